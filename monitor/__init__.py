@@ -1,3 +1,3 @@
-"""Holdfast: does the data that was acknowledged still come back?"""
+"""Holdfast tells whether the data that was acknowledged still comes back."""
 
 __version__ = "0.1.0"

@@ -1,0 +1,199 @@
+"""What was acknowledged of a conversation against what a reload brought back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from monitor.core.payload import Message, Thread
+from monitor.core.verdict import Kind, Violation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What must come back, exactly.
+
+    `messages` were acknowledged and are in order. `earlier` holds digests of versions that an acknowledged edit has
+    replaced. `absent` names ids that must not be there, with the kind of violation if one is: deleted messages are
+    `resurrected`, rolled-back ones `phantom`. `atomic` are the ids that one transaction wrote.
+    """
+
+    thread: Thread
+    messages: tuple[Message, ...]
+    earlier: Mapping[UUID, str] = field(default_factory=dict)
+    absent: Mapping[UUID, Kind] = field(default_factory=dict)
+    atomic: frozenset[UUID] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """What one reload brought: the header, its own count of messages, and the messages in the order of the store."""
+
+    thread: Thread | None
+    count: int | None
+    messages: tuple[Message, ...]
+
+
+def compare(expected: Expected, read: Transcript) -> tuple[Violation, ...]:
+    """Every difference, each named once, with its first place. Nothing if the conversation came back as it was.
+
+    One cause has one name: a message that is missing is not also misplaced, and missing parts of a batch are `torn`
+    only where everything else came back (else it is plain loss). Linear in the number of messages.
+    """
+    return tuple(_differences(expected, read))
+
+
+def _differences(expected: Expected, read: Transcript) -> Iterator[Violation]:
+    wanted = {message.id: message for message in expected.messages}
+    first: dict[UUID, Message] = {}
+    strangers: list[Message] = []
+    copies: list[Message] = []
+    for message in read.messages:
+        if message.id not in wanted:
+            strangers.append(message)
+        elif message.id in first:
+            copies.append(message)
+        else:
+            first[message.id] = message
+
+    yield from _header(expected, read)
+    yield from _missing(expected, first)
+    yield from _changed(expected, first)
+    yield from _strange(expected, strangers, copies)
+    yield from _order(expected, list(first.values()))
+
+
+def _header(expected: Expected, read: Transcript) -> Iterator[Violation]:
+    if read.thread is None:
+        yield Violation(kind=Kind.LOST, subject="the thread's header", expected="present", actual="absent")
+        return
+    if read.thread.digest != expected.thread.digest:
+        yield Violation(
+            kind=Kind.CORRUPT,
+            subject="the thread's header",
+            expected=f"digest {expected.thread.digest}",
+            actual=f"digest {read.thread.digest}",
+            evidence={"first_difference": difference(_spoken(expected.thread), _spoken(read.thread))},
+        )
+    if read.count != len(expected.messages):
+        yield Violation(
+            kind=Kind.CORRUPT,
+            subject="the thread's own count of messages",
+            expected=str(len(expected.messages)),
+            actual=str(read.count),
+        )
+
+
+def _missing(expected: Expected, first: Mapping[UUID, Message]) -> Iterator[Violation]:
+    missing = [message for message in expected.messages if message.id not in first]
+    if not missing:
+        return
+    batch_only = all(message.id in expected.atomic for message in missing)
+    torn = batch_only and len(missing) < len(expected.atomic)
+    numbers = [message.number for message in missing]
+    yield Violation(
+        kind=Kind.TORN if torn else Kind.LOST,
+        subject=f"{len(missing)} of {len(expected.atomic)} messages of one transaction"
+        if torn
+        else f"message {numbers[0]}",
+        expected="all of them or none" if torn else f"all {len(expected.messages)} acknowledged messages",
+        actual=f"{len(missing)} absent: numbers {_listed(numbers)}",
+        evidence={"missing": [str(message.id) for message in missing[:20]], "numbers": [*numbers[:100]]},
+    )
+
+
+def _changed(expected: Expected, first: Mapping[UUID, Message]) -> Iterator[Violation]:
+    for message in expected.messages:
+        seen = first.get(message.id)
+        if seen is None or seen.digest == message.digest:
+            continue
+        stale = expected.earlier.get(message.id) == seen.digest
+        yield Violation(
+            kind=Kind.STALE if stale else Kind.CORRUPT,
+            subject=f"message {message.number}",
+            expected=f"digest {message.digest}",
+            actual=f"digest {seen.digest}" + (", the version before an acknowledged edit" if stale else ""),
+            evidence={"id": str(message.id), "first_difference": difference(_spoken(message), _spoken(seen))},
+        )
+
+
+def _strange(expected: Expected, strangers: Sequence[Message], copies: Sequence[Message]) -> Iterator[Violation]:
+    authored = {message.digest: message for message in expected.messages}
+    for message in copies:
+        yield _extra(message, Kind.DUPLICATED, "once", "again, under the same id")
+    for message in strangers:
+        kind = expected.absent.get(message.id)
+        if kind is not None:
+            what = "deleted" if kind is Kind.RESURRECTED else "rolled back"
+            yield _extra(message, kind, f"absent, for it was {what}", "present")
+        elif message.digest in authored:
+            yield _extra(message, Kind.DUPLICATED, "once", "again, under another id")
+        else:
+            yield _extra(message, Kind.PHANTOM, "absent, for it was never written", "present")
+
+
+def _extra(message: Message, kind: Kind, wanted: str, found: str) -> Violation:
+    return Violation(
+        kind=kind,
+        subject=f"message {message.number}",
+        expected=wanted,
+        actual=found,
+        evidence={"id": str(message.id)},
+    )
+
+
+def _order(expected: Expected, seen: Sequence[Message]) -> Iterator[Violation]:
+    numbers = Counter(message.number for message in seen)
+    shared = [number for number, times in numbers.items() if times > 1]
+    if shared:  # the order of ties is nobody's promise, so nothing more is said of it
+        yield Violation(
+            kind=Kind.DUPLICATED,
+            subject=f"sequence number {shared[0]}",
+            expected="one message",
+            actual=f"{numbers[shared[0]]} messages",
+        )
+        return
+    present = {message.id for message in seen}
+    wanted = [message for message in expected.messages if message.id in present]
+    for place, (should, found) in enumerate(zip(wanted, seen, strict=True)):
+        if should.id != found.id:
+            yield Violation(
+                kind=Kind.REORDERED,
+                subject=f"place {place + 1} of {len(wanted)}",
+                expected=f"message {should.number} ({should.id})",
+                actual=f"message with number {found.number} ({found.id})",
+            )
+            return
+        if should.number != found.number:
+            yield Violation(
+                kind=Kind.CORRUPT,
+                subject=f"the sequence number of message {should.number}",
+                expected=str(should.number),
+                actual=str(found.number),
+            )
+            return
+
+
+def _spoken(thing: Message | Thread) -> str:
+    if isinstance(thing, Thread):
+        return f"user={thing.user} name={thing.name} metadata={thing.metadata}"
+    content = "null" if thing.content is None else f"text:{thing.content}"
+    return f"role={thing.role} type={thing.type} content={content} metadata={thing.metadata}"
+
+
+def difference(expected: str, actual: str) -> str:
+    """Where two texts part, with a little of each side. Both are synthetic, so that they may be shown."""
+    pairs = enumerate(zip(expected, actual, strict=False))
+    place = next((i for i, (a, b) in pairs if a != b), min(len(expected), len(actual)))
+    window = slice(max(0, place - 12), place + 28)
+    return (
+        f"at character {place}: expected {expected[window]!r} (length {len(expected)}), "
+        f"found {actual[window]!r} (length {len(actual)})"
+    )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8]))
+    return f"{shown}, …" if len(numbers) > 8 else shown  # noqa: PLR2004  eight fit into a line

@@ -1,0 +1,179 @@
+"""Content as a function of its key, so that what is expected is recomputed and never remembered.
+
+The key is (environment, probe, run, number). Two daemons, or one before and after a restart, that use the same key
+make the same content; two keys never make the same identifier.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+from monitor.core.verdict import Json
+
+_NAMESPACE = UUID("6f6c6466-6173-5074-8000-686f6c646661")  # "holdfast", in hexadecimal; every id descends from it
+USERS = 8
+"""How many synthetic users there are: few and fixed, so that a sweep can act as each under row-level security."""
+
+ROLES = ("user", "assistant", "tool", "assistant")
+TYPES = ("user_query", "agent_thinking", "tool_result", "agent_completed")
+
+
+def synthetic_user(number: int) -> str:
+    """The name of a synthetic user, 0 up to USERS; no customer has such a name."""
+    return f"holdfast-user-{number % USERS}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a conversation, as it is written and as it is read. `metadata` is JSON text."""
+
+    id: UUID
+    number: int
+    role: str
+    type: str
+    content: str | None
+    metadata: str
+
+    @property
+    def digest(self) -> str:
+        """A hash of what the author said: role, type, content (empty is not null) and the meaning of the metadata."""
+        spoken: list[Json] = [self.role, self.type, self.content, canonical(self.metadata)]
+        return _hash(json.dumps(spoken, ensure_ascii=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thread:
+    """The header of a conversation. `metadata` is JSON text."""
+
+    id: UUID
+    user: str
+    name: str
+    metadata: str
+
+    @property
+    def digest(self) -> str:
+        """A hash of the header."""
+        return _hash(json.dumps([self.user, self.name, canonical(self.metadata)], ensure_ascii=False))
+
+
+def canonical(text: str) -> str:
+    """JSON text in one spelling per meaning: sorted keys, no blanks, numbers beyond 64 bits as floats.
+
+    PostgreSQL's jsonb spells 1.7976931348623157e308 with 309 digits; that is the same number. Text that is not
+    JSON stands for itself, so that a mangled value differs from the right one instead of stopping the judge.
+    """
+    try:
+        value = json.loads(text, parse_int=_integer)
+    except (ValueError, RecursionError):
+        return text
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _integer(digits: str) -> int | float:
+    value = int(digits) if len(digits) < 20 else float(digits)  # noqa: PLR2004  int8 has at most 19 digits
+    return value if -(2**63) <= value < 2**63 else float(value)
+
+
+def _hash(text: str) -> str:
+    # "surrogatepass": what a broken server returns must be hashed, not refused.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Writes everything that one run stores."""
+
+    environment: str
+    probe: str
+    run_id: str
+
+    def id(self, *path: str | int) -> UUID:
+        """The identifier of a thing of this run."""
+        return uuid5(_NAMESPACE, "/".join((self.environment, self.probe, self.run_id, *map(str, path))))
+
+    def thread(self, number: int, *, user: str) -> Thread:
+        """The header of thread `number`, counted from 0."""
+        metadata = {
+            "run": self.run_id,
+            "thread": number,
+            "labels": ["holdfast", "synthetic"],
+            "pinned": number % 2 == 0,
+        }
+        return Thread(
+            id=self.id("thread", number),
+            user=user,
+            name=f"Holdfast {self.probe} {number}",
+            metadata=_json(metadata),
+        )
+
+    def message(self, thread: int, number: int, *, version: int = 0) -> Message:
+        """Message `number`, 1, 2, …, of thread `number`; a later version has other content under the same id.
+
+        The kinds of content take turns: a run begins at a place that its id decides, so that all runs together use
+        all kinds at every place.
+        """
+        key = f"{self.environment}/{self.probe}/{self.run_id}/{thread}/{number}/{version}"
+        place = int.from_bytes(hashlib.blake2b(self.run_id.encode(), digest_size=4).digest(), "big") + number + version
+        names = list(CONTENT)
+        kind = names[place % len(names)]
+        content, extra = CONTENT[kind](key)
+        metadata = {"key": key, "content": kind, "tokens": place % 4096, **extra}
+        return Message(
+            id=self.id("thread", thread, "message", number),
+            number=number,
+            role=ROLES[number % len(ROLES)],
+            type=TYPES[number % len(TYPES)],
+            content=content,
+            metadata=_json(metadata),
+        )
+
+
+def _json(value: Mapping[str, object]) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def noise(key: str, length: int) -> str:
+    """`length` hexadecimal characters that only this key makes."""
+    return hashlib.shake_256(key.encode()).hexdigest((length + 1) // 2)[:length]
+
+
+def _nested(key: str, depth: int) -> Json:
+    value: Json = noise(key, 8)
+    for level in range(depth):
+        value = {"level": level, "next": [value, None, True]}
+    return value
+
+
+Content = tuple[str | None, dict[str, Json]]
+
+CONTENT: Mapping[str, Callable[[str], Content]] = {
+    "plain": lambda key: (f"The quick brown fox says {noise(key, 24)}.", {}),
+    "astral": lambda key: (f"🦊🧑‍🚀 𝔥𝔬𝔩𝔡 𠜎𠜱 {noise(key, 8)} 🏴󠁧󠁢󠁳󠁣󠁴󠁿", {"emoji": "🙂"}),
+    "combining": lambda key: (f"Zä̀̀̀́͂̂l̸g̷o e\u0301 \u00e9 \u1100\u1161 {noise(key, 8)}", {"é": "e\u0301"}),
+    "right_to_left": lambda key: (f"שלום \u202eعالم\u202c {noise(key, 8)}", {}),
+    "control": lambda key: (f"a\x01b\x07c\x1bd\r\n\te\x7f\x85\u2028{noise(key, 8)}", {"bell": "\x07"}),
+    "code": lambda key: (
+        f"```sql\nSELECT '{noise(key, 8)}''; DROP TABLE x; --' \\\\ $1 %s {{}} <b>&amp;\n```",
+        {},
+    ),
+    "deep_json": lambda key: (noise(key, 16), {"deep": _nested(key, 48)}),
+    "large": lambda key: (noise(key, 65_536), {}),
+    "numbers": lambda key: (
+        noise(key, 8),
+        {
+            "int8": 2**63 - 1,
+            "least": -(2**63),
+            "max": 1.7976931348623157e308,
+            "min": 5e-324,
+            "sum": 0.1 + 0.2,
+            "zero": 0,
+        },
+    ),
+    "empty": lambda _: ("", {"empty": "", "null": None, "list": [], "object": {}}),
+    "null": lambda _: (None, {"null": None}),
+}
+"""The kinds of content that once broke a real store. None holds NUL, which PostgreSQL's text cannot."""

@@ -1,0 +1,178 @@
+"""The shape of a probe, what it holds during a run, and how probes are found."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import ModuleType
+from typing import Annotated, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from monitor.core import duration
+from monitor.core.payload import Author
+from monitor.core.record import Node, StepTiming
+from monitor.core.verdict import Finding, Kind
+from monitor.ports import Clock, Connection, Environment, Store
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(lambda value: duration.parse(value) if isinstance(value, str) else value),
+    PlainSerializer(duration.text, return_type=str),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "examples": ["500ms", "30s", "1h30m"]}
+    ),
+]
+"""A length of time in settings: `500ms`, `30s`, `5m`, `1h30m`, `7d`."""
+
+Seen = TypeVar("Seen")
+C = TypeVar("C", bound=Connection)
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One execution of one probe: its key, its environment, and the stopwatch of its steps."""
+
+    run_id: str
+    probe: str
+    environment: Environment
+    clock: Clock
+    began: float
+    steps: list[StepTiming] = field(default_factory=list)
+    node: Node | None = None
+    step_now: str = ""
+
+    @property
+    def author(self) -> Author:
+        """Who writes the content of this run."""
+        return Author(environment=self.environment.name, probe=self.probe, run_id=self.run_id)
+
+    @asynccontextmanager
+    async def step(self, name: str) -> AsyncIterator[None]:
+        """Time one operation. Only the store is awaited inside: what is computed there would count as its latency."""
+        self.step_now = name
+        before = self.clock.monotonic()
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            took = self.clock.monotonic() - before
+            after = timedelta(seconds=before - self.began)
+            self.steps.append(StepTiming(name=name, after=after, took=timedelta(seconds=took), failed=failed))
+        self.step_now = ""
+
+    @asynccontextmanager
+    async def connection(self, connect: Callable[[str], Awaitable[C]], *, step: str | None = None) -> AsyncIterator[C]:
+        """A new connection, opened in a timed step where one is named, and really closed at the end."""
+        if step is None:
+            opened = await connect(self.probe)
+        else:
+            async with self.step(step):
+                opened = await connect(self.probe)
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """One operation that a run asks of a store: its name in the store's catalogue, how often, and what it writes.
+
+    `rows` are rows or keys written, `payload` the bytes that are sent as content, both for all `times` together.
+    """
+
+    store: Store
+    operation: str
+    times: int
+    rows: int = 0
+    payload: int = 0
+
+
+class Probe(BaseModel, Generic[Seen]):
+    """One promise about persistence. The docstring of a probe is its promise; its fields are its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    name: ClassVar[str]
+    """The probe's name; its file has the same."""
+    kinds: ClassVar[frozenset[Kind]]
+    """Every kind of violation that it may report, so that its counters exist at zero."""
+    needs: ClassVar[Mapping[Store, int]]
+    """The stores that it asks, each with the number of connections that it has open at once."""
+    steps: ClassVar[tuple[str, ...]]
+    """Every step that it times, so that its histograms exist before the first run."""
+
+    enabled: bool = Field(default=True, description="Whether the probe runs.")
+    every: Duration = Field(default=timedelta(seconds=30), description="One run each so often.")
+    timeout: Duration = Field(default=timedelta(seconds=10), description="The end of a run, whatever happens.")
+    budget: Duration = Field(default=timedelta(seconds=2), description="The time that each step may take.")
+    budgets: Mapping[str, Duration] = Field(default={}, description="Other budgets for single steps.")
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Probe[Seen]:
+        if not timedelta(milliseconds=100) <= self.every:
+            raise ValueError(f"every is {duration.text(self.every)}; at least 100ms is needed")
+        if not timedelta() < self.timeout < self.every:
+            raise ValueError(
+                f"timeout ({duration.text(self.timeout)}) must be shorter than every ({duration.text(self.every)}), "
+                "or runs would overlap"
+            )
+        unknown = sorted(set(self.budgets) - set(self.steps))
+        if unknown:
+            raise ValueError(
+                f"budgets names no step of {self.name}: {', '.join(unknown)}; it has {', '.join(self.steps)}"
+            )
+        if min([self.budget, *self.budgets.values()]) <= timedelta():
+            raise ValueError("a budget must be longer than nothing")
+        return self
+
+    @classmethod
+    def promise(cls) -> str:
+        """The first sentence of the docstring."""
+        return " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+
+    def budget_of(self, step: str) -> timedelta:
+        """The time that a step may take."""
+        return self.budgets.get(step, self.budget)
+
+    @abstractmethod
+    def plan(self) -> tuple[Use, ...]:
+        """Everything that one run sends, for `holdfast plan`; held against real runs by a test."""
+
+    @abstractmethod
+    async def observe(self, run: Run) -> Seen:
+        """Carry out the scenario and return what was seen. The only I/O; judges nothing."""
+
+    @abstractmethod
+    def judge(self, seen: Seen) -> Finding:
+        """Compare what was seen with what was promised. Pure: the same evidence always gives the same finding."""
+
+
+Probes = Mapping[str, type[Probe[object]]]
+
+
+def discover(package: ModuleType) -> dict[str, type[Probe[object]]]:
+    """Every probe of a package, one per module, by name.
+
+    Raises TypeError where a module does not hold exactly one probe, or one whose name is not the module's.
+    """
+    found: dict[str, type[Probe[object]]] = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        own = [
+            thing
+            for thing in vars(module).values()
+            if isinstance(thing, type) and issubclass(thing, Probe) and thing.__module__ == module.__name__
+        ]
+        if len(own) != 1 or own[0].name != info.name:
+            names = ", ".join(getattr(thing, "name", thing.__name__) for thing in own) or "none"
+            raise TypeError(f"{module.__name__}: expected exactly one probe, named {info.name!r}; found {names}")
+        found[info.name] = own[0]
+    return found
