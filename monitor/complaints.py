@@ -1,0 +1,180 @@
+"""What pydantic finds wrong with the configuration, in words for whoever has to put it right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import reduce
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from monitor.core.secrets import Scrubber
+from monitor.expansion import KeyPath, kind
+
+_LATER = frozenset(
+    {
+        ("environments", "*", "impact"),
+        ("environments", "*", "api"),
+        ("environments", "*", "binding"),
+        ("environments", "*", "postgres", "pooler"),
+        ("environments", "*", "postgres", "replicas"),
+        ("environments", "*", "postgres", "isolation"),
+        ("environments", "*", "redis", "replicas"),
+    }
+)
+_LATER_PROBES = frozenset(
+    {"history", "isolation", "transaction", "sync", "durability", "eviction", "notify", "pool", "profile", "load"}
+)
+_EXPECTED = {
+    "model_type": "keys and values",
+    "model_attributes_type": "keys and values",
+    "dict_type": "keys and values",
+    "mapping_type": "keys and values",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "time_delta_type": "a length of time such as 30s",
+    "time_delta_parsing": "a length of time such as 30s",
+}
+_BOUNDS = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_HARMLESS = re.compile(r"[0-9.,:+-]{1,8} ?[a-zA-Z]{0,7}")  # a number, perhaps with a unit
+
+
+def explain(
+    detail: ErrorDetails, *, base: type[BaseModel], hidden: Callable[[KeyPath], bool]
+) -> Iterator[tuple[KeyPath, str]]:
+    """The key and the message of an error; several where one check has found several things.
+
+    What an operator gave is not in a message, but for keys and numbers: any text may be a secret at the wrong place.
+    """
+    path = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    context = detail.get("ctx", {})
+    if detail["type"] == "below":
+        for below, message in context["problems"]:
+            yield (*path, *below), message
+        return
+    yield path, _message(detail, path, base=base, context=context, hidden=hidden(path))
+
+
+def _message(
+    detail: ErrorDetails, path: KeyPath, *, base: type[BaseModel], context: Mapping[str, Any], hidden: bool
+) -> str:
+    given = detail["input"]
+    found = "what ${…} stands for" if hidden else kind(given)
+    match detail["type"]:
+        case "extra_forbidden":
+            message = _unknown(path, base)
+        case "missing":
+            message = f"missing; {_description(base, path)}".removesuffix("; ")
+        case "value_error" | "assertion_error":
+            doubtful = [text for text in _texts(given) if hidden or not _HARMLESS.fullmatch(text)]
+            message = Scrubber(doubtful)(str(context.get("error", detail["msg"])))
+        case "literal_error" | "enum":
+            choices = re.findall(r"'([^']*)'", str(context["expected"]))
+            near = get_close_matches(str(given)[:64], [] if hidden else choices, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            message = f"expected {' or '.join(choices)}, found {found}{hint}"
+        case "string_pattern_mismatch" if detail["loc"][-1:] == ("[key]",):
+            message = "expected a name of at most 63 letters a to z, digits, _ and -, with a letter or digit first"
+        case "string_too_short" | "too_short":
+            message = "expected text, found nothing"
+        case "string_too_long":
+            message = f"expected at most {context['max_length']} characters, found more"
+        case bound if bound in _BOUNDS:
+            words, name = _BOUNDS[bound]
+            plain = not hidden and (isinstance(given, (int, float)) or _HARMLESS.fullmatch(str(given)))
+            message = f"expected {words} {context[name]}, found {given if plain else found}"
+        case other if other in _EXPECTED:
+            message = f"expected {_EXPECTED[other]}, found {found}"
+        case _:
+            message = Scrubber(_texts(given))(detail["msg"])
+    return message
+
+
+def _unknown(path: KeyPath, base: type[BaseModel]) -> str:
+    general = tuple("*" if at == 1 and path[0] == "environments" else part for at, part in enumerate(path))
+    is_probe = path[-2:-1] == ("probes",) and len(path) in {2, 4}
+    if general in _LATER or (is_probe and path[-1] in _LATER_PROBES):
+        return "is not supported by this version yet; remove it"
+    what = "unknown probe" if is_probe else "unknown key"
+    known = known_keys(base, path[:-1])
+    near = get_close_matches(path[-1][:64].lower(), known, n=1)
+    if near:
+        return f"{what}; did you mean `{near[0]}`?"
+    return f"{what}; known here: {', '.join(known)}" if known else f"{what}; none is known here"
+
+
+def known_keys(base: type[BaseModel], path: KeyPath) -> list[str]:
+    """The keys that may stand below a path, as far as they are fixed."""
+    return list(_fields(reduce(_below, path, base)))
+
+
+def settable(base: type[BaseModel], *, environments: Iterable[str]) -> Iterator[KeyPath]:
+    """Every path that can be set, for these environments."""
+    names = tuple(environments)
+
+    def walk(annotation: Any, path: KeyPath) -> Iterator[KeyPath]:  # noqa: ANN401 any annotation
+        keys: Iterable[str] = names if path == ("environments",) else _fields(annotation)
+        if not keys and path != ("environments",):
+            yield path
+        for key in keys:
+            yield from walk(_below(annotation, key), (*path, key))
+
+    return walk(base, ())
+
+
+def _description(base: type[BaseModel], path: KeyPath) -> str:
+    field = _fields(reduce(_below, path[:-1], base)).get(path[-1])
+    return (field.description or "") if field else ""
+
+
+def _fields(annotation: Any) -> Mapping[str, Any]:  # noqa: ANN401 any annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation.model_fields
+    if _is_mapping(annotation):
+        return {}
+    return next((fields for part in get_args(annotation) if (fields := _fields(part))), {})
+
+
+def _below(annotation: Any, key: str) -> Any:  # noqa: ANN401 any annotation
+    """The annotation of what stands below a key, None where there is nothing."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(key)
+        return field.annotation if field else None
+    if _is_mapping(annotation):
+        return get_args(annotation)[-1]
+    return next((below for part in get_args(annotation) if (below := _below(part, key)) is not None), None)
+
+
+def _is_mapping(annotation: Any) -> bool:  # noqa: ANN401 any annotation
+    origin = get_origin(annotation)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)

@@ -1,0 +1,334 @@
+"""What an operator may set, with its defaults, its bounds and its reasons. Reading a file is configfile's part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from monitor.addresses import address, postgres_url, redis_url, shown, state_url
+from monitor.ports import Store
+from monitor.probe import Duration, Probe, Probes
+
+ENV_PREFIX = "HOLDFAST_"
+ENV_DELIMITER = "__"
+
+_RESERVED_LABELS = frozenset(
+    {"environment", "location", "probe", "verdict", "step", "kind", "reason", "store", "outcome", "state", "source"}
+    | {"target", "le", "quantile"}
+)
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+def _no_number(value: object) -> object:
+    if isinstance(value, (int, float)):  # 7 for "a week" would be read as seven seconds
+        raise ValueError("a length of time needs its unit; write it like 500ms, 30s, 5m, 1h30m or 7d")  # noqa: TRY004 pydantic reports ValueError, and lets TypeError through
+    return value
+
+
+def _longer_than_nothing(value: timedelta) -> timedelta:
+    if value <= timedelta():
+        raise ValueError("must be longer than nothing")
+    return value
+
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):  # int(True) is 1, and nobody means that
+        raise ValueError("expected a number, found true or false")  # noqa: TRY004 as above
+    return value
+
+
+def _nothing_is_empty(value: object) -> object:
+    return {} if value is None else value  # a section whose every line is commented out
+
+
+def _label_name(value: str) -> str:
+    if not _LABEL_NAME.fullmatch(value) or value.startswith("__"):
+        raise ValueError("is not a Prometheus label name; use letters, digits and _, and begin with a letter")
+    if value in _RESERVED_LABELS:
+        raise ValueError("is a label that Holdfast sets itself; choose another name")
+    return value
+
+
+Length = Annotated[Duration, BeforeValidator(_no_number), AfterValidator(_longer_than_nothing)]
+"""A length of time longer than nothing, always with its unit."""
+
+Connections = Annotated[int, BeforeValidator(_no_truth), Field(ge=1, le=4)]
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+LabelName = Annotated[str, AfterValidator(_label_name)]
+Shown = PlainSerializer(shown, return_type=str, when_used="json")
+
+
+class Provision(StrEnum):
+    """Whether Holdfast makes its own schema."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
+class Section(BaseModel):
+    """A part of the configuration: it cannot be changed, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Http(Section):
+    """The status page, the metrics and the API."""
+
+    listen: Annotated[str, AfterValidator(address)] = Field(
+        default="127.0.0.1:9464", description="Where to listen, HOST:PORT. The page shows names of environments."
+    )
+    token: Annotated[SecretStr, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Guards what changes anything (pause, run now, acknowledge); without it all that is off.",
+    )
+
+    @property
+    def host(self) -> str:
+        """The host part of `listen`, an IPv6 address without its brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port part of `listen`."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class Logging(Section):
+    """What is logged, and in which form."""
+
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="`auto` is `console` on a terminal and `json` everywhere else."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least grave event.")
+
+
+class Retention(Section):
+    """How long the state database remembers. What went wrong is kept longer than what went well."""
+
+    runs: Length = Field(default=timedelta(days=7), description="Runs that were ok or slow.")
+    failures: Length = Field(default=timedelta(days=90), description="Runs that were violated or unknown.")
+    violations: Length = Field(default=timedelta(days=365), description="Closed violations and their evidence.")
+
+
+class Postgres(Section):
+    """The PostgreSQL of an environment."""
+
+    dsn: Annotated[SecretStr, AfterValidator(postgres_url), Shown] = Field(
+        description="How to connect, as an ordinary role: postgresql://holdfast@db.example/app?sslmode=verify-full."
+    )
+    provision: Annotated[
+        Provision,
+        BeforeValidator(lambda value: "off" if value is False else value),  # YAML 1.1 reads a bare `off` as false
+        WithJsonSchema({"enum": ["auto", "off", False]}),
+    ] = Field(
+        default=Provision.AUTO,
+        description="`auto`: Holdfast makes its schema `holdfast` if the role may; `off`: it says what a DBA must run.",
+    )
+    max_connections: Connections = Field(default=2, description="The most connections open at once, 1 to 4.")
+
+
+class Redis(Section):
+    """The Redis of an environment."""
+
+    url: Annotated[SecretStr, AfterValidator(redis_url), Shown] = Field(
+        description="How to connect: redis://holdfast@cache.example:6379/0, rediss:// with TLS, or unix:///SOCKET."
+    )
+    max_connections: Connections = Field(default=2, description="The most connections open at once, 1 to 4.")
+
+
+class ProbeSettings(Section):
+    """Every probe with its settings; the fields are those that were discovered."""
+
+    def by_name(self) -> Mapping[str, Probe[object]]:
+        """The probes, also those that are not enabled."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+class EnvironmentSettings(Section):
+    """One live deployment that is watched. At least one of `postgres` and `redis` is needed."""
+
+    labels: Annotated[Mapping[LabelName, str], BeforeValidator(_nothing_is_empty)] = Field(
+        default={}, description="Labels on every metric of this environment, such as tier: critical."
+    )
+    objective: Annotated[float, BeforeValidator(_no_truth)] = Field(
+        default=99.9, gt=0, lt=100, allow_inf_nan=False, description="Percent of runs that are to be ok over 30 days."
+    )
+    postgres: Postgres | None = Field(default=None, description="The PostgreSQL of this environment.")
+    redis: Redis | None = Field(default=None, description="The Redis of this environment.")
+    probes: Annotated[ProbeSettings, BeforeValidator(_nothing_is_empty)] = Field(
+        default_factory=ProbeSettings, description="What differs here from the `probes` of every environment."
+    )
+
+    @field_validator("postgres", "redis", mode="before")
+    @classmethod
+    def _not_empty(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("there is nothing below it; say how to connect, or remove the key")
+        return value
+
+    @model_validator(mode="after")
+    def _stores_fit(self) -> EnvironmentSettings:
+        if not self.stores:
+            raise ValueError("has no store; give it `postgres`, `redis` or both")
+        problems = []
+        for store in sorted(self.stores):
+            most = self.max_connections(store)
+            wants, name = max(
+                ((probe.needs[store], name) for name, probe in self.active().items() if store in probe.needs),
+                default=(0, ""),
+            )
+            if wants > most:
+                message = (
+                    f"is {most}, but the probe `{name}` has {wants} connections open at once; "
+                    f"raise it to {wants} or disable the probe"
+                )
+                problems.append(((store.value, "max_connections"), message))
+        if problems:
+            text = "; ".join(f"{'.'.join(below)} {message}" for below, message in problems)
+            raise PydanticCustomError("below", "{text}", {"text": text, "problems": problems})
+        return self
+
+    @property
+    def stores(self) -> frozenset[Store]:
+        """The stores that it has."""
+        given = {Store.POSTGRES: self.postgres, Store.REDIS: self.redis}
+        return frozenset(store for store, settings in given.items() if settings is not None)
+
+    def max_connections(self, store: Store) -> int:
+        """The most connections that may be open at once to a store, 0 where the environment does not have it."""
+        settings = self.postgres if store is Store.POSTGRES else self.redis
+        return settings.max_connections if settings else 0
+
+    def active(self) -> Mapping[str, Probe[object]]:
+        """The probes that run here: enabled, and every store that they need is there."""
+        return {
+            name: probe
+            for name, probe in self.probes.by_name().items()
+            if probe.enabled and self.stores.issuperset(probe.needs)
+        }
+
+
+class Settings(BaseSettings):
+    """The whole configuration of a daemon. `settings_type` makes the class that knows the probes."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_DELIMITER,
+        env_ignore_empty=True,  # `HOLDFAST_HTTP__TOKEN=` is how compose files say "not set"
+    )
+
+    location: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
+        default="local", description="Where this daemon stands; a label on every metric."
+    )
+    state: Annotated[str, AfterValidator(state_url)] = Field(
+        default="sqlite:////var/lib/holdfast/state.db",
+        description="The daemon's own durable record; never one of the stores that it watches.",
+    )
+    http: Annotated[Http, BeforeValidator(_nothing_is_empty)] = Field(
+        default_factory=Http, description="The status page, the metrics and the API."
+    )
+    logging: Annotated[Logging, BeforeValidator(_nothing_is_empty)] = Field(
+        default_factory=Logging, description="What is logged, and in which form."
+    )
+    shutdown_timeout: Length = Field(
+        default=timedelta(seconds=10), description="How long runs that are under way may take to end after SIGTERM."
+    )
+    retention: Annotated[Retention, BeforeValidator(_nothing_is_empty)] = Field(
+        default_factory=Retention, description="How long the state database remembers."
+    )
+    probes: Annotated[ProbeSettings, BeforeValidator(_nothing_is_empty)] = Field(
+        default_factory=ProbeSettings, description="Settings of the probes, for every environment."
+    )
+    environments: Annotated[Mapping[EnvironmentName, EnvironmentSettings], BeforeValidator(_nothing_is_empty)] = Field(
+        default={}, description="What is watched, by name: lower-case letters, digits, _ and -."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 the signature is pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 as above; a .env file would be one more place to look
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 as above; `${file:…}` says it where it is used
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment variables. `configfile.load` puts a YAML file below them."""
+        return (init_settings, env_settings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit_probes(cls, data: Any) -> Any:  # noqa: ANN401 whatever a file may hold
+        """Lay an environment's own probe settings over the common ones, so that a probe is checked as it will run."""
+        if not isinstance(data, dict) or not isinstance(data.get("environments"), dict):
+            return data
+        common = data.get("probes")
+        usable = common if isinstance(common, dict) else {}  # what is no mapping is reported where it stands
+        environments = {
+            name: {**own, "probes": _laid_over(usable, own.get("probes"))} if isinstance(own, dict) else own
+            for name, own in data["environments"].items()
+        }
+        return {**data, "environments": environments}
+
+
+def _laid_over(below: object, above: object) -> object:
+    if isinstance(below, dict) and (above is None or isinstance(above, dict)):
+        over = above or {}
+        return {key: _laid_over(below.get(key), over[key]) if key in over else below[key] for key in {**below, **over}}
+    return above
+
+
+def settings_type(probes: Probes) -> type[Settings]:
+    """The settings with one field per probe, here and in every environment."""
+    fields: dict[str, Any] = {
+        name: (
+            Annotated[probe, BeforeValidator(_nothing_is_empty)],
+            Field(default_factory=probe, description=probe.promise()),
+        )
+        for name, probe in sorted(probes.items())
+    }
+    probe_settings = create_model("ProbeSettings", __base__=ProbeSettings, __doc__=ProbeSettings.__doc__, **fields)
+
+    def with_probes(base: type[BaseModel]) -> Any:  # noqa: ANN401 a field definition of create_model
+        description = base.model_fields["probes"].description
+        annotation = Annotated[probe_settings, BeforeValidator(_nothing_is_empty)]
+        return (annotation, Field(default_factory=probe_settings, description=description))
+
+    environment = create_model(
+        "EnvironmentSettings",
+        __base__=EnvironmentSettings,
+        __doc__=EnvironmentSettings.__doc__,
+        probes=with_probes(EnvironmentSettings),
+    )
+    # dict, not Mapping: the environment source of pydantic-settings looks into the values of a dict only
+    environments = Annotated[dict[EnvironmentName, environment], BeforeValidator(_nothing_is_empty)]
+    made = create_model(
+        "Settings",
+        __base__=Settings,
+        __doc__=Settings.__doc__,
+        probes=with_probes(Settings),
+        environments=(environments, Field(default={}, description=Settings.model_fields["environments"].description)),
+    )
+    return cast("type[Settings]", made)
