@@ -133,12 +133,23 @@ class TcpProxy:
                 end.transport.abort()
             task.cancel()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if self.refuse or task is None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: asyncio would report a task of its own that was cancelled as an error.
+        if self.refuse:
             writer.transport.abort()
             return
-        ends = self._connections[task] = [writer]
+        ends = [writer]
+        task = asyncio.create_task(self._serve(reader, writer, ends))
+        self._connections[task] = ends
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        for end in self._connections.pop(task):
+            end.close()
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ends: list[asyncio.StreamWriter]
+    ) -> None:
         try:
             if self.blackhole:
                 while await reader.read(_CHUNK_BYTES):
@@ -151,10 +162,6 @@ class TcpProxy:
                 both.create_task(self._carry(answers, writer, bytes))
         except* OSError:  # an end is gone: so is the other
             pass
-        finally:
-            del self._connections[task]
-            for end in ends:
-                end.close()
 
     def _rewriter(self) -> Callable[[bytes], bytes]:
         commands = RespCommands()

@@ -144,8 +144,10 @@ async def test_a_delay_counts_in_each_direction(client: Redis, proxy: TcpProxy) 
         assert 0.1 <= time.monotonic() - start < PATIENCE_SECONDS
 
 
-async def test_a_cut_closes_connections_and_lets_new_ones_in(client: Redis, proxy: TcpProxy) -> None:
-    """A command in flight fails by a closed connection; the next one has a new connection."""
+async def test_a_cut_closes_connections_and_lets_new_ones_in(
+    client: Redis, proxy: TcpProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A command in flight fails by a closed connection, the next one has a new connection, and nothing is logged."""
     await client.ping()
     blocked = asyncio.create_task(client.execute_command("BLPOP", "nothing", "0.25"))
     while (await client.info("clients"))["blocked_clients"] == 0:
@@ -154,6 +156,10 @@ async def test_a_cut_closes_connections_and_lets_new_ones_in(client: Redis, prox
     with pytest.raises(RedisConnectionError):
         await blocked
     assert await client.ping()
+    assert proxy._connections != {}
+    await proxy.stop()
+    assert proxy._connections == {}
+    assert caplog.records == []
 
 
 async def test_refuse_closes_new_connections_only(client: Redis, proxy: TcpProxy) -> None:
