@@ -12,65 +12,69 @@ from monitor.core.secrets import MASK
 _HIGHEST_PORT = 65535
 
 
+class AddressError(ValueError):
+    """An address that cannot be used. Nothing of the address is in the message: its password could be anywhere."""
+
+
 def address(value: str) -> str:
-    """HOST:PORT, unchanged. Raises ValueError."""
+    """HOST:PORT, unchanged. Raises AddressError."""
     host, _, port = value.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     fits = port.isascii() and port.isdigit() and int(port[:6]) <= _HIGHEST_PORT
     if not fits or not bare or (":" in bare and bare == host) or re.search(r"[\s/@]", bare):
-        raise ValueError("expected HOST:PORT such as 127.0.0.1:9464 or [::1]:9464, with a port of 0 to 65535")
+        raise AddressError("expected HOST:PORT such as 127.0.0.1:9464 or [::1]:9464, with a port of 0 to 65535")
     return value
 
 
 def state_url(value: str) -> str:
-    """The URL of a state database, unchanged. Raises ValueError."""
+    """The URL of a state database, unchanged. Raises AddressError."""
     if value.startswith(("postgresql:", "postgres:")):
-        raise ValueError("a PostgreSQL state database is not supported by this version yet; use sqlite:////PATH")
+        raise AddressError("a PostgreSQL state database is not supported by this version yet; use sqlite:////PATH")
     if not re.fullmatch(r"sqlite:///[^?#\0]+", value):
-        raise ValueError("expected sqlite:///RELATIVE/PATH or sqlite:////ABSOLUTE/PATH")
+        raise AddressError("expected sqlite:///RELATIVE/PATH or sqlite:////ABSOLUTE/PATH")
     return value
 
 
 def _url(value: SecretStr, *, schemes: tuple[str, ...], example: str) -> SplitResult:
-    """The parts of a DSN or URL. Raises ValueError, whose message never has any of the value in it."""
+    """The parts of a DSN or URL. Raises AddressError."""
     text = value.get_secret_value()
     forms = " or ".join(f"{scheme}://" for scheme in schemes)
     if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-        raise ValueError(f"expected a URL that begins with {forms}, such as {example}")
+        raise AddressError(f"expected a URL that begins with {forms}, such as {example}")
     encode = "percent-encode special characters in user and password (@ is %40, / is %2F, # is %23)"
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise ValueError(f"is not a URL such as {example}; {encode}") from None
+        raise AddressError(f"is not a URL such as {example}; {encode}") from None
     if "@" in parts.path + parts.query or parts.fragment or re.search(r"[\s\0]", text):
-        raise ValueError(f"has an @, a # or a space where a URL cannot; {encode}")
+        raise AddressError(f"has an @, a # or a space where a URL cannot; {encode}")
     for host in parts.netloc.rpartition("@")[2].split(","):
         match = re.fullmatch(r"(?:\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(?::(\d{1,5}))?", host)
         if not match or int(match[1] or 0) > _HIGHEST_PORT:
-            raise ValueError(f"the port is not a number of 1 to 65535; {encode}")
+            raise AddressError(f"the port is not a number of 1 to 65535; {encode}")
     return parts
 
 
 def postgres_url(value: SecretStr) -> SecretStr:
-    """A DSN, unchanged. Raises ValueError, never with any of the value in it."""
+    """A DSN, unchanged. Raises AddressError."""
     example = "postgresql://holdfast@db.example/app"
     parts = _url(value, schemes=("postgresql", "postgres"), example=example)
     if not parts.hostname and not parse_qs(parts.query).get("host"):
-        raise ValueError(f"names no host; write it like {example}, or ?host=/PATH for a Unix socket")
+        raise AddressError(f"names no host; write it like {example}, or ?host=/PATH for a Unix socket")
     return value
 
 
 def redis_url(value: SecretStr) -> SecretStr:
-    """A Redis URL, unchanged. Raises ValueError, never with any of the value in it."""
+    """A Redis URL, unchanged. Raises AddressError."""
     example = "redis://holdfast@cache.example:6379/0"
     parts = _url(value, schemes=("redis", "rediss", "unix"), example=example)
     if parts.scheme == "unix":
         if len(parts.path) <= 1:
-            raise ValueError("names no socket; write it like unix:///run/redis/redis.sock")
+            raise AddressError("names no socket; write it like unix:///run/redis/redis.sock")
     elif not parts.hostname:
-        raise ValueError(f"names no host; write it like {example}")
+        raise AddressError(f"names no host; write it like {example}")
     elif not re.fullmatch(r"/?\d*", parts.path):
-        raise ValueError(f"the database after the host is not a number; write it like {example}")
+        raise AddressError(f"the database after the host is not a number; write it like {example}")
     return value
 
 

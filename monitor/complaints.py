@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from monitor.addresses import AddressError
 from monitor.core.secrets import Scrubber
 from monitor.expansion import KeyPath, kind
 
@@ -39,7 +40,7 @@ _EXPECTED = {
     "int_from_float": "a whole number",
     "float_type": "a number",
     "float_parsing": "a number",
-    "finite_number": "a number",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "list_type": "a list",
@@ -85,13 +86,14 @@ def _message(
         case "missing":
             message = f"missing; {_description(base, path)}".removesuffix("; ")
         case "value_error" | "assertion_error":
-            doubtful = [text for text in _texts(given) if hidden or not _HARMLESS.fullmatch(text)]
-            message = Scrubber(doubtful)(str(context.get("error", detail["msg"])))
+            error = context.get("error", detail["msg"])
+            texts = () if isinstance(error, AddressError) else _texts(given)
+            message = Scrubber(text for text in texts if hidden or not _HARMLESS.fullmatch(text))(str(error))
         case "literal_error" | "enum":
             choices = re.findall(r"'([^']*)'", str(context["expected"]))
             near = get_close_matches(str(given)[:64], [] if hidden else choices, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            message = f"expected {' or '.join(choices)}, found {found}{hint}"
+            message = f"expected one of {', '.join(choices)}, found {found}{hint}"
         case "string_pattern_mismatch" if detail["loc"][-1:] == ("[key]",):
             message = "expected a name of at most 63 letters a to z, digits, _ and -, with a letter or digit first"
         case "string_too_short" | "too_short":
@@ -102,6 +104,8 @@ def _message(
             words, name = _BOUNDS[bound]
             plain = not hidden and (isinstance(given, (int, float)) or _HARMLESS.fullmatch(str(given)))
             message = f"expected {words} {context[name]}, found {given if plain else found}"
+        case "string_type" if isinstance(given, (int, float)) and not isinstance(given, bool):
+            message = f"expected text, found {found}; put it in quotes"
         case other if other in _EXPECTED:
             message = f"expected {_EXPECTED[other]}, found {found}"
         case _:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
-from pydantic_settings.sources.utils import parse_env_vars
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from monitor.complaints import explain, known_keys, settable
+from monitor.core import duration
 from monitor.core.secrets import MASK, secrets_of
 from monitor.expansion import LARGEST, Document, KeyPath, read
 from monitor.probe import Probes
 from monitor.settings import ENV_DELIMITER, ENV_PREFIX, Settings, settings_type
+from monitor.sources import Variables, sourced
 
 _CREDENTIALS = re.compile(r"(://[^\s/?#:@]*):\S*@")
 MOST_PROBLEMS = 100
@@ -72,9 +74,9 @@ def load(
     ]
     settings = None
     try:
-        variables = _Variables(base, environ)
+        variables = Variables(base, environ)
         origin.given = {"flags": dict(overrides or {}), "variables": variables(), "file": document.data}
-        settings = _sourced(base, flags=origin.given["flags"], variables=variables, file=document.data)()
+        settings = sourced(base, flags=origin.given["flags"], variables=variables, file=document.data)()
     except ValidationError as error:
         unread = {problem.key for problem in problems}  # what has no value is not told again for having a wrong one
         problems += [problem for problem in _problems(error, base=base, origin=origin) if problem.key not in unread]
@@ -92,11 +94,22 @@ def effective(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
+class _Schema(GenerateJsonSchema):
+    def encode_default(self, dft: Any) -> Any:  # noqa: ANN401 as pydantic has it
+        """Defaults as one would write them."""
+        return duration.text(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        """Where names have a form, no other name is allowed."""
+        made = super().dict_schema(schema)
+        return {**made, "additionalProperties": False} if "patternProperties" in made else made
+
+
 def schema(probes: Probes) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration file, for editors."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **settings_type(probes).model_json_schema(),
+        **settings_type(probes).model_json_schema(schema_generator=_Schema),
         "title": "Holdfast",
     }
 
@@ -134,53 +147,6 @@ def _document(path: Path, environ: Mapping[str, str]) -> Document:
             return read(text, environ=environ, folder=path.parent)
         message = f"is larger than {LARGEST} bytes; is it the right file?"
     raise ConfigError([Problem(where=_printable(str(path)), key="", message=message)])
-
-
-class _Given(PydanticBaseSettingsSource):
-    """Values that are already there."""
-
-    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
-        super().__init__(settings_cls)
-        self._values = values
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """One value, without conversion."""
-        del field
-        return self._values.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return self._values
-
-
-class _Variables(EnvSettingsSource):
-    """The environment variables that were given, rather than those of this process."""
-
-    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        super().__init__(settings_cls)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return parse_env_vars(self._environ, self.case_sensitive, self.env_ignore_empty, self.env_parse_none_str)
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 as pydantic-settings has it
-        """JSON, or else the text itself, which is then refused with its place like any other wrong value."""
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except (ValueError, RecursionError):
-            return value
-
-
-def _sourced(
-    base: type[Settings], *, flags: dict[str, Any], variables: EnvSettingsSource, file: dict[str, Any]
-) -> type[Settings]:
-    class Sourced(base):  # type: ignore[valid-type,misc]  # made at run time, for the probes that were found
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], **_: PydanticBaseSettingsSource
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (_Given(settings_cls, flags), variables, _Given(settings_cls, file))
-
-    return Sourced
 
 
 class _Origin:

@@ -23,6 +23,8 @@ _TAG = "tag:yaml.org,2002:"
 _REFERENCE = re.compile(r"\$\$\{(?:[^{}\n]*\})?|\$\{[^{}\n]*\}")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?")
 _FORMS = "write ${VARIABLE}, ${VARIABLE:-DEFAULT} or ${file:/PATH}, and $${ for a literal ${"
+_NO_TAGS = "a YAML tag (!name) is not supported; remove it"
+_LONGEST_QUOTE = 6  # a character, escaped and in quotes
 _UNFINISHED = f"a ${{ without its end, or one inside another; {_FORMS}"
 
 
@@ -68,7 +70,7 @@ def read(text: str, *, environ: Mapping[str, str], folder: Path) -> Document:
         data = {} if root is None else builder.value(root, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        document.faults.append(Fault(line=mark.line + 1 if mark else 1, message=_not_yaml(error.problem or "")))
+        document.faults.append(Fault(line=mark.line + 1 if mark else 1, message=_not_yaml(error)))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         document.faults.append(Fault(line=line, message=f"not valid YAML: the character {error.character!r}"))
@@ -101,11 +103,17 @@ def kind(value: object) -> str:
     return "nothing" if value is None else kinds.get(type(value), "something else")
 
 
-def _not_yaml(problem: str) -> str:
-    """The parser's complaint without what it quotes, save single characters: a quoted name may be half a password."""
+def _not_yaml(error: yaml.MarkedYAMLError) -> str:
+    """The parser's complaint without the names that it quotes: one of them may be half a password."""
+    problem, mark = error.problem or "", error.context_mark
     if r"'\t'" in problem:
         return "not valid YAML: a tab where only spaces may indent"
-    return "not valid YAML: " + re.sub(r"\s*(['\"])(?!<)[^'\"]{5,}\1", "", problem).partition(";")[0]
+    context = f"{error.context}{f' (line {mark.line + 1})' if mark else ''}: " if error.context else ""
+    return "not valid YAML: " + re.sub(r"""\s*("[^"]*"|'[^']*')""", _short_quote, context + problem)
+
+
+def _short_quote(match: re.Match[str]) -> str:
+    return match[0] if len(match[1]) <= _LONGEST_QUOTE or "<" in match[1] else ""
 
 
 class _Lookup:
@@ -172,6 +180,9 @@ class _Builder:
             except (ValueError, OverflowError) as error:
                 self._fault(node, path, str(error))
                 return None
+        if node.tag not in {f"{_TAG}map", f"{_TAG}seq"}:
+            self._fault(node, path, _NO_TAGS)
+            return None
         if id(node) in self._open:
             self._fault(node, path, "an alias (*name) stands inside what it stands for")
             return None
@@ -264,5 +275,5 @@ def _scalar(node: yaml.ScalarNode) -> object:
         case "str" | "int" | "float" | "timestamp" | "value" | "merge":
             pass
         case _:
-            raise ValueError("a YAML tag (!name) is not supported; remove it")
+            raise ValueError(_NO_TAGS)
     return value

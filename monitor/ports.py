@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from time import monotonic
-from typing import Protocol
+from typing import Literal, Protocol
 
 from monitor.core.conversation import Transcript
 from monitor.core.expiry import Lease, Removals, Sight
 from monitor.core.payload import Message, Thread
-from monitor.core.record import Node
+from monitor.core.record import Node, RunRecord
 from monitor.core.session import Session
 from monitor.core.verdict import Reason
+from monitor.core.violations import KeptViolation, Stage
 
 
 class Store(StrEnum):
@@ -44,6 +45,15 @@ class StoreError(Exception):
         self.reason = reason
         self.store = store
         self.outcome = outcome
+
+
+class MisroutedError(Exception):
+    """A reply carried another nonce than the request: it belongs to somebody else's question."""
+
+    def __init__(self, *, sent: str, received: str) -> None:
+        super().__init__(f"a request with the nonce {sent} was answered with {received}")
+        self.sent = sent
+        self.received = received
 
 
 class Clock(Protocol):
@@ -84,6 +94,9 @@ class Connection(Protocol):
     async def close(self) -> None:
         """Really close it: say goodbye, bounded in time, then drop the socket."""
 
+
+Discipline = Literal["watch", "lua", "naive"]
+"""How an application changes a value that others change too. `naive` reads, then writes, and loses updates."""
 
 Count = Callable[[], Awaitable[int]]
 
@@ -130,31 +143,29 @@ class Threads(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One look at some keys in one pipeline: the raw values in the order asked, each with its sight.
+    """One look at some keys in one pipeline: the raw values in the order asked, each with its sight."""
 
-    `sent` and `echoed` are the nonce that the pipeline carried and the one that came back.
-    """
-
-    sent: str
-    echoed: str
     values: tuple[bytes | None, ...]
     sights: tuple[Sight, ...]
 
 
 class SessionConnection(Connection, Protocol):
-    """Sessions over one connection. Every method returns once the store has acknowledged, or raises StoreError."""
+    """Sessions over one connection. Every method returns once the store has acknowledged, or raises StoreError.
+
+    Every pipeline carries a nonce; where another one comes back, MisroutedError is raised.
+    """
 
     async def save(self, session: Session, *, ttl: float) -> Lease:
         """Store a session under its key, to expire after `ttl` seconds."""
 
     async def look(self, *keys: str) -> Look:
-        """Read keys and their times to live, with the server's clock before and after, and a nonce."""
+        """Read keys and their times to live, with the server's clock before and after."""
 
     async def touch(self, key: str, *, ttl: float) -> Lease:
         """Extend the life of a key, as sliding expiry does on each use."""
 
-    async def increment(self, session: Session, counter: str) -> None:
-        """Add one to a counter inside a stored session, by the discipline of the binding."""
+    async def increment(self, session: Session, counter: str, *, discipline: Discipline) -> None:
+        """Add one to a counter inside a stored session."""
 
     async def damage(self, key: str) -> None:
         """Overwrite part of a stored value of our own with rubbish, keeping its expiry."""
@@ -188,6 +199,10 @@ class Environment(Protocol):
         """The stores that it has."""
 
     @property
+    def instance(self) -> str:
+        """The mark of this daemon in every record that it writes."""
+
+    @property
     def threads(self) -> Threads:
         """Its conversations. Raises LookupError if it has no PostgreSQL."""
 
@@ -200,3 +215,34 @@ class Environment(Protocol):
 
     async def prepare(self, needs: Mapping[Store, int]) -> None:
         """Make sure that the schema is there and belongs to this environment; free after the first time."""
+
+    def learn(self, error: StoreError) -> None:
+        """A run failed in this way; where the schema did not fit, it is looked at again before the next run."""
+
+
+class StateError(Exception):
+    """The state database did not do what it was asked; the message names the file and the next step."""
+
+
+class State(Protocol):
+    """Where the daemon keeps what must survive it. Every method raises StateError, and nothing else."""
+
+    async def save(self, ended: Sequence[RunRecord], changed: Sequence[KeptViolation]) -> None:
+        """Keep runs, and the present form of violations, in one transaction."""
+
+    async def runs(
+        self, *, environment: str | None = None, probe: str | None = None, verdict: str | None = None, limit: int = 100
+    ) -> list[RunRecord]:
+        """The latest runs first."""
+
+    async def violations(self, *, stages: Sequence[Stage] = (), limit: int = 1000) -> list[KeptViolation]:
+        """The latest opened first; of all stages unless some are named."""
+
+    async def prune(self, *, runs: datetime, failures: datetime, violations: datetime) -> int:
+        """Forget what is older: runs that were right, runs that were not, closed violations. Returns how many went."""
+
+    async def recall(self, name: str) -> str | None:
+        """A small fact by its name."""
+
+    async def remember(self, name: str, value: str | None) -> None:
+        """Keep a small fact, or forget it."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import pkgutil
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Annotated, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from monitor.core import duration
+from monitor.core.confirmation import Reading
 from monitor.core.payload import Author
-from monitor.core.record import Node, StepTiming
+from monitor.core.record import Node, RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind
 from monitor.ports import Clock, Connection, Environment, Store
 
@@ -32,6 +34,7 @@ Duration = Annotated[
 
 Seen = TypeVar("Seen")
 C = TypeVar("C", bound=Connection)
+T = TypeVar("T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,10 +45,14 @@ class Run:
     probe: str
     environment: Environment
     clock: Clock
-    began: float
     steps: list[StepTiming] = field(default_factory=list)
     node: Node | None = None
-    step_now: str = ""
+    started: datetime = field(init=False)
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock.now()
+        self.began = self.clock.monotonic()
 
     @property
     def author(self) -> Author:
@@ -55,7 +62,6 @@ class Run:
     @asynccontextmanager
     async def step(self, name: str) -> AsyncIterator[None]:
         """Time one operation. Only the store is awaited inside: what is computed there would count as its latency."""
-        self.step_now = name
         before = self.clock.monotonic()
         failed = True
         try:
@@ -65,7 +71,24 @@ class Run:
             took = self.clock.monotonic() - before
             after = timedelta(seconds=before - self.began)
             self.steps.append(StepTiming(name=name, after=after, took=timedelta(seconds=took), failed=failed))
-        self.step_now = ""
+
+    def where(self) -> str:
+        """In which step a run stopped, for messages; nothing if it was between steps."""
+        failed = [step.name for step in self.steps if step.failed]
+        return f", in step {failed[-1]}" if failed else ""
+
+    def end(self, finding: Finding) -> RunRecord:
+        """The record of this run, which ends now."""
+        return RunRecord(
+            run_id=self.run_id,
+            environment=self.environment.name,
+            probe=self.probe,
+            started=self.started,
+            took=timedelta(seconds=self.clock.monotonic() - self.began),
+            finding=finding,
+            steps=tuple(self.steps),
+            server=self.node.evidence() if self.node else {},
+        )
 
     @asynccontextmanager
     async def connection(self, connect: Callable[[str], Awaitable[C]], *, step: str | None = None) -> AsyncIterator[C]:
@@ -79,6 +102,40 @@ class Run:
             yield opened
         finally:
             await opened.close()
+
+    async def reading(
+        self,
+        read: Callable[[C], Awaitable[T]],
+        right: Callable[[T], bool],
+        *,
+        on: C,
+        connect: Callable[[str], Awaitable[C]],
+        step: str | None = None,
+    ) -> Reading[T]:
+        """Read; and where that is not right, read once more on a new connection, and note which node answered.
+
+        `right` only decides whether a second look is worth its cost; what both looks mean is for `judge`.
+        """
+        if step is None:
+            first = await read(on)
+        else:
+            async with self.step(step):
+                first = await read(on)
+        if right(first):
+            return Reading(first=first)
+        async with self.connection(connect) as fresh:
+            self.node = await fresh.node()
+            return Reading(first=first, second=await read(fresh), node=self.node)
+
+
+async def together(*operations: Coroutine[object, object, None]) -> None:
+    """Run operations at once. The first failure cancels the others and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for operation in operations:
+                group.create_task(operation)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

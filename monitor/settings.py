@@ -14,6 +14,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     SecretStr,
     StringConstraints,
@@ -22,7 +24,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.addresses import address, postgres_url, redis_url, shown, state_url
@@ -57,8 +60,15 @@ def _no_truth(value: object) -> object:
     return value
 
 
-def _nothing_is_empty(value: object) -> object:
-    return {} if value is None else value  # a section whose every line is commented out
+class _OrNothing:
+    """A section whose every line is commented out is an empty one."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = handler(source)
+        return core_schema.no_info_before_validator_function(lambda value: {} if value is None else value, inner)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"type": "null"}]}
 
 
 def _label_name(value: str) -> str:
@@ -72,7 +82,7 @@ def _label_name(value: str) -> str:
 Length = Annotated[Duration, BeforeValidator(_no_number), AfterValidator(_longer_than_nothing)]
 """A length of time longer than nothing, always with its unit."""
 
-Connections = Annotated[int, BeforeValidator(_no_truth), Field(ge=1, le=4)]
+Connections = Annotated[int, Field(ge=1, le=4), BeforeValidator(_no_truth)]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 LabelName = Annotated[str, AfterValidator(_label_name)]
 Shown = PlainSerializer(shown, return_type=str, when_used="json")
@@ -167,7 +177,7 @@ class ProbeSettings(Section):
 class EnvironmentSettings(Section):
     """One live deployment that is watched. At least one of `postgres` and `redis` is needed."""
 
-    labels: Annotated[Mapping[LabelName, str], BeforeValidator(_nothing_is_empty)] = Field(
+    labels: Annotated[Mapping[LabelName, str], _OrNothing()] = Field(
         default={}, description="Labels on every metric of this environment, such as tier: critical."
     )
     objective: Annotated[float, BeforeValidator(_no_truth)] = Field(
@@ -175,7 +185,7 @@ class EnvironmentSettings(Section):
     )
     postgres: Postgres | None = Field(default=None, description="The PostgreSQL of this environment.")
     redis: Redis | None = Field(default=None, description="The Redis of this environment.")
-    probes: Annotated[ProbeSettings, BeforeValidator(_nothing_is_empty)] = Field(
+    probes: Annotated[ProbeSettings, _OrNothing()] = Field(
         default_factory=ProbeSettings, description="What differs here from the `probes` of every environment."
     )
 
@@ -247,22 +257,22 @@ class Settings(BaseSettings):
         default="sqlite:////var/lib/holdfast/state.db",
         description="The daemon's own durable record; never one of the stores that it watches.",
     )
-    http: Annotated[Http, BeforeValidator(_nothing_is_empty)] = Field(
+    http: Annotated[Http, _OrNothing()] = Field(
         default_factory=Http, description="The status page, the metrics and the API."
     )
-    logging: Annotated[Logging, BeforeValidator(_nothing_is_empty)] = Field(
+    logging: Annotated[Logging, _OrNothing()] = Field(
         default_factory=Logging, description="What is logged, and in which form."
     )
     shutdown_timeout: Length = Field(
         default=timedelta(seconds=10), description="How long runs that are under way may take to end after SIGTERM."
     )
-    retention: Annotated[Retention, BeforeValidator(_nothing_is_empty)] = Field(
+    retention: Annotated[Retention, _OrNothing()] = Field(
         default_factory=Retention, description="How long the state database remembers."
     )
-    probes: Annotated[ProbeSettings, BeforeValidator(_nothing_is_empty)] = Field(
+    probes: Annotated[ProbeSettings, _OrNothing()] = Field(
         default_factory=ProbeSettings, description="Settings of the probes, for every environment."
     )
-    environments: Annotated[Mapping[EnvironmentName, EnvironmentSettings], BeforeValidator(_nothing_is_empty)] = Field(
+    environments: Annotated[Mapping[EnvironmentName, EnvironmentSettings], _OrNothing()] = Field(
         default={}, description="What is watched, by name: lower-case letters, digits, _ and -."
     )
 
@@ -304,7 +314,7 @@ def settings_type(probes: Probes) -> type[Settings]:
     """The settings with one field per probe, here and in every environment."""
     fields: dict[str, Any] = {
         name: (
-            Annotated[probe, BeforeValidator(_nothing_is_empty)],
+            Annotated[probe, _OrNothing()],
             Field(default_factory=probe, description=probe.promise()),
         )
         for name, probe in sorted(probes.items())
@@ -313,7 +323,7 @@ def settings_type(probes: Probes) -> type[Settings]:
 
     def with_probes(base: type[BaseModel]) -> Any:  # noqa: ANN401 a field definition of create_model
         description = base.model_fields["probes"].description
-        annotation = Annotated[probe_settings, BeforeValidator(_nothing_is_empty)]
+        annotation = Annotated[probe_settings, _OrNothing()]
         return (annotation, Field(default_factory=probe_settings, description=description))
 
     environment = create_model(
@@ -323,7 +333,7 @@ def settings_type(probes: Probes) -> type[Settings]:
         probes=with_probes(EnvironmentSettings),
     )
     # dict, not Mapping: the environment source of pydantic-settings looks into the values of a dict only
-    environments = Annotated[dict[EnvironmentName, environment], BeforeValidator(_nothing_is_empty)]
+    environments = Annotated[dict[EnvironmentName, environment], _OrNothing()]
     made = create_model(
         "Settings",
         __base__=Settings,

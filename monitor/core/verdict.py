@@ -103,8 +103,8 @@ class Finding:
 
     @classmethod
     def of(cls, violations: Iterable[Violation], *, checks: int) -> Self:
-        """Violated if there is any violation, else ok; `checks` integrity checks were completed."""
-        found = tuple(violations)
+        """Violated if there is any violation, each counted once, else ok; `checks` integrity checks were completed."""
+        found = tuple({(v.kind, v.subject, v.expected, v.actual): v for v in violations}.values())
         if not found:
             return cls(verdict=Verdict.OK, checks=checks)
         message = "; ".join(f"{v.kind}: {v.subject}: expected {v.expected}, found {v.actual}" for v in found[:3])

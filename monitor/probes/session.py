@@ -1,0 +1,279 @@
+"""Store a session, update it from two clients, go away, come back, let it expire, damage it, and recover it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import ClassVar
+
+from pydantic import Field
+
+from monitor.core import confirmation, session
+from monitor.core.confirmation import Judgement, Reading
+from monitor.core.expiry import Lease, Removals, judge_lease
+from monitor.core.payload import synthetic_user
+from monitor.core.session import COUNTERS, Session
+from monitor.core.verdict import Finding, Kind, Violation
+from monitor.ports import Discipline, Look, MisroutedError, SessionConnection, Store
+from monitor.probe import Duration, Probe, Run, Use, together
+
+COUNTER = COUNTERS[0]
+CLOCK_GAP = 1.0  # seconds; a clock that is slewed moves by milliseconds in a run, one that is stepped by more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Must:
+    """What a look at one key has to find: this session, under this lease, with so many acknowledged increments."""
+
+    session: Session
+    lease: Lease
+    increments: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """One look at some sessions: what had to be there, and what was."""
+
+    name: str
+    musts: tuple[Must, ...]
+    reading: Reading[Look]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """All that one run saw.
+
+    `removals` happened on the server meanwhile. `damaged` is the value after this run damaged it, the control of the
+    detector. `expired` and `deleted` look first at a key that must be gone, then at one that must be there.
+    """
+
+    sightings: tuple[Sighting, ...]
+    removals: Removals
+    own: Session
+    damaged: Look
+    brief: Lease
+    expired: Reading[Look]
+    deleted: Reading[Look]
+    clock_gap: float
+    """By how many seconds the server's clock ran ahead of the monotonic one during the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misrouting:
+    """Replies that belonged to other requests; the second scenario was carried out on new connections."""
+
+    first: str
+    second: str | None
+
+
+class SessionProbe(Probe[Seen | Misrouting]):
+    """A session comes back on a new connection with every update, lives as long as declared, and is its owner's.
+
+    Damage to a stored value is recognised and the session recovered from its source.
+    """
+
+    name: ClassVar = "session"
+    kinds: ClassVar = frozenset(
+        {
+            Kind.LOST,
+            Kind.CORRUPT,
+            Kind.DUPLICATED,
+            Kind.LOST_UPDATE,
+            Kind.LEAKED,
+            Kind.MISROUTED,
+            Kind.RESURRECTED,
+            Kind.TTL_MISSING,
+            Kind.TTL_EARLY,
+            Kind.TTL_LATE,
+            Kind.EVICTED,
+        }
+    )
+    needs: ClassVar = {Store.REDIS: 2}
+    steps: ClassVar = ("connect", "save", "update", "reconnect", "recover", "touch", "repair", "delete")
+
+    every: Duration = Field(default=timedelta(seconds=15), description="One run each so often.")
+    budget: Duration = Field(default=timedelta(milliseconds=100), description="The time that each step may take.")
+    ttl: Duration = Field(default=timedelta(minutes=1), description="How long a session is declared to live.")
+    brief_ttl: Duration = Field(
+        default=timedelta(milliseconds=500), description="How long the session lives that is seen to expire."
+    )
+    tolerance: Duration = Field(
+        default=timedelta(milliseconds=50), description="How far an expiry may be off by the server's own clock."
+    )
+    sliding: bool = Field(default=True, description="Whether each use of a session begins its time to live anew.")
+    updates: int = Field(default=5, ge=1, le=100, description="Increments that each of two clients makes at once.")
+    discipline: Discipline = Field(default="watch", description="How updates are made; naive loses some.")
+
+    def plan(self) -> tuple[Use, ...]:
+        """What one healthy run sends."""
+        use = partial(Use, store=Store.REDIS)
+        return (
+            use(operation="removals", times=2),
+            use(operation="save", times=4, rows=4, payload=4 * 800),
+            use(operation="look", times=6 + self.sliding),
+            use(operation="increment", times=2 * self.updates, rows=2 * self.updates, payload=2 * self.updates * 800),
+            use(operation="touch", times=int(self.sliding)),
+            use(operation="damage", times=1, rows=1, payload=9),
+            use(operation="delete", times=2),
+        )
+
+    async def observe(self, run: Run) -> Seen | Misrouting:
+        """Carry out the scenario; where a reply belongs to another request, carry it out once more."""
+        try:
+            return await self._scenario(run, "a")
+        except MisroutedError as error:
+            first = str(error)
+        try:
+            await self._scenario(run, "b")
+        except MisroutedError as error:
+            return Misrouting(first=first, second=str(error))
+        return Misrouting(first=first, second=None)
+
+    async def _scenario(self, run: Run, attempt: str) -> Seen:
+        """Save three sessions; update one from two clients; go away, come back, and look at each promise in turn."""
+        connect, key = run.environment.sessions.connect, run.environment.sessions.key
+        ttl = self.ttl.total_seconds()
+        user, stranger = synthetic_user(0), synthetic_user(1)
+        own = Session.of(key(run.run_id, f"{attempt}-own"), user=user)
+        other = Session.of(key(run.run_id, f"{attempt}-other"), user=stranger)
+        brief = Session.of(key(run.run_id, f"{attempt}-brief"), user=user)
+        look = partial(self._look, run)
+
+        async with run.connection(connect, step="connect") as writer:
+            removed = await writer.removals()
+            async with run.step("save"):
+                lease = await writer.save(own, ttl=ttl)
+            beside = Must(session=other, lease=await writer.save(other, ttl=ttl))
+            passing = Must(session=brief, lease=await writer.save(brief, ttl=self.brief_ttl.total_seconds()))
+            began = run.clock.monotonic()
+            sightings = [await look(writer, "after saving", Must(session=own, lease=lease), beside, passing)]
+            await self._update(run, writer, own)
+
+        async with run.connection(connect, step="reconnect") as reader:
+            updated = Must(session=own, lease=lease, increments=2 * self.updates)
+            sightings.append(await look(reader, "recover", updated, beside, step="recover"))
+            if self.sliding:
+                async with run.step("touch"):
+                    prolonged = await reader.touch(own.key, ttl=ttl)
+                sightings.append(await look(reader, "after use", replace(updated, lease=prolonged)))
+            removals = _between(removed, await reader.removals())
+
+            await reader.damage(own.key)
+            damaged = await reader.look(own.key)
+            async with run.step("repair"):
+                lease = await reader.save(own, ttl=ttl)
+            sightings.append(await look(reader, "after repair", Must(session=own, lease=lease), beside))
+
+            await asyncio.sleep(passing.lease.latest + self.tolerance.total_seconds() - damaged.sights[0].after)
+            expired = await run.reading(
+                lambda on: on.look(brief.key, other.key), _first_is_gone, on=reader, connect=connect
+            )
+            gap = expired.first.sights[0].after - passing.lease.before - (run.clock.monotonic() - began)
+            async with run.step("delete"):
+                await reader.delete(own.key, brief.key)
+            deleted = await run.reading(
+                lambda on: on.look(own.key, other.key), _first_is_gone, on=reader, connect=connect
+            )
+            await reader.delete(other.key)
+        return Seen(
+            sightings=tuple(sightings),
+            removals=removals,
+            own=own,
+            damaged=damaged,
+            brief=passing.lease,
+            expired=expired,
+            deleted=deleted,
+            clock_gap=gap,
+        )
+
+    async def _look(
+        self, run: Run, on: SessionConnection, name: str, *musts: Must, step: str | None = None
+    ) -> Sighting:
+        keys = [must.session.key for must in musts]
+        reading = await run.reading(
+            lambda connection: connection.look(*keys),
+            lambda look: not any(self._wrong(musts, Removals(evicted=0, expired=0), look)),
+            on=on,
+            connect=run.environment.sessions.connect,
+            step=step,
+        )
+        return Sighting(name=name, musts=musts, reading=reading)
+
+    async def _update(self, run: Run, writer: SessionConnection, own: Session) -> None:
+        """Two clients increment the same counter at once."""
+
+        async def client(connection: SessionConnection) -> None:
+            for _ in range(self.updates):
+                async with run.step("update"):
+                    await connection.increment(own, COUNTER, discipline=self.discipline)
+
+        async with run.connection(run.environment.sessions.connect) as second:
+            await together(client(writer), client(second))
+
+    def judge(self, seen: Seen | Misrouting) -> Finding:
+        """Each look against what had to be there; then what had to be gone, beside what had to stay."""
+        if isinstance(seen, Misrouting):
+            return confirmation.conclude([_judge_misrouting(seen)], checks=1)
+        judgements = [
+            confirmation.judge(sighting.name, sighting.reading, partial(self._wrong, sighting.musts, seen.removals))
+            for sighting in seen.sightings
+        ]
+        judgements += [
+            confirmation.judge("after its time", seen.expired, partial(self._outlived, seen.brief)),
+            confirmation.judge("after deletion", seen.deleted, _resurrected),
+        ]
+        checks = len(judgements)
+        if abs(seen.clock_gap) > CLOCK_GAP:
+            message = (
+                f"the server's clock moved by {seen.clock_gap:+.1f} s against a monotonic one, so times prove nothing"
+            )
+            judgements = [Judgement(doubt=message)]
+        for name, reading in (("after its time", seen.expired), ("after deletion", seen.deleted)):
+            if not reading.first.sights[1].present:
+                judgements.append(
+                    Judgement(doubt=f"{name}: the session beside is not visible, so absence proves nothing")
+                )
+        damaged = seen.damaged.values[0]
+        if damaged is None or not any(session.compare(seen.own, damaged)):
+            judgements.append(Judgement(doubt="the damage that was done on purpose was not seen"))
+        return confirmation.conclude(judgements, checks=checks)
+
+    def _wrong(self, musts: tuple[Must, ...], removals: Removals, look: Look) -> Iterator[Violation]:
+        for must, value, sight in zip(musts, look.values, look.sights, strict=True):
+            yield from judge_lease(must.lease, sight, removals, tolerance=self.tolerance.total_seconds())
+            if value is not None:
+                yield from session.compare(must.session, value)
+                yield from session.compare_counter(must.session, value, COUNTER, acknowledged=must.increments)
+
+    def _outlived(self, brief: Lease, look: Look) -> Iterator[Violation]:
+        none = Removals(evicted=0, expired=0)
+        return judge_lease(brief, look.sights[0], none, tolerance=self.tolerance.total_seconds())
+
+
+def _first_is_gone(look: Look) -> bool:
+    return not look.sights[0].present
+
+
+def _resurrected(look: Look) -> Iterator[Violation]:
+    if look.sights[0].present:
+        yield Violation(kind=Kind.RESURRECTED, subject="the deleted session", expected="absent", actual="present")
+
+
+def _judge_misrouting(seen: Misrouting) -> Judgement:
+    if seen.second is None:
+        return Judgement(doubt=f"{seen.first}; on new connections it did not happen again")
+    violation = Violation(
+        kind=Kind.MISROUTED,
+        subject="a reply of Redis",
+        expected="the nonce of its own request",
+        actual=seen.first,
+        evidence={"again": seen.second},
+    )
+    return Judgement(violations=(violation,))
+
+
+def _between(before: Removals, after: Removals) -> Removals:
+    return Removals(evicted=after.evicted - before.evicted, expired=after.expired - before.expired)

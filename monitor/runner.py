@@ -1,0 +1,86 @@
+"""ONE run, top to bottom. Read this first."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from uuid_utils import uuid7
+
+from monitor.core import duration
+from monitor.core.budget import within_budget
+from monitor.core.record import RunRecord
+from monitor.core.verdict import Finding, Reason
+from monitor.core.violations import Changes
+from monitor.journal import Journal
+from monitor.metrics import Metrics
+from monitor.ports import Clock, Environment, StoreError
+from monitor.probe import Probe, Run
+
+log = structlog.get_logger("holdfast")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Where a run reports to, and the clock that it goes by."""
+
+    journal: Journal
+    metrics: Metrics
+    clock: Clock
+
+
+async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> RunRecord:
+    """Execute a probe against an environment once, and report how it ended. Raises nothing but cancellation."""
+    async with environment.slots(probe.needs):  # to wait for a free connection is lateness, not latency
+        run = Run(run_id=str(uuid7()), probe=probe.name, environment=environment, clock=desk.clock)
+        try:
+            async with asyncio.timeout(probe.timeout.total_seconds()):
+                await environment.prepare(probe.needs)
+                seen = await probe.observe(run)
+            finding = within_budget(probe.judge(seen), run.steps, probe.budget_of)
+        except StoreError as error:
+            environment.learn(error)
+            finding = Finding.unknown(error.reason, f"{error}{run.where()}")
+        except TimeoutError:
+            finding = Finding.unknown(Reason.TIMEOUT, f"not done after {duration.text(probe.timeout)}{run.where()}")
+        except Exception as error:
+            log.exception("run.failed", environment=environment.name, probe=probe.name, run_id=run.run_id)
+            finding = Finding.unknown(Reason.INTERNAL, f"{type(error).__name__}{run.where()}; the log has more")
+        record = run.end(finding)
+    changes = await desk.journal.add(record)
+    desk.metrics.record(record)
+    desk.metrics.standing(environment.name, probe.name, desk.journal.standing(environment.name))
+    _log(record, changes)
+    return record
+
+
+def _log(record: RunRecord, changes: Changes) -> None:
+    what = {"environment": record.environment, "probe": record.probe, "run_id": record.run_id}
+    for kept in changes.opened:
+        log.error(
+            "violation.opened",
+            **what,
+            verdict=record.verdict,
+            kind=kept.kind,
+            violation=kept.id,
+            subject=kept.subject,
+            expected=kept.expected,
+            actual=kept.actual,
+        )
+    for kept in changes.closed:
+        log.info(
+            "violation.closed", **what, verdict=record.verdict, kind=kept.kind, violation=kept.id, times=kept.times
+        )
+    finding = record.finding
+    log.info(
+        "run.finished",
+        **what,
+        verdict=record.verdict,
+        reason=finding.reason,
+        kinds=sorted({violation.kind for violation in finding.violations}) or None,
+        message=finding.message or None,
+        ms=round(record.took.total_seconds() * 1000, 1),
+        checks=finding.checks,
+    )

@@ -1,0 +1,261 @@
+"""When runs take place: the only importer of APScheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from apscheduler.events import (
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_SUBMITTED,
+    JobExecutionEvent,
+    JobSubmissionEvent,
+)
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from monitor.core.backoff import SICK, Backoff
+from monitor.core.record import RunRecord
+from monitor.core.verdict import Reason
+from monitor.ports import Environment, Store
+from monitor.probe import Probe
+from monitor.runner import Desk, run_once
+
+log = structlog.get_logger("holdfast")
+
+FIRST_ROUND = timedelta(seconds=3)
+"""Every probe runs once within this time of the start, however rare it is, so that nobody waits for a first verdict."""
+
+Place = tuple[str, str]
+
+
+class Schedule:
+    """Runs every probe of every environment at its interval.
+
+    Starts are spread over the interval by a hash of environment and probe, so that they are the same after each
+    restart and never fall together. A probe never overlaps itself. What was due and did not run is counted.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._scheduler = AsyncIOScheduler(timezone=UTC, logger=logging.getLogger("apscheduler"))
+        self._scheduler.add_listener(self._heard, EVENT_JOB_SUBMITTED | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        self._jobs: dict[Place, tuple[Probe[Any], Environment]] = {}
+        self._due: dict[Place, datetime] = {}
+        self._running: dict[Place, asyncio.Task[RunRecord]] = {}
+        self._health: dict[tuple[str, Store], Backoff] = {}
+        self._paused: dict[str, datetime] = {}
+        self._first_round: set[Place] = set()
+
+    def start(self) -> None:
+        """Begin. Needs a running event loop."""
+        self._scheduler.start()
+
+    def watch(self, environment: Environment, probes: Iterable[Probe[Any]]) -> None:
+        """Run these probes against this environment from now on, instead of whatever ran against it before.
+
+        A probe whose interval is unchanged keeps its rhythm.
+        """
+        wanted = {(environment.name, probe.name): probe for probe in probes}
+        for place in [place for place in self._jobs if place[0] == environment.name and place not in wanted]:
+            self._drop(place)
+        for place, probe in wanted.items():
+            known = self._jobs.get(place)
+            self._jobs[place] = (probe, environment)
+            if known is None or known[0].every != probe.every:
+                self._add(place, probe, first=known is None)
+
+    def unwatch(self, name: str) -> None:
+        """Run nothing against this environment any more."""
+        for place in [place for place in self._jobs if place[0] == name]:
+            self._drop(place)
+        self._paused.pop(name, None)
+
+    def realign(self) -> None:
+        """The wall clock jumped: put every job onto the grid of its interval again, and count nothing as missed."""
+        self._due.clear()
+        for place, (probe, _) in self._jobs.items():
+            self._add(place, probe, first=False)
+
+    async def run_now(self, environment: str, probe: str) -> RunRecord:
+        """Run a probe at once, or join the run that is under way. Raises KeyError if it is not watched."""
+        place = (environment, probe)
+        running = self._running.get(place) or self._begin(place, *self._jobs[place])
+        return await asyncio.shield(running)
+
+    def pause(self, environment: str, until: datetime) -> None:
+        """Run nothing against an environment before this moment; what is due meanwhile counts as unknown/paused."""
+        self._paused[environment] = until
+        self._desk.metrics.set_paused(environment, paused=True)
+
+    def resume(self, environment: str) -> None:
+        """End a pause, if there is one."""
+        self._paused.pop(environment, None)
+        self._desk.metrics.set_paused(environment, paused=False)
+
+    def paused_until(self, environment: str) -> datetime | None:
+        """When a pause ends, or None if there is none."""
+        until = self._paused.get(environment)
+        if until is not None and until <= self._desk.clock.now():
+            self.resume(environment)
+            return None
+        return until
+
+    def sick(self, environment: str) -> dict[Store, Backoff]:
+        """The stores of an environment that are left alone for a while."""
+        return {store: state for (name, store), state in self._health.items() if name == environment and state.sick}
+
+    @property
+    def first_round_done(self) -> bool:
+        """Whether every probe has had its first turn, whatever came of it."""
+        return self._scheduler.running and self._first_round >= set(self._jobs)
+
+    @property
+    def in_flight(self) -> int:
+        """How many runs are under way."""
+        return len(self._running)
+
+    async def drain(self, within: timedelta) -> int:
+        """Start nothing more, wait for what is under way, then cut off the rest. Returns how many were cut off.
+
+        APScheduler's own shutdown would cancel everything at once, whatever it was told.
+        """
+        if self._scheduler.running:
+            self._scheduler.pause()
+        running = set(self._running.values())
+        late: set[asyncio.Task[RunRecord]] = set()
+        if running:
+            _, late = await asyncio.wait(running, timeout=within.total_seconds())
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=2)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        return len(late)
+
+    def _add(self, place: Place, probe: Probe[Any], *, first: bool) -> None:
+        now = self._desk.clock.now()
+        self._due.pop(place, None)
+        self._scheduler.add_job(
+            self._tick,
+            IntervalTrigger(
+                seconds=probe.every.total_seconds(), start_date=_first_start(place, probe.every, now), timezone=UTC
+            ),
+            args=(place,),
+            id="/".join(place),
+            replace_existing=True,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=max(1, int(probe.every.total_seconds())),
+        )
+        if first and probe.every > FIRST_ROUND:
+            self._scheduler.add_job(
+                self._tick,
+                "date",
+                run_date=now + FIRST_ROUND * _share(place),
+                args=(place,),
+                id="/".join(("first", *place)),
+                replace_existing=True,
+                misfire_grace_time=None,
+            )
+
+    def _drop(self, place: Place) -> None:
+        self._jobs.pop(place, None)
+        self._due.pop(place, None)
+        self._first_round.discard(place)
+        for id_ in ("/".join(place), "/".join(("first", *place))):
+            if self._scheduler.get_job(id_):
+                self._scheduler.remove_job(id_)
+
+    async def _tick(self, place: Place) -> None:
+        """One turn of one probe: APScheduler calls this, and nothing else does."""
+        if place not in self._jobs or place in self._running:
+            return
+        probe, environment = self._jobs[place]
+        reason = self._hindrance(probe, environment)
+        if reason is None:
+            with suppress(asyncio.CancelledError):
+                await self._begin(place, probe, environment)
+        else:
+            self._desk.metrics.not_run(*place, reason)
+        self._first_round.add(place)
+
+    def _hindrance(self, probe: Probe[Any], environment: Environment) -> Reason | None:
+        """Why a run may not take place now."""
+        if self.paused_until(environment.name) is not None:
+            return Reason.PAUSED
+        now = self._desk.clock.monotonic()
+        if not all(self._backoff(environment.name, store).admits(now) for store in probe.needs):
+            return Reason.MISSED
+        return None
+
+    def _begin(self, place: Place, probe: Probe[Any], environment: Environment) -> asyncio.Task[RunRecord]:
+        task = asyncio.create_task(self._run(place, probe, environment), name=f"run {'/'.join(place)}")
+        self._running[place] = task
+        task.add_done_callback(lambda _: self._running.pop(place, None))
+        return task
+
+    async def _run(self, place: Place, probe: Probe[Any], environment: Environment) -> RunRecord:
+        stores = [(place[0], store) for store in probe.needs]
+        for key in stores:
+            self._health[key] = self._backoff(*key).started()
+        record: RunRecord | None = None
+        try:
+            record = await run_once(probe, environment, self._desk)
+        finally:
+            for key in stores:
+                self._health[key] = self._learned(self._health[key], record)
+            self._first_round.add(place)
+        self._desk.metrics.set_up(place[0], up=not self.sick(place[0]))
+        return record
+
+    def _learned(self, state: Backoff, record: RunRecord | None) -> Backoff:
+        if record is None:
+            return state.abandoned()
+        if record.finding.reason in SICK:
+            return state.failed(self._desk.clock.monotonic())
+        return state.passed() if record.finding.reason is None else state.abandoned()
+
+    def _backoff(self, environment: str, store: Store) -> Backoff:
+        return self._health.get((environment, store), Backoff())
+
+    def _heard(self, event: JobSubmissionEvent | JobExecutionEvent) -> None:
+        """Learn from APScheduler what was started, what came too late, and what would have overlapped."""
+        place = tuple(event.job_id.split("/"))
+        if len(place) != 2 or place not in self._jobs:  # noqa: PLR2004  the first round has ids of three parts
+            return
+        scheduled = event.scheduled_run_times if isinstance(event, JobSubmissionEvent) else [event.scheduled_run_time]
+        every = self._jobs[place][0].every
+        ran = event.code == EVENT_JOB_SUBMITTED
+        for moment in scheduled:
+            last = self._due.get(place, moment - every)
+            self._due[place] = moment
+            turns = max(1, round((moment - last) / every))
+            missed = turns - 1 if ran else turns
+            if missed:
+                self._desk.metrics.not_run(*place, Reason.MISSED, times=missed)
+                log.warning("run.missed", environment=place[0], probe=place[1], times=missed)
+        if ran:
+            lag = (self._desk.clock.now() - scheduled[-1]).total_seconds()
+            self._desk.metrics.schedule_lag.observe(max(0.0, lag))
+
+
+def _share(place: Place) -> float:
+    """A place's own fraction of any interval, the same for ever."""
+    return int.from_bytes(hashlib.blake2b("/".join(place).encode(), digest_size=4).digest(), "big") / 2**32
+
+
+def _first_start(place: Place, every: timedelta, now: datetime) -> datetime:
+    """The next moment on this place's own grid: the epoch, plus its share of the interval, plus whole intervals."""
+    seconds = every.total_seconds()
+    offset = _share(place) * seconds
+    turns = (now.timestamp() - offset) // seconds + 1
+    return datetime.fromtimestamp(offset + turns * seconds, UTC)

@@ -1,0 +1,26 @@
+"""Bringing the tables of the state database up to date, with Alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+_FOLDER = Path(__file__).parent / "migrations"
+HEAD = "0001"
+"""The newest revision; a test holds it against the files."""
+
+
+def upgrade(connection: sa.Connection) -> None:
+    """Apply what is missing. A file that is up to date costs one SELECT: Alembic is not even imported."""
+    if sa.inspect(connection).has_table("alembic_version"):
+        current = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+        if current == HEAD:
+            return
+    from alembic import command  # noqa: PLC0415  a tenth of a second, needed once in the life of a file
+    from alembic.config import Config  # noqa: PLC0415  the same
+
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,159 @@
+"""PostgreSQL: guarded connections, and every failure sorted into one of Holdfast's reasons."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from monitor.core.record import Node
+from monitor.core.secrets import Scrubber, secrets_of
+from monitor.core.verdict import Reason
+from monitor.ports import Outcome, Store, StoreError, Tally
+
+_CLOSE_WITHIN = 0.5  # seconds; a healthy server answers in microseconds, a sick one must not hold up a run's end
+
+# SQLSTATE, or its first two characters, to the reason and the next step. The first match wins.
+_BY_STATE: tuple[tuple[str, Reason, str], ...] = (
+    ("28P01", Reason.REFUSED, "check user and password in the DSN"),
+    ("28", Reason.REFUSED, "check pg_hba.conf, the role, and sslmode in the DSN"),
+    ("42501", Reason.REFUSED, "grant the right; `holdfast setup ENV --print` shows all that are needed"),
+    ("3D000", Reason.MISCONFIGURED, "check the name of the database in the DSN"),
+    ("25006", Reason.READ_ONLY, "the server is a standby or default_transaction_read_only is on"),
+    ("25P03", Reason.TIMEOUT, "the server ended an idle transaction"),
+    ("40", Reason.INCONCLUSIVE, "a deadlock or serialization failure; the next run tries again"),
+    ("53", Reason.CAPACITY, "the server is out of connections, disk or memory"),
+    ("55P03", Reason.TIMEOUT, "another session holds a lock"),
+    ("57014", Reason.TIMEOUT, "the statement ran into statement_timeout"),
+    ("57", Reason.UNREACHABLE, "the server is starting or stopping"),
+    ("58", Reason.CAPACITY, "the server's file system fails; look into its log"),
+    ("08", Reason.UNREACHABLE, "the connection broke"),
+    ("42", Reason.MISCONFIGURED, "the schema does not fit; run `holdfast setup ENV`"),
+    ("3F", Reason.MISCONFIGURED, "the schema is missing; run `holdfast setup ENV`"),
+    ("22", Reason.MISCONFIGURED, "the schema does not take Holdfast's values; run `holdfast setup ENV`"),
+    ("23", Reason.MISCONFIGURED, "a constraint that Holdfast's schema does not have; run `holdfast setup ENV`"),
+    ("0A", Reason.MISCONFIGURED, "the server, or a pooler before it, does not support this"),
+)
+
+_BY_TYPE: tuple[tuple[type[Exception], Reason, str], ...] = (
+    (ssl.SSLError, Reason.REFUSED, "check sslmode and the certificates in the DSN"),
+    (TimeoutError, Reason.TIMEOUT, "nothing answered; check host, port and firewall"),
+    (OSError, Reason.UNREACHABLE, "check that the server runs, and host and port in the DSN"),
+    (asyncpg.ClientConfigurationError, Reason.MISCONFIGURED, "check the DSN"),
+)
+
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class Postgres:
+    """One PostgreSQL server as one role: makes connections and knows how to name what goes wrong."""
+
+    def __init__(self, dsn: str, *, tally: Tally, statement_timeout: timedelta, connect_timeout: timedelta) -> None:
+        self._dsn = dsn
+        self._tally = tally
+        self._scrub = Scrubber(secrets_of(dsn))
+        parts = urlsplit(dsn)
+        self.address = f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
+        self._connect_timeout = connect_timeout.total_seconds()
+        milliseconds = str(round(statement_timeout.total_seconds() * 1000))
+        # The server itself ends what this daemon, killed or cut off, can no longer end.
+        self._guards = {
+            "statement_timeout": milliseconds,
+            "lock_timeout": milliseconds,
+            "idle_in_transaction_session_timeout": milliseconds,
+        }
+
+    @asynccontextmanager
+    async def asked(self, *, sent_bytes: int = 0, committing: bool = False) -> AsyncIterator[None]:
+        """Count one request, and turn whatever fails in it into a StoreError.
+
+        `committing` says that, should the answer be lost, the request may have taken effect all the same.
+        """
+        before = monotonic()
+        outcome = Outcome.INDETERMINATE if committing else Outcome.FAILED
+        try:
+            yield
+            outcome = Outcome.OK
+        except StoreError as error:
+            outcome = error.outcome
+            raise
+        except (
+            OSError,
+            ssl.SSLError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ) as error:
+            sorted_error = self._sorted(error, outcome)
+            outcome = sorted_error.outcome
+            raise sorted_error from None  # the original's text may hold the DSN
+        finally:
+            self._tally.add(Store.POSTGRES, outcome, seconds=monotonic() - before, sent_bytes=sent_bytes)
+
+    async def connect(self, label: str) -> asyncpg.Connection[Any]:
+        """A new connection that names itself `holdfast/LABEL`. Raises StoreError."""
+        async with self.asked():
+            return await asyncpg.connect(
+                self._dsn,
+                timeout=self._connect_timeout,
+                server_settings={"application_name": f"holdfast/{label}", **self._guards},
+            )
+
+    async def close(self, connection: asyncpg.Connection[Any], *, broken: bool) -> None:
+        """Say goodbye where somebody listens; drop the socket in any case."""
+        if not broken:
+            with suppress(*_FAILURES):
+                await asyncio.wait_for(connection.close(), _CLOSE_WITHIN)
+        connection.terminate()
+
+    async def node(self, connection: asyncpg.Connection[Any]) -> Node:
+        """Who is at the other end, and whether it is the primary."""
+        async with self.asked():
+            row = await connection.fetchrow(
+                "SELECT pg_is_in_recovery() AS standby,"
+                " host(inet_server_addr()) || ':' || inet_server_port() AS address,"
+                " current_setting('server_version') AS version, pg_postmaster_start_time()::text AS started,"
+                " CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+                " ELSE pg_current_wal_lsn() END::text AS lsn"
+            )
+        return Node(
+            store=Store.POSTGRES,
+            address=row["address"] or self.address,
+            primary=not row["standby"],
+            version=f"PostgreSQL {row['version']}",
+            position=row["lsn"] or "",
+            identity=f"started {row['started']}",
+        )
+
+    def _sorted(self, error: Exception, outcome: Outcome) -> StoreError:
+        reason, advice, answered = _reason(error)
+        if answered:  # the server itself said no, so nothing is in doubt
+            outcome = Outcome.FAILED
+        text = self._scrub(" ".join(str(error).split())) or type(error).__name__
+        return StoreError(
+            reason, f"PostgreSQL at {self.address}: {text} ({advice})", store=Store.POSTGRES, outcome=outcome
+        )
+
+
+def _reason(error: Exception) -> tuple[Reason, str, bool]:
+    """The reason, the next step, and whether the server itself answered."""
+    state = getattr(error, "sqlstate", None)
+    if isinstance(error, asyncpg.PostgresError) and state:
+        for prefix, reason, advice in _BY_STATE:
+            if state.startswith(prefix):
+                answered = not state.startswith(("08", "57P"))
+                return reason, advice, answered
+        return Reason.UNREACHABLE, f"the server failed with SQLSTATE {state}; look into its log", True
+    for kind, reason, advice in _BY_TYPE:
+        if isinstance(error, kind):
+            return reason, advice, False
+    if "closed" in str(error):  # asyncpg says so by a plain InterfaceError
+        return Reason.UNREACHABLE, "the connection broke", False
+    return Reason.INTERNAL, "this looks like a fault of Holdfast's own; please report it", False

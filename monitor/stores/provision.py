@@ -1,0 +1,93 @@
+"""Holdfast's own schema: made where it may be, recognised, and never taken from another environment."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import asyncpg
+
+from monitor.core.verdict import Reason
+from monitor.ports import Store, StoreError
+from monitor.stores.postgres import Postgres
+
+_WHOSE = "SELECT name FROM holdfast.environment"
+_CLAIM = "INSERT INTO holdfast.environment (name) VALUES ($1) ON CONFLICT DO NOTHING"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('holdfast'))"  # two daemons may meet an empty database at once
+
+
+def schema_sql() -> str:
+    """The SQL that makes Holdfast's schema; it may be run again at any time."""
+    return (files("monitor.stores") / "schema.sql").read_text("utf-8")
+
+
+def roles_sql(environment: str, *, role: str) -> str:
+    """The SQL for a DBA: a role that may do what the probes do and nothing else, and the schema it works in."""
+    text = (files("monitor.stores") / "roles.sql").read_text("utf-8")
+    for mark, value in (("@role@", role), ("@environment@", environment), ("@schema@", schema_sql())):
+        text = text.replace(mark, value)
+    return text
+
+
+def redis_acl(*, user: str) -> str:
+    """The Redis ACL for a user that may do what the probes do, on Holdfast's own keys only."""
+    commands = (
+        "+ping +echo +time +info +client|setname +select +get +set +setrange +del +unlink +pexpire +pttl"
+        " +zadd +zrem +zrange +zcard +watch +multi +exec +eval +scan"
+    )
+    return f"ACL SETUSER {user} on >CHOOSE-A-PASSWORD resetkeys ~holdfast:* resetchannels nocommands {commands}"
+
+
+async def make_sure(postgres: Postgres, *, environment: str, provision: bool) -> None:
+    """The schema is there and belongs to this environment.
+
+    Raises StoreError with `misconfigured` if it is missing and may not be made, or if it is another environment's.
+    """
+    connection = await postgres.connect("setup")
+    broken = True
+    try:
+        async with postgres.asked():
+            owner = await _owner(connection)
+            if owner is None:
+                if not provision:
+                    raise _misconfigured(
+                        postgres, "the schema holdfast is missing and postgres.provision is off", environment
+                    )
+                owner = await _provision(connection, postgres, environment)
+        broken = False
+    finally:
+        await postgres.close(connection, broken=broken)
+    if owner != environment:
+        message = (
+            f"PostgreSQL at {postgres.address}: this database belongs to the environment {owner!r}, not to"
+            f" {environment!r} (table holdfast.environment); check the DSN, or update that row after a renaming"
+        )
+        raise StoreError(Reason.MISCONFIGURED, message, store=Store.POSTGRES)
+
+
+async def _owner(connection: asyncpg.Connection[Any]) -> str | None:
+    try:
+        name = await connection.fetchval(_WHOSE)
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        return None
+    return None if name is None else str(name)
+
+
+async def _provision(connection: asyncpg.Connection[Any], postgres: Postgres, environment: str) -> str:
+    try:
+        async with connection.transaction():
+            await connection.execute(_LOCK)
+            if await connection.fetchval("SELECT to_regclass('holdfast.messages') IS NULL"):
+                await connection.execute(schema_sql())
+            await connection.execute(_CLAIM, environment)
+            return str(await connection.fetchval(_WHOSE))
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise _misconfigured(postgres, str(error), environment) from None
+
+
+def _misconfigured(postgres: Postgres, what: str, environment: str) -> StoreError:
+    message = (
+        f"PostgreSQL at {postgres.address}: {what}; ask a DBA to run the SQL that"
+        f" `holdfast setup {environment} --print` shows"
+    )
+    return StoreError(Reason.MISCONFIGURED, message, store=Store.POSTGRES)

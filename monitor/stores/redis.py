@@ -1,0 +1,201 @@
+"""Redis: bare connections without retries, and every failure sorted into one of Holdfast's reasons."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from time import monotonic
+from typing import TypeAlias
+
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from monitor.core.record import Node
+from monitor.core.secrets import Scrubber, secrets_of
+from monitor.core.verdict import Reason
+from monitor.ports import Outcome, Store, StoreError, Tally
+
+Command: TypeAlias = tuple[str | bytes | int | float, ...]
+Reply: TypeAlias = "bytes | int | str | list[Reply] | None"
+
+_BY_TEXT: tuple[tuple[str, Reason, str], ...] = (
+    ("WRONGPASS", Reason.REFUSED, "check user and password in the URL"),
+    ("invalid username-password", Reason.REFUSED, "check user and password in the URL"),
+    ("invalid password", Reason.REFUSED, "check the password in the URL"),
+    ("Client sent AUTH, but no password is set", Reason.REFUSED, "the server has no password; take it out of the URL"),
+    (
+        "AUTH <password> called without any password",
+        Reason.REFUSED,
+        "the server has no password; take it out of the URL",
+    ),
+    ("NOAUTH", Reason.REFUSED, "the server wants a password; put it into the URL"),
+    ("Authentication required", Reason.REFUSED, "the server wants a password; put it into the URL"),
+    ("NOPERM", Reason.REFUSED, "extend the ACL; `holdfast setup ENV --print` shows the one that is needed"),
+    ("No permissions", Reason.REFUSED, "extend the ACL; `holdfast setup ENV --print` shows the one that is needed"),
+    ("permission", Reason.REFUSED, "extend the ACL; `holdfast setup ENV --print` shows the one that is needed"),
+    ("LOADING", Reason.READ_ONLY, "the server is loading its data"),
+    ("loading the dataset", Reason.READ_ONLY, "the server is loading its data"),
+    ("READONLY", Reason.READ_ONLY, "this is a replica; point the URL at the primary"),
+    ("read only replica", Reason.READ_ONLY, "this is a replica; point the URL at the primary"),
+    ("MASTERDOWN", Reason.READ_ONLY, "the replica has lost its primary"),
+    ("NOREPLICAS", Reason.READ_ONLY, "the server accepts no writes without its replicas"),
+    ("OOM", Reason.CAPACITY, "maxmemory is reached and the policy is noeviction"),
+    ("MISCONF", Reason.CAPACITY, "the server cannot persist (a full disk?) and so refuses writes"),
+    ("max number of clients", Reason.CAPACITY, "maxclients is reached"),
+    ("invalid DB index", Reason.MISCONFIGURED, "check the number of the database in the URL"),
+    ("DB index is out of range", Reason.MISCONFIGURED, "check the number of the database in the URL"),
+    ("MOVED", Reason.MISCONFIGURED, "this is a Redis Cluster, which this version does not support"),
+    ("CLUSTERDOWN", Reason.UNREACHABLE, "the cluster is down"),
+    ("unknown command", Reason.MISCONFIGURED, "Redis 6 or newer is needed, with this command enabled"),
+)
+
+_BY_TYPE: tuple[tuple[type[Exception], Reason, str, bool], ...] = (
+    (exceptions.AuthenticationError, Reason.REFUSED, "check user and password in the URL", True),
+    (exceptions.TimeoutError, Reason.TIMEOUT, "nothing answered; check host, port and firewall", False),
+    (TimeoutError, Reason.TIMEOUT, "nothing answered; check host, port and firewall", False),
+    (exceptions.ConnectionError, Reason.UNREACHABLE, "check that the server runs, and host and port in the URL", False),
+    (OSError, Reason.UNREACHABLE, "check that the server runs, and host and port in the URL", False),
+    (exceptions.ResponseError, Reason.MISCONFIGURED, "the server refused the command", True),
+)
+
+
+class Redis:
+    """One Redis server as one user: makes connections and knows how to name what goes wrong."""
+
+    def __init__(self, url: str, *, tally: Tally, timeout: timedelta) -> None:
+        self._tally = tally
+        self._scrub = Scrubber(secrets_of(url))
+        seconds = timeout.total_seconds()
+        # The pool is used as the parser of URLs only; a probe decides itself when a connection is new.
+        self._template = ConnectionPool.from_url(
+            url,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            protocol=2,  # RESP3 costs a HELLO and brings nothing here
+            lib_name=None,  # and so does telling the library's name
+            lib_version=None,
+            retry=Retry(NoBackoff(), 0),  # a retried command may run twice and report success
+        )
+        arguments = self._template.connection_kwargs
+        self.address = str(
+            arguments.get("path") or f"{arguments.get('host', 'localhost')}:{arguments.get('port', 6379)}"
+        )
+
+    async def connect(self, label: str) -> RedisConnection:
+        """A new connection that names itself `holdfast/LABEL`. Raises StoreError."""
+        make = self._template.connection_class
+        connection: AbstractConnection = make(
+            **{**self._template.connection_kwargs, "client_name": f"holdfast/{label}"}
+        )
+        async with self.asked():
+            try:
+                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left this one out
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+        return RedisConnection(self, connection)
+
+    @asynccontextmanager
+    async def asked(self, *, sent_bytes: int = 0, writing: bool = False) -> AsyncIterator[None]:
+        """Count one request, and turn whatever fails in it into a StoreError."""
+        before = monotonic()
+        outcome = Outcome.INDETERMINATE if writing else Outcome.FAILED
+        try:
+            yield
+            outcome = Outcome.OK
+        except StoreError as error:
+            outcome = error.outcome
+            raise
+        except (exceptions.RedisError, OSError) as error:
+            sorted_error = self._sorted(error, outcome)
+            outcome = sorted_error.outcome
+            raise sorted_error from None  # the original's text may hold the URL
+        finally:
+            self._tally.add(Store.REDIS, outcome, seconds=monotonic() - before, sent_bytes=sent_bytes)
+
+    def _sorted(self, error: Exception, outcome: Outcome) -> StoreError:
+        reason, advice, answered = _reason(error)
+        text = self._scrub(" ".join(str(error).split())) or type(error).__name__
+        return StoreError(
+            reason,
+            f"Redis at {self.address}: {text} ({advice})",
+            store=Store.REDIS,
+            outcome=Outcome.FAILED if answered else outcome,
+        )
+
+
+def _reason(error: Exception) -> tuple[Reason, str, bool]:
+    """The reason, the next step, and whether the server itself answered."""
+    text = f"{getattr(error, 'error_type', '')} {error}"
+    named = {
+        exceptions.BusyLoadingError: "LOADING",
+        exceptions.ReadOnlyError: "READONLY",
+        exceptions.OutOfMemoryError: "OOM",
+        exceptions.NoPermissionError: "NOPERM",
+        exceptions.MaxConnectionsError: "max number of clients",
+    }
+    text += " " + next((word for kind, word in named.items() if isinstance(error, kind)), "")
+    for part, reason, advice in _BY_TEXT:
+        if part in text:
+            return reason, advice, True
+    if "SSL" in text or "certificate" in text.lower():
+        return Reason.REFUSED, "check rediss:// against redis://, and the certificates", False
+    for kind, reason, advice, answered in _BY_TYPE:
+        if isinstance(error, kind):
+            return reason, advice, answered
+    return Reason.INTERNAL, "this looks like a fault of Holdfast's own; please report it", False
+
+
+class RedisConnection:
+    """One connection on which commands are pipelined; replies come back in the order asked."""
+
+    def __init__(self, redis: Redis, connection: AbstractConnection) -> None:
+        self._redis = redis
+        self._connection = connection
+
+    async def ask(self, *commands: Command, writing: bool = False) -> list[Reply]:
+        """Send some commands in one packet and read one reply for each.
+
+        Raises StoreError for the first reply that is an error, after all replies were read.
+        """
+        packed = self._connection.pack_commands(commands)
+        async with self._redis.asked(sent_bytes=sum(map(len, packed)), writing=writing):
+            await self._connection.send_packed_command(packed)
+            replies: list[Reply] = []
+            failure: exceptions.ResponseError | None = None
+            for _ in commands:
+                try:
+                    replies.append(await self._connection.read_response())
+                except exceptions.ResponseError as error:  # the others are still on their way
+                    failure = failure or error
+            if failure is not None:
+                raise failure
+        return replies
+
+    async def close(self) -> None:
+        """Really close it."""
+        await self._connection.disconnect(nowait=True)
+
+    async def info(self, *sections: str) -> dict[str, str]:
+        """The fields of some INFO sections, asked one by one, as Redis 6 needs it."""
+        replies = await self.ask(*(("INFO", section) for section in sections))
+        lines = (
+            b"\n".join(reply for reply in replies if isinstance(reply, bytes)).decode("utf-8", "replace").splitlines()
+        )
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    async def node(self) -> Node:
+        """The server at the other end, and whether it is the primary."""
+        info = await self.info("server", "replication")
+        valkey = info.get("valkey_version")
+        return Node(
+            store=Store.REDIS,
+            address=self._redis.address,
+            primary=info.get("role") == "master",
+            version=f"Valkey {valkey}" if valkey else f"Redis {info.get('redis_version', 'unknown')}",
+            position=info.get("master_repl_offset", ""),
+            identity=f"run_id {info.get('run_id', '')}",
+        )

@@ -1,0 +1,17 @@
+-- Run this as a superuser, or as the owner of the database, in the database that is to be watched.
+-- Then choose a password (\password @role@) and put it into environments.@environment@.postgres.dsn.
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '@role@') THEN
+        CREATE ROLE "@role@" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS CONNECTION LIMIT 8;
+    END IF;
+END
+$$;
+
+@schema@
+INSERT INTO holdfast.environment (name) VALUES ('@environment@') ON CONFLICT DO NOTHING;
+
+GRANT USAGE ON SCHEMA holdfast TO "@role@";
+GRANT SELECT, INSERT ON holdfast.environment TO "@role@";
+GRANT SELECT, INSERT, UPDATE, DELETE ON holdfast.threads, holdfast.messages TO "@role@";

@@ -1,0 +1,60 @@
+-- Holdfast's own tables. Synthetic conversations only; nothing of a customer is ever stored or read here.
+-- Row-level security is forced, so that even the owner of the tables sees one synthetic user at a time.
+
+CREATE SCHEMA IF NOT EXISTS holdfast;
+
+-- One row: the environment that this database belongs to. A daemon of another environment refuses to probe it.
+CREATE TABLE IF NOT EXISTS holdfast.environment (
+    only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    name       text NOT NULL,
+    version    integer NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE IF NOT EXISTS holdfast.threads (
+    id            uuid PRIMARY KEY,
+    instance      text NOT NULL,
+    user_id       text NOT NULL,
+    name          text NOT NULL,
+    metadata      jsonb NOT NULL,
+    message_count integer NOT NULL DEFAULT 0,
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE IF NOT EXISTS holdfast.messages (
+    id         uuid PRIMARY KEY,
+    thread_id  uuid NOT NULL REFERENCES holdfast.threads (id) ON DELETE CASCADE,
+    instance   text NOT NULL,
+    user_id    text NOT NULL,
+    seq        integer NOT NULL,
+    role       text NOT NULL,
+    type       text NOT NULL,
+    content    text,
+    metadata   jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT messages_thread_seq UNIQUE (thread_id, seq)
+);
+
+CREATE INDEX IF NOT EXISTS threads_user ON holdfast.threads (user_id, created_at);
+CREATE INDEX IF NOT EXISTS messages_user ON holdfast.messages (user_id, created_at);
+
+ALTER TABLE holdfast.threads ENABLE ROW LEVEL SECURITY;
+ALTER TABLE holdfast.threads FORCE ROW LEVEL SECURITY;
+ALTER TABLE holdfast.messages ENABLE ROW LEVEL SECURITY;
+ALTER TABLE holdfast.messages FORCE ROW LEVEL SECURITY;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_policies WHERE schemaname = 'holdfast' AND tablename = 'threads') THEN
+        CREATE POLICY owner ON holdfast.threads
+            USING (user_id = current_setting('holdfast.user_id', true))
+            WITH CHECK (user_id = current_setting('holdfast.user_id', true));
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_policies WHERE schemaname = 'holdfast' AND tablename = 'messages') THEN
+        CREATE POLICY owner ON holdfast.messages
+            USING (user_id = current_setting('holdfast.user_id', true))
+            WITH CHECK (user_id = current_setting('holdfast.user_id', true));
+    END IF;
+END
+$$;

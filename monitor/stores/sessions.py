@@ -1,0 +1,233 @@
+"""Sessions in Redis under Holdfast's own prefix: the default binding of the probe `session`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from secrets import token_hex
+from time import time
+
+from monitor.core.expiry import Lease, Removals, Sight
+from monitor.core.record import Node
+from monitor.core.session import Session
+from monitor.core.verdict import Reason
+from monitor.ports import Discipline, Look, MisroutedError, Outcome, Store, StoreError
+from monitor.stores.redis import Command, Redis, RedisConnection, Reply
+
+PREFIX = "holdfast:"
+_INDEX_LIFE_MS = 7 * 24 * 3600 * 1000  # the index of a daemon that never comes back vanishes by itself
+_ATTEMPTS = 50  # a WATCH that lost so many races in a row has no fair chance
+_INCREMENT = (
+    "local value = cjson.decode(redis.call('GET', KEYS[1]))"
+    " value.counters[ARGV[1]] = value.counters[ARGV[1]] + 1"
+    " return redis.call('SET', KEYS[1], cjson.encode(value), 'KEEPTTL')"
+)
+
+OPERATIONS: Mapping[str, tuple[str, ...]] = {
+    "save": ("ECHO NONCE", "TIME", "ZADD {index} EXPIRY {key}", "PEXPIRE {index} …", "SET {key} VALUE PX …", "TIME"),
+    "look": ("ECHO NONCE", "TIME", "GET {key} …", "PTTL {key} …", "TIME"),
+    "touch": ("ECHO NONCE", "TIME", "PEXPIRE {key} …", "TIME"),
+    "increment": ("ECHO NONCE", "WATCH {key}", "GET {key}", "ECHO NONCE", "MULTI", "SET {key} VALUE KEEPTTL", "EXEC"),
+    "damage": (
+        "ECHO NONCE",
+        "SETRANGE {key} 8 RUBBISH",
+    ),
+    "delete": ("ECHO NONCE", "DEL {key} …", "ZREM {index} {key} …"),
+    "removals": ("INFO stats",),
+}
+"""What a probe may ask for, and the commands that are then sent."""
+
+
+class OwnSessions:
+    """Sessions under `holdfast:ENVIRONMENT:INSTANCE:`, each in an index of this instance until it is deleted.
+
+    The index is written before the key, so that what a killed daemon leaves behind is found without a SCAN.
+    """
+
+    def __init__(self, redis: Redis, *, environment: str, instance: str) -> None:
+        self._redis = redis
+        self._fence = fence(environment, instance)
+
+    def key(self, run_id: str, name: str) -> str:
+        """The key of a session of one run."""
+        return f"{self._fence}session:{run_id}:{name}"
+
+    async def connect(self, label: str) -> OwnSessionConnection:
+        """A new connection."""
+        return OwnSessionConnection(await self._redis.connect(label), index=f"{self._fence}keys", fence=self._fence)
+
+
+def fence(environment: str, instance: str) -> str:
+    """What every key of one daemon in one environment begins with. Neither part can hold a colon."""
+    return f"{PREFIX}{environment}:{instance}:"
+
+
+class OwnSessionConnection:
+    """One connection."""
+
+    def __init__(self, connection: RedisConnection, *, index: str, fence: str) -> None:
+        self._connection = connection
+        self._index = index
+        self._fence = fence
+
+    async def node(self) -> Node:
+        """The server at the other end."""
+        return await self._connection.node()
+
+    async def close(self) -> None:
+        """Really close it."""
+        await self._connection.close()
+
+    async def _ask(self, *commands: Command, writing: bool = False) -> list[Reply]:
+        """One pipeline that carries a nonce. Raises MisroutedError where another one comes back."""
+        nonce = token_hex(8)
+        echoed, *replies = await self._connection.ask(("ECHO", nonce), *commands, writing=writing)
+        if echoed != nonce.encode():
+            raise MisroutedError(sent=nonce, received=repr(echoed)[:60])
+        return replies
+
+    async def save(self, session: Session, *, ttl: float) -> Lease:
+        """Store a session under its key, to expire after `ttl` seconds."""
+        before, _, _, answer, after = await self._ask(
+            ("TIME",),
+            ("ZADD", self._index, round(time() + ttl), session.key),
+            ("PEXPIRE", self._index, _INDEX_LIFE_MS),
+            ("SET", session.key, session.encode(), "PX", round(ttl * 1000)),
+            ("TIME",),
+            writing=True,
+        )
+        _acknowledged(answer, b"OK", "SET")
+        return Lease(key=session.key, ttl=ttl, after=_seconds(before), before=_seconds(after))
+
+    async def look(self, *keys: str) -> Look:
+        """Read keys and their times to live, with the server's clock before and after."""
+        before, *middle, after = await self._ask(
+            ("TIME",),
+            *(("GET", key) for key in keys),
+            *(("PTTL", key) for key in keys),
+            ("TIME",),
+        )
+        values, remaining = middle[: len(keys)], middle[len(keys) :]
+        return Look(
+            values=tuple(value if isinstance(value, bytes) else None for value in values),
+            sights=tuple(_sight(value, left, before, after) for value, left in zip(values, remaining, strict=True)),
+        )
+
+    async def touch(self, key: str, *, ttl: float) -> Lease:
+        """Extend the life of a key, as sliding expiry does on each use."""
+        before, _, after = await self._ask(("TIME",), ("PEXPIRE", key, round(ttl * 1000)), ("TIME",), writing=True)
+        return Lease(key=key, ttl=ttl, after=_seconds(before), before=_seconds(after))
+
+    async def increment(self, session: Session, counter: str, *, discipline: Discipline) -> None:
+        """Add one to a counter inside a stored session."""
+        if discipline == "lua":
+            (answer,) = await self._ask(("EVAL", _INCREMENT, 1, session.key, counter), writing=True)
+            return _acknowledged(answer, b"OK", "SET")
+        if discipline == "naive":  # reads, then writes: whatever others wrote between is lost, and is to be seen lost
+            (value,) = await self._ask(("GET", session.key))
+            written = ("SET", session.key, _incremented(value, counter), "KEEPTTL")
+            (answer,) = await self._ask(written, writing=True)
+            return _acknowledged(answer, b"OK", "SET")
+        for _ in range(_ATTEMPTS):
+            _, value = await self._ask(("WATCH", session.key), ("GET", session.key))
+            written = ("SET", session.key, _incremented(value, counter), "KEEPTTL")
+            *_, answer = await self._ask(("MULTI",), written, ("EXEC",), writing=True)
+            if answer is not None:
+                return None
+        message = f"WATCH on {session.key} lost {_ATTEMPTS} races in a row"
+        raise StoreError(Reason.INCONCLUSIVE, message, store=Store.REDIS)
+
+    async def damage(self, key: str) -> None:
+        """Overwrite part of a stored value of our own with rubbish, keeping its expiry."""
+        await self._ask(("SETRANGE", key, 8, b"\xff\x00rubbish"), writing=True)
+
+    async def delete(self, *keys: str) -> None:
+        """Delete keys of our own, and forget them in the index."""
+        await self._ask(("DEL", *keys), ("ZREM", self._index, *keys), writing=True)
+
+    async def removals(self) -> Removals:
+        """How many keys the server has evicted and expired since its start."""
+        info = await self._connection.info("stats")
+        return Removals(evicted=int(info.get("evicted_keys", 0)), expired=int(info.get("expired_keys", 0)))
+
+    async def remembered(self) -> list[str]:
+        """The keys of this instance that were written and not yet deleted."""
+        (found,) = await self._ask(("ZRANGE", self._index, 0, -1))
+        keys = [key.decode() for key in found if isinstance(key, bytes)] if isinstance(found, list) else []
+        return [key for key in keys if key.startswith(self._fence)]
+
+
+def _acknowledged(answer: Reply, wanted: bytes, command: str) -> None:
+    if answer != wanted:
+        message = f"Redis answered {command} by {answer!r}, where {wanted!r} was expected: nothing was acknowledged"
+        raise StoreError(Reason.INCONCLUSIVE, message, store=Store.REDIS, outcome=Outcome.INDETERMINATE)
+
+
+def _incremented(value: Reply, counter: str) -> bytes:
+    if not isinstance(value, bytes):
+        raise StoreError(Reason.INCONCLUSIVE, "the session vanished during an update", store=Store.REDIS)
+    session = json.loads(value)
+    session["counters"][counter] += 1
+    return json.dumps(session, ensure_ascii=False).encode()
+
+
+def _seconds(reply: Reply) -> float:
+    if not isinstance(reply, list | tuple) or not all(isinstance(part, int | bytes) for part in reply):
+        raise StoreError(Reason.INCONCLUSIVE, f"Redis answered TIME by {reply!r}", store=Store.REDIS)
+    seconds, microseconds = (int(part) for part in reply if isinstance(part, int | bytes))
+    return seconds + microseconds / 1_000_000
+
+
+def _sight(value: Reply, left: Reply, before: Reply, after: Reply) -> Sight:
+    remaining = left / 1000 if isinstance(left, int) and left >= 0 else None
+    return Sight(after=_seconds(before), before=_seconds(after), present=value is not None, remaining=remaining)
+
+
+async def sweep_sessions(redis: Redis, *, environment: str, instance: str, dry_run: bool) -> int:
+    """Remove this instance's leftover keys. Returns how many went (or would go)."""
+    own = fence(environment, instance)
+    connection = OwnSessionConnection(await redis.connect("sweep"), index=f"{own}keys", fence=own)
+    try:
+        keys = await connection.remembered()
+        for batch in _batches(keys):
+            if not dry_run:
+                await connection.delete(*batch)
+        return len(keys)
+    finally:
+        await connection.close()
+
+
+async def sweep_environment(redis: Redis, *, environment: str, dry_run: bool) -> int:
+    """Remove the keys of every instance in an environment. It scans the whole key space, so only people ask for it."""
+    own = f"{PREFIX}{environment}:"
+    connection = await redis.connect("sweep")
+    cursor, gone = b"0", 0
+    try:
+        while True:
+            (reply,) = await connection.ask(("SCAN", cursor, "MATCH", f"{own}*", "COUNT", 1000))
+            match reply:
+                case [bytes() as cursor, [*keys]]:
+                    found = [key for key in keys if isinstance(key, bytes) and key.startswith(own.encode())]
+                case _:
+                    raise StoreError(Reason.INCONCLUSIVE, f"Redis answered SCAN by {reply!r}", store=Store.REDIS)
+            gone += len(found)
+            if found and not dry_run:
+                await connection.ask(("UNLINK", *found), writing=True)
+            if cursor == b"0":
+                return gone
+    finally:
+        await connection.close()
+
+
+async def count_sessions(redis: Redis, *, environment: str, instance: str) -> int:
+    """How many keys of this instance are there."""
+    connection = await redis.connect("sweep")
+    try:
+        (count,) = await connection.ask(("ZCARD", f"{fence(environment, instance)}keys"))
+        return count if isinstance(count, int) else 0
+    finally:
+        await connection.close()
+
+
+def _batches(keys: Sequence[str]) -> list[Sequence[str]]:
+    return [keys[start : start + 500] for start in range(0, len(keys), 500)]
