@@ -111,11 +111,13 @@ class Child:
 
     def pause(self) -> None:
         """SIGSTOP to the process and all its descendants: connections stay open, nothing answers."""
-        reaper.freeze(self.pid)
+        if not self.ended():  # then its pid may be a stranger's
+            reaper.freeze(self.pid)
 
     def resume(self) -> None:
         """SIGCONT to all of them."""
-        reaper.thaw(self.pid)
+        if not self.ended():
+            reaper.thaw(self.pid)
 
     async def kill(self) -> None:
         """A crash: SIGKILL to the process and all its descendants; returns when none lives any more."""
@@ -127,8 +129,7 @@ class Child:
 
     async def stop(self, *requests: tuple[signal.Signals, float]) -> None:
         """Ask by each signal in turn, waiting so many seconds for the end after each; then kill."""
-        if not self.ended():
-            self.resume()  # a paused process would take no notice
+        self.resume()  # a paused process would take no notice
         for request, seconds in requests:
             if self.ended():
                 return
@@ -145,12 +146,8 @@ class PrivateFolder:
 
     def __init__(self) -> None:
         self.uid = runtime_uid()
-        closed = [path for path in _temporary_and_above() if not path.stat().st_mode & stat.S_IXOTH]
-        if self.uid is not None and closed:
-            raise EmbeddedError(
-                f"uid {self.uid}, as which the servers run, cannot pass {closed[0]} (its mode has no o+x): "
-                f"set TMPDIR to a folder that everyone can pass, such as /tmp"
-            )
+        if self.uid is not None:
+            _refuse_closed_temporary(self.uid)
         self.path = Path(tempfile.mkdtemp(prefix="holdfast-"))
         try:
             self._reaper = reaper.Reaper(self.path)
@@ -196,6 +193,7 @@ class PrivateFolder:
         for part in binaries.parts:
             if (binaries.root / part).exists() and not (copy / part).exists():
                 await asyncio.to_thread(shutil.copytree, binaries.root / part, copy / part, symlinks=True)
+        _open_to_everyone(copy)
         copied = Binaries(root=copy, programs=binaries.programs, parts=binaries.parts)
         if not self._can_run(copied.path(program)):
             raise EmbeddedError(
@@ -382,9 +380,22 @@ class Server(ABC):
         await self.start()
 
 
-def _temporary_and_above() -> list[Path]:
+def _refuse_closed_temporary(uid: int) -> None:
     temporary = Path(tempfile.gettempdir()).resolve()
-    return [temporary, *temporary.parents]
+    for path in (temporary, *temporary.parents):
+        if not path.stat().st_mode & stat.S_IXOTH:
+            raise EmbeddedError(
+                f"uid {uid}, as which the servers run, cannot pass {path} (its mode has no o+x): "
+                f"set TMPDIR to a folder that everyone can pass, such as /tmp"
+            )
+
+
+def _open_to_everyone(copy: Path) -> None:
+    # Whoever closed the folders of the programs may have closed the files too, or works with umask 077.
+    for path in (copy, *copy.rglob("*")):
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode):
+            path.chmod(stat.S_IMODE(mode) | (0o555 if mode & stat.S_IXUSR else 0o444))
 
 
 def read(log: Path) -> str:

@@ -19,15 +19,17 @@ from typing import NamedTuple
 
 # The owner's death must leave nothing behind within 3 s; this much of it is for a server's own clean exit.
 GRACE_SECONDS = 1.0
+FREEZE_SECONDS = 0.5
 REMOVAL_SECONDS = 10.0
 POLL_SECONDS = 0.01
 
 
 class Life(NamedTuple):
-    """A living process: its parent, and the moment of its birth, which tells it from a later owner of the pid."""
+    """A living process. The moment of its birth tells it from a later owner of its pid."""
 
     parent: int
     birth: str
+    stopped: bool
 
 
 def living() -> dict[int, Life]:
@@ -44,7 +46,7 @@ def _from_ps() -> dict[int, Life]:
     for line in subprocess.run(listing, capture_output=True, text=True, check=False).stdout.splitlines():  # noqa: S603 - a constant
         pid, parent, state, birth = line.split(maxsplit=3)
         if not state.startswith("Z"):
-            lives[int(pid)] = Life(int(parent), birth.strip())
+            lives[int(pid)] = Life(int(parent), birth.strip(), state.startswith("T"))
     return lives
 
 
@@ -61,17 +63,17 @@ def _from_proc(pid: int) -> Life | None:
         return None
     # proc(5): the name in parentheses may hold anything; after it come state (3), ppid (4), …, starttime (22).
     fields = stat[stat.rindex(")") + 2 :].split()
-    return None if fields[0] in "ZX" else Life(int(fields[1]), fields[19])
+    return None if fields[0] in "ZX" else Life(int(fields[1]), fields[19], fields[0] == "T")
 
 
-def family(pid: int) -> dict[int, str]:
-    """The births of a process and of all its descendants. PostgreSQL's backends have left its process group."""
+def family(pid: int) -> dict[int, Life]:
+    """A process and all its descendants. PostgreSQL's backends have left its process group."""
     lives = living()
-    members = {pid: lives[pid].birth} if pid in lives else {}
+    members = {pid: lives[pid]} if pid in lives else {}
     grown = True
     while grown:
         before = len(members)
-        members |= {child: life.birth for child, life in lives.items() if life.parent in members}
+        members |= {child: life for child, life in lives.items() if life.parent in members}
         grown = len(members) > before
     return members
 
@@ -83,13 +85,17 @@ def send(pids: Iterable[int], signal_number: int) -> None:
             os.kill(pid, signal_number)
 
 
-def freeze(pid: int) -> dict[int, str]:
-    """Stop (SIGSTOP) a process and all its descendants, also those that it bears meanwhile; -> all of them."""
-    frozen: dict[int, str] = {}
-    while born := {member: birth for member, birth in family(pid).items() if member not in frozen}:
-        send(born, signal.SIGSTOP)
-        frozen |= born
-    return frozen
+def freeze(pid: int) -> dict[int, Life]:
+    """Stop (SIGSTOP) a process and all its descendants, also those that it bears meanwhile; -> all of them.
+
+    Returns when all have stopped. One that waits for its disk stops a little later: there is a bound.
+    """
+    members = family(pid)
+    deadline = time.monotonic() + FREEZE_SECONDS
+    while time.monotonic() < deadline and not all(life.stopped for life in members.values()):
+        send((member for member, life in members.items() if not life.stopped), signal.SIGSTOP)
+        members = family(pid)
+    return members
 
 
 def thaw(pid: int) -> None:
@@ -97,21 +103,22 @@ def thaw(pid: int) -> None:
     send(family(pid), signal.SIGCONT)
 
 
-def destroy(pid: int) -> dict[int, str]:
+def destroy(pid: int) -> dict[int, Life]:
     """SIGKILL a process and all its descendants; -> all of them. Frozen first, so that none escapes by a fork."""
     members = freeze(pid)
     send(members, signal.SIGKILL)
     return members
 
 
-def gone(members: Mapping[int, str]) -> bool:
+def gone(members: Mapping[int, Life]) -> bool:
     """True when none of these processes lives any more, whoever may have its pid now."""
-    return all(birth_of(pid) != birth for pid, birth in members.items())
+    return all(birth_of(pid) != life.birth for pid, life in members.items())
 
 
 def _end(watched: Mapping[int, tuple[str, int]]) -> None:
     """End what still lives, kindly where a farewell was asked for: PostgreSQL then frees its shared memory."""
-    alive = {pid: birth for pid, (birth, _) in watched.items() if birth and birth_of(pid) == birth}
+    alive = [pid for pid, (birth, _) in watched.items() if birth and birth_of(pid) == birth]
+    members = {member: life for pid in alive for member, life in family(pid).items()}
     for pid in alive:
         if (farewell := watched[pid][1]) != signal.SIGKILL:
             thaw(pid)
@@ -119,11 +126,12 @@ def _end(watched: Mapping[int, tuple[str, int]]) -> None:
         else:
             destroy(pid)
     deadline = time.monotonic() + GRACE_SECONDS
-    while not gone(alive) and time.monotonic() < deadline:
+    while not gone(members) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-    for pid, birth in alive.items():
-        if birth_of(pid) == birth:
+    for pid in alive:
+        if birth_of(pid) == watched[pid][0]:
             destroy(pid)
+    send((member for member, life in members.items() if birth_of(member) == life.birth), signal.SIGKILL)
 
 
 def _remove(folder: Path) -> None:

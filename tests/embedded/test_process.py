@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
@@ -25,8 +25,9 @@ async def folder() -> AsyncIterator[PrivateFolder]:
 
 
 @pytest.fixture
-def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the wheels below a folder of mode 0700, found before the others."""
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the wheels below a folder of mode 0700, made under umask 077, found before the others."""
+    before = os.umask(0o077)
     site = tmp_path / "closed"
     site.mkdir(mode=0o700)
     for package in (postgres.PACKAGE, valkey.PACKAGE):
@@ -37,7 +38,10 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(site)
     for package in (postgres.PACKAGE, valkey.PACKAGE):  # a plugin of pytest may have imported one
         monkeypatch.delitem(sys.modules, package, raising=False)
-    return site
+    for path in site.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    yield site
+    os.umask(before)
 
 
 @ROOT_ONLY
