@@ -56,7 +56,8 @@ _BOUNDS = {
     "less_than": ("less than", "lt"),
     "less_than_equal": ("at most", "le"),
 }
-_HARMLESS = re.compile(r"[0-9.,:+-]{1,8} ?[a-zA-Z]{0,7}")  # a number, perhaps with a unit
+_UNITS = "ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|months?|y|years?|%"
+_HARMLESS = re.compile(rf"-?\d{{1,8}}([.,]\d{{1,8}})? ?({_UNITS})?")  # 30 days may be shown, 2024pass may not
 
 
 def explain(
@@ -94,18 +95,26 @@ def _message(
             near = get_close_matches(str(given)[:64], [] if hidden else choices, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             message = f"expected one of {', '.join(choices)}, found {found}{hint}"
+        case _:
+            message = _expected(detail, found, context=context, hidden=hidden)
+    return message
+
+
+def _expected(detail: ErrorDetails, found: str, *, context: Mapping[str, Any], hidden: bool) -> str:
+    given = detail["input"]
+    match detail["type"]:
         case "string_pattern_mismatch" if detail["loc"][-1:] == ("[key]",):
             message = "expected a name of at most 63 letters a to z, digits, _ and -, with a letter or digit first"
         case "string_too_short" | "too_short":
             message = "expected text, found nothing"
         case "string_too_long":
             message = f"expected at most {context['max_length']} characters, found more"
+        case "string_type" if isinstance(given, (int, float)) and not isinstance(given, bool):
+            message = f"expected text, found {found}; put it in quotes"
         case bound if bound in _BOUNDS:
             words, name = _BOUNDS[bound]
             plain = not hidden and (isinstance(given, (int, float)) or _HARMLESS.fullmatch(str(given)))
             message = f"expected {words} {context[name]}, found {given if plain else found}"
-        case "string_type" if isinstance(given, (int, float)) and not isinstance(given, bool):
-            message = f"expected text, found {found}; put it in quotes"
         case other if other in _EXPECTED:
             message = f"expected {_EXPECTED[other]}, found {found}"
         case _:

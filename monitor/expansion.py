@@ -74,12 +74,12 @@ def read(text: str, *, environ: Mapping[str, str], folder: Path) -> Document:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         document.faults.append(Fault(line=line, message=f"not valid YAML: the character {error.character!r}"))
-    except (yaml.YAMLError, ValueError, OverflowError):
-        document.faults.append(Fault(message="not valid YAML"))
     except RecursionError:
         document.faults.append(Fault(message="nested too deeply"))
     except _TooManyError:
         document.faults.append(Fault(message=f"aliases (*name) stand for more than {MOST_VALUES} values"))
+    except (yaml.YAMLError, ValueError, LookupError, OverflowError):  # all of these come from PyYAML for some texts
+        document.faults.append(Fault(message="not valid YAML"))
     else:
         if data is None:
             data = {}
@@ -177,7 +177,7 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             try:
                 return self._expanded(node, path) if self._token.search(node.value) else _scalar(node)
-            except (ValueError, OverflowError) as error:
+            except ValueError as error:
                 self._fault(node, path, str(error))
                 return None
         if node.tag not in {f"{_TAG}map", f"{_TAG}seq"}:
@@ -270,7 +270,7 @@ def _scalar(node: yaml.ScalarNode) -> object:
             construct = constructor.construct_yaml_int if number == "int" else constructor.construct_yaml_float
             try:
                 value = construct(node)
-            except (ValueError, OverflowError):
+            except (ValueError, LookupError, OverflowError):
                 raise ValueError("this number cannot be read; write it with digits only, or put it in quotes") from None
         case "str" | "int" | "float" | "timestamp" | "value" | "merge":
             pass
