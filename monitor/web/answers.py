@@ -1,0 +1,129 @@
+"""How answers look: JSON, and faults that say what is wrong and what to do next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from monitor.ports import StateError
+
+_SHOWN = 64  # characters of somebody's input that a message repeats
+_MANY = 10  # names that a message lists
+
+
+class Fault(Exception):  # noqa: N818  it is an answer, and only some of them are errors of ours
+    """A request that cannot be answered as it was asked."""
+
+    def __init__(self, status: int, message: str, *, do: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.do = do
+        self.headers = headers
+
+
+class Json(Response):
+    """A value as JSON, indented, for people read it too. Moments are text already; see `moment`."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        """The bytes of a value."""
+        try:
+            return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # half a surrogate pair or a number beyond 64 bits, from somebody's evidence
+            return json.dumps(content, indent=2, default=str).encode() + b"\n"
+
+
+def moment(when: datetime | None) -> str | None:
+    """A moment as ISO 8601 in UTC with a Z."""
+    return None if when is None else when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds(length: timedelta | None) -> float | None:
+    """A length as seconds, to the microsecond."""
+    return None if length is None else round(length.total_seconds(), 6)
+
+
+def missing(what: str, given: str, known: Iterable[str], *, article: str = "no") -> Fault:
+    """Nothing of this name is known: which name is near, or which there are."""
+    return Fault(404, f"there is {article} {what} named {shown(given)}", do=nearest(given, known))
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """What somebody may have meant."""
+    names = sorted(known)
+    near = get_close_matches(given[:_SHOWN].lower(), names, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    if not names:
+        return "nothing is known here yet"
+    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+    return f"known: {', '.join(names[:_MANY])}{more}"
+
+
+def bad(parameter: str, *, expected: str, found: object) -> Fault:
+    """A parameter is not what it should be."""
+    return Fault(
+        400, f"{parameter}: expected {expected}, found {shown(found)}", do=f"put {parameter} right and ask again"
+    )
+
+
+def shown(given: object) -> str:
+    """Somebody's input, as a message may repeat it."""
+    text = given if isinstance(given, str) else json.dumps(given, default=str)
+    text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return repr(text) if isinstance(given, str) else text
+
+
+def answer_fault(request: Request, error: Exception) -> Response:
+    """A fault in words: JSON for programs, plain text elsewhere."""
+    if not isinstance(error, Fault):
+        raise TypeError(f"{type(error).__name__} is no Fault")
+    path = request.url.path
+    if path.startswith(("/api/", "/health/")):
+        content = {"error": {"message": error.message, "next": error.do}}
+        return Json(content, status_code=error.status, headers=error.headers)
+    return PlainTextResponse(f"{error.message}\n{error.do}\n", status_code=error.status, headers=error.headers)
+
+
+def answer_http(request: Request, error: Exception) -> Response:
+    """What starlette itself found: no such path, or no such method on it."""
+    if not isinstance(error, HTTPException):
+        raise TypeError(f"{type(error).__name__} is no HTTPException")
+    path = shown(request.url.path)
+    if error.status_code == 405:  # noqa: PLR2004  Method Not Allowed
+        allowed = (error.headers or {}).get("Allow", "")
+        fault = Fault(405, f"{request.method} is not possible on {path}", do=f"allowed: {allowed}")
+    elif error.status_code == 404:  # noqa: PLR2004  Not Found
+        fault = Fault(404, f"there is nothing at {path}", do="the status page is at /, the API below /api/v1/")
+    else:
+        fault = Fault(error.status_code, error.detail, do="ask in another way")
+    fault.headers = error.headers
+    return answer_fault(request, fault)
+
+
+def answer_state_error(request: Request, error: Exception) -> Response:
+    """The state database does not answer; its message says what to do."""
+    fault = Fault(503, str(error), do="probing goes on; / and /health show what is known without the state database")
+    return answer_fault(request, fault)
+
+
+def answer_crash(request: Request, _error: Exception) -> Response:
+    """A fault of Holdfast's own. The server logs it with its trace."""
+    return answer_fault(request, Fault(500, "Holdfast failed to answer this", do="its log has the reason"))
+
+
+HANDLERS = {
+    Fault: answer_fault,
+    HTTPException: answer_http,
+    StateError: answer_state_error,
+    Exception: answer_crash,
+}

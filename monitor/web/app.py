@@ -1,0 +1,45 @@
+"""The web application: which path leads where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from monitor.web.answers import HANDLERS, answer_crash
+from monitor.web.api import Api
+from monitor.web.daemon import Daemon
+from monitor.web.guard import SafeHeaders, Token, protect
+from monitor.web.health import Health
+from monitor.web.pages import Pages
+
+HERE = Path(__file__).parent
+
+
+def create_app(daemon: Daemon, *, token: str | None) -> Starlette:
+    """The application that shows a daemon. `token` guards what changes anything; without one nothing can be changed."""
+    app = Starlette(
+        routes=[
+            *Pages(daemon).routes(),
+            *Health(daemon).routes(),
+            Mount("/api/v1", routes=Api(daemon, Token(token)).routes()),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+        ],
+        middleware=[Middleware(SafeHeaders)],
+        exception_handlers={**HANDLERS, Exception: _crashed},
+    )
+    app.router.redirect_slashes = False  # a redirect would repeat whatever the Host header says
+    return app
+
+
+def _crashed(request: Request, error: Exception) -> Response:
+    """Starlette answers a crash outside the middleware, so the headers are put on here."""
+    response = answer_crash(request, error)
+    protect(MutableHeaders(raw=response.raw_headers), path=request.url.path)
+    return response

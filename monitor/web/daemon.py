@@ -1,0 +1,77 @@
+"""What the web asks of the daemon. The app answers; nothing here does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from monitor.core.record import RunRecord
+from monitor.journal import Journal
+from monitor.metrics import Metrics
+from monitor.ports import Clock, Store
+from monitor.probe import Probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """One environment as people see it.
+
+    `left_out` says of each probe that does not run here why, e.g. "needs redis, which this environment does not have".
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    stores: frozenset[Store]
+    probes: Mapping[str, Probe[Any]]
+    left_out: Mapping[str, str]
+
+
+class Daemon(Protocol):
+    """The running daemon. Nothing that it hands out holds a secret."""
+
+    @property
+    def version(self) -> str:
+        """The version of Holdfast that runs."""
+
+    @property
+    def location(self) -> str:
+        """Where this daemon stands."""
+
+    @property
+    def journal(self) -> Journal:
+        """Runs and violations."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """All that is exported."""
+
+    @property
+    def clock(self) -> Clock:
+        """Where time comes from."""
+
+    @property
+    def started(self) -> datetime:
+        """When the daemon started, in UTC."""
+
+    def environments(self) -> Mapping[str, Watched]:
+        """Every environment that is watched now, by name, in the order of the configuration."""
+
+    async def run_now(self, environment: str, probe: str) -> RunRecord:
+        """Run a probe at once, or join the run that is under way. Raises KeyError if it is not watched."""
+
+    async def pause(self, environment: str, until: datetime) -> None:
+        """Run nothing against an environment before this moment. Raises KeyError if it is not watched."""
+
+    async def resume(self, environment: str) -> None:
+        """End a pause, if there is one. Raises KeyError if the environment is not watched."""
+
+    def paused_until(self, environment: str) -> datetime | None:
+        """When a pause ends, or None if there is none."""
+
+    def not_ready(self) -> Sequence[str]:
+        """What is missing until the daemon is ready, in words; empty when it is."""
+
+    def stalled(self) -> float:
+        """Seconds since the loop last turned."""

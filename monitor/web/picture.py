@@ -1,0 +1,131 @@
+"""What is known of an environment at this moment: the one picture that the page, the API and health all show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from monitor.core import duration
+from monitor.core.record import RunRecord
+from monitor.core.verdict import Reason, Verdict, worst
+from monitor.core.violations import KeptViolation
+from monitor.probe import Probe
+from monitor.web.answers import Fault, missing, moment
+from monitor.web.daemon import Daemon, Watched
+
+OVERDUE = 3
+"""A verdict is called overdue when no run has replaced it for so many intervals: one may be late, two are not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbePicture:
+    """One probe of one environment. What has not run is unknown, never ok."""
+
+    probe: Probe[Any]
+    latest: RunRecord | None
+    age: timedelta | None
+    paused: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of the latest run."""
+        return self.latest.verdict if self.latest else Verdict.UNKNOWN
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the latest run could not tell."""
+        return self.latest.finding.reason if self.latest else None
+
+    @property
+    def message(self) -> str:
+        """The latest run in words, where there is something to say."""
+        if self.latest:
+            return self.latest.finding.message
+        return "has not run yet, because probing is paused" if self.paused else "has not run yet"
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the verdict is older than it should be, though nobody paused probing."""
+        if self.age is None or self.paused or self.verdict is Verdict.UNKNOWN:
+            return False
+        return self.age > OVERDUE * self.probe.every + self.probe.timeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One environment: its probes, the violations that stand, the latest opened first, and its pause."""
+
+    watched: Watched
+    probes: Mapping[str, ProbePicture]
+    violations: tuple[KeptViolation, ...]
+    paused_until: datetime | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its probes' verdicts; unknown where no probe runs at all."""
+        return worst(probe.verdict for probe in self.probes.values())
+
+    @property
+    def well(self) -> bool:
+        """Whether every promise was kept by the latest runs, however slowly."""
+        return self.verdict in (Verdict.OK, Verdict.SLOW)
+
+
+def picture(daemon: Daemon, watched: Watched) -> Picture:
+    """What is known of an environment now."""
+    now = daemon.clock.now()
+    paused_until = daemon.paused_until(watched.name)
+    latest = daemon.journal.latest(watched.name)
+    probes = {}
+    for name, probe in watched.probes.items():
+        record = latest.get(name)
+        age = max(timedelta(), now - record.started - record.took) if record else None
+        probes[name] = ProbePicture(probe=probe, latest=record, age=age, paused=paused_until is not None)
+    standing = tuple(daemon.journal.standing(watched.name))
+    return Picture(watched=watched, probes=probes, violations=standing, paused_until=paused_until)
+
+
+def find_environment(daemon: Daemon, name: str) -> Watched:
+    """A watched environment by its name. Raises Fault, which names the nearest one."""
+    environments = daemon.environments()
+    if name not in environments:
+        raise missing("environment", name, environments)
+    return environments[name]
+
+
+def find_probe(watched: Watched, name: str) -> Probe[Any]:
+    """A probe that runs against an environment. Raises Fault, which says why it does not, or names the nearest one."""
+    if name in watched.left_out:
+        why = f"{name} does not run against {watched.name}: {watched.left_out[name]}"
+        raise Fault(404, why, do=f"probes that run there: {', '.join(sorted(watched.probes)) or 'none'}")
+    if name not in watched.probes:
+        raise missing(f"probe of {watched.name}", name, watched.probes)
+    return watched.probes[name]
+
+
+async def find_violation(daemon: Daemon, id_: str) -> KeptViolation:
+    """A violation by its id or the beginning of it. Raises Fault, and StateError if only the state database knows.
+
+    One that stands and is named in full is found even while the state database does not answer.
+    """
+    for kept in daemon.journal.standing():
+        if kept.id == id_:
+            return kept
+    found = [kept for kept in await daemon.journal.violations() if kept.id.startswith(id_)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Fault(404, f"{len(found)} violations begin with {id_[:64]!r}", do="give more characters of the id")
+    raise Fault(
+        404,
+        f"there is no violation {id_[:64]!r}",
+        do="GET /api/v1/violations lists all; closed ones are forgotten after a while",
+    )
+
+
+def pause_text(until: datetime, now: datetime) -> str:
+    """A pause in words."""
+    left = timedelta(seconds=max(0, round((until - now).total_seconds())))
+    return f"paused for another {duration.text(left)}, until {moment(until)}"

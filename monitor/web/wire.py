@@ -1,0 +1,127 @@
+"""Pictures, runs and violations as JSON. These names are relied upon: see docs, contract, HTTP."""
+
+from __future__ import annotations
+
+from monitor.core.record import RunRecord
+from monitor.core.violations import KeptViolation
+from monitor.web.answers import moment, seconds
+from monitor.web.picture import Picture, ProbePicture
+
+
+def run(record: RunRecord) -> dict[str, object]:
+    """One run, without the evidence of what it found."""
+    finding = record.finding
+    return {
+        "run_id": record.run_id,
+        "environment": record.environment,
+        "probe": record.probe,
+        "verdict": finding.verdict,
+        "reason": finding.reason,
+        "message": finding.message,
+        "kinds": sorted({violation.kind for violation in finding.violations}),
+        "checks": finding.checks,
+        "started": moment(record.started),
+        "took_seconds": seconds(record.took),
+        "steps": [
+            {
+                "step": step.name,
+                "after_seconds": seconds(step.after),
+                "took_seconds": seconds(step.took),
+                "failed": step.failed,
+            }
+            for step in record.steps
+        ],
+        "server": dict(record.server),
+    }
+
+
+def run_with_evidence(record: RunRecord) -> dict[str, object]:
+    """One run that has just ended, with all that it found."""
+    found = [
+        {
+            "kind": violation.kind,
+            "subject": violation.subject,
+            "expected": violation.expected,
+            "actual": violation.actual,
+            "evidence": dict(violation.evidence),
+        }
+        for violation in record.finding.violations
+    ]
+    return {**run(record), "violations": found}
+
+
+def violation(kept: KeptViolation) -> dict[str, object]:
+    """One violation, without its evidence."""
+    return {
+        "id": kept.id,
+        "environment": kept.environment,
+        "probe": kept.probe,
+        "kind": kept.kind,
+        "stage": kept.stage,
+        "subject": kept.subject,
+        "expected": kept.expected,
+        "actual": kept.actual,
+        "times": kept.times,
+        "opened": moment(kept.opened),
+        "last_seen": moment(kept.last_seen),
+        "acknowledged": moment(kept.acknowledged),
+        "closed": moment(kept.closed),
+        "note": kept.note,
+        "run_id": kept.run_id,
+        "last_run_id": kept.last_run_id,
+    }
+
+
+def violation_with_evidence(kept: KeptViolation) -> dict[str, object]:
+    """One violation with all that somebody needs in order to act."""
+    return {**violation(kept), "evidence": dict(kept.evidence)}
+
+
+def probe(of: ProbePicture) -> dict[str, object]:
+    """One probe of an environment, as it stands now."""
+    latest = of.latest
+    return {
+        "verdict": of.verdict,
+        "reason": of.reason,
+        "message": of.message,
+        "last_run": moment(latest.started + latest.took) if latest else None,
+        "age_seconds": seconds(of.age),
+        "took_seconds": seconds(latest.took) if latest else None,
+        "overdue": of.overdue,
+        "run_id": latest.run_id if latest else None,
+    }
+
+
+def health(of: Picture) -> dict[str, object]:
+    """One environment for people on call: what is wrong, since when, and what was expected instead."""
+    return {
+        "environment": of.watched.name,
+        "verdict": of.verdict,
+        "paused_until": moment(of.paused_until),
+        "violations": [violation(kept) for kept in of.violations],
+        "probes": {name: probe(each) for name, each in of.probes.items()},
+    }
+
+
+def environment(of: Picture) -> dict[str, object]:
+    """One environment with all that is known of it, and what each probe promises."""
+    probes = {
+        name: {
+            "promise": each.probe.promise(),
+            "every_seconds": seconds(each.probe.every),
+            "timeout_seconds": seconds(each.probe.timeout),
+            "budget_seconds": {step: seconds(each.probe.budget_of(step)) for step in each.probe.steps},
+            **probe(each),
+        }
+        for name, each in of.probes.items()
+    }
+    return {
+        "environment": of.watched.name,
+        "labels": dict(of.watched.labels),
+        "stores": sorted(of.watched.stores),
+        "verdict": of.verdict,
+        "paused_until": moment(of.paused_until),
+        "violations": [violation(kept) for kept in of.violations],
+        "probes": probes,
+        "left_out": dict(of.watched.left_out),
+    }
