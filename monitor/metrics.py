@@ -1,10 +1,10 @@
-"""Every metric family, made on a registry that is given, and the one place that counts a run."""
+"""The one place that counts: runs, requests to stores, and the daemon itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -13,19 +13,13 @@ from monitor.core.budget import over_budget
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.core.violations import KeptViolation, Stage
-from monitor.ports import Outcome, Store
+from monitor.families import EDGES, Families
+from monitor.ports import Outcome, Store, Tally
 from monitor.probe import Probe
-
-EDGES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Bounds of the latency histograms in seconds: from a Redis command on loopback to the longest timeout; they hold
-0.1, 2 and 5, the default budgets."""
-LAG_EDGES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
-
-_PLACE = ("location", "environment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Children:
+class _ProbeSeries:
     """The series of one environment and probe, looked up once, because looking them up costs more than counting."""
 
     probe: Probe[Any]
@@ -42,209 +36,192 @@ class _Children:
     checks: Counter
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoreSeries:
+    outcomes: Mapping[Outcome, Counter]
+    seconds: Counter
+    sent: Counter
+    items: Gauge
+
+
 class Metrics:
-    """All that Holdfast exports. Every series of a watched probe exists, at zero, before its first run."""
+    """All that Holdfast exports. Every series of a watched probe exists, at zero, before its first run.
 
-    def __init__(
-        self, registry: CollectorRegistry, *, location: str, budgets: Iterable[timedelta], version: str
+    `registry` is replaced where `shape` changes the labels or the bounds of histograms; for Prometheus that is what
+    a restart is.
+    """
+
+    def __init__(self, *, location: str, version: str) -> None:
+        self._version = version
+        self._shape: tuple[str, tuple[str, ...], tuple[float, ...]] = ("", (), ())
+        self.shape(location=location, labels=(), budgets=())
+
+    def shape(self, *, location: str, labels: Iterable[str], budgets: Iterable[timedelta]) -> None:
+        """Fit the families to a configuration: its location, its environments' own labels, its budgets."""
+        edges = tuple(sorted({*EDGES, *(budget.total_seconds() for budget in budgets)}))
+        shape = (location, tuple(sorted(set(labels))), edges)
+        if shape == self._shape:
+            return
+        self._shape = shape
+        self._location, self._labels, _ = shape
+        self.registry = CollectorRegistry()
+        self._families = Families(self.registry, labels=self._labels, edges=edges)
+        self._probes: dict[tuple[str, str], _ProbeSeries] = {}
+        self._stores: dict[tuple[str, Store], _StoreSeries] = {}
+        self._up: dict[str, Gauge] = {}
+        self._paused: dict[str, Gauge] = {}
+        own = self._families
+        self._schedule_lag, self._loop_lag = own.schedule_lag.labels(location), own.loop_lag.labels(location)
+        self._reload_success, self._rejected = own.reload_success.labels(location), own.rejected.labels(location)
+        self._reload_time, self._state_up = own.reload_time.labels(location), own.state_up.labels(location)
+        own.build.labels(location, self._version).set(1)
+
+    def expect(
+        self, environment: str, *, labels: Mapping[str, str], probes: Sequence[Probe[Any]], stores: Iterable[Store]
     ) -> None:
-        self.registry = registry
-        self._location = location
-        self._children: dict[tuple[str, str], _Children] = {}
-        self._requests: dict[str, tuple[Mapping[tuple[Store, Outcome], Counter], ...]] = {}
-        edges = sorted({*EDGES, *(budget.total_seconds() for budget in budgets)})
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, (*_PLACE, *labels), registry=registry)
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(name, text, (*_PLACE, *labels), registry=registry)
-
-        def histogram(name: str, text: str, *labels: str) -> Histogram:
-            return Histogram(name, text, (*_PLACE, *labels), registry=registry, buckets=edges)
-
-        self.runs = counter("holdfast_runs", "Runs by their verdict.", "probe", "verdict")
-        self.run_duration = histogram("holdfast_run_duration_seconds", "How long runs took.", "probe")
-        self.step_duration = histogram("holdfast_step_duration_seconds", "How long steps took.", "probe", "step")
-        self.step_budget = gauge("holdfast_step_budget_seconds", "How long a step may take.", "probe", "step")
-        self.exceeded = counter("holdfast_budget_exceeded", "Steps that took longer than they may.", "probe", "step")
-        self.violations = counter("holdfast_violations", "Runs that found a promise broken.", "probe", "kind")
-        self.open = gauge("holdfast_open_violations", "Violations that nobody acknowledged.", "probe", "kind")
-        self.unknown = counter("holdfast_unknown", "Runs that could not tell, by reason.", "probe", "reason")
-        self.failures = gauge(
-            "holdfast_consecutive_failures",
-            "Runs since the last one that was ok or slow, paused ones left out.",
-            "probe",
-        )
-        self.last_run = gauge("holdfast_last_run_timestamp_seconds", "When a run last ended.", "probe")
-        self.last_success = gauge("holdfast_last_success_timestamp_seconds", "When a run was last ok or slow.", "probe")
-        self.checks = counter("holdfast_checks", "Integrity checks completed.", "probe")
-        self.operations = counter("holdfast_operations", "What was asked of a store.", "store", "outcome")
-        self.items = gauge("holdfast_synthetic_items", "Synthetic threads and keys that a store holds now.", "store")
-        self.cost_seconds = counter("holdfast_cost_seconds", "Time that a store was busy with probing.", "store")
-        self.cost_bytes = counter("holdfast_cost_bytes", "Bytes of content and commands sent to a store.", "store")
-        self.up = gauge("holdfast_environment_up", "Whether every store answered in the last round.")
-        self.paused = gauge("holdfast_paused", "Whether probing is paused.")
-
-        own = ("location",)
-        here = {"location": location}
-        self.schedule_lag = Histogram(
-            "holdfast_schedule_lag_seconds",
-            "How long runs waited behind their scheduled moment.",
-            own,
-            registry=registry,
-            buckets=LAG_EDGES,
-        ).labels(**here)
-        self.loop_lag = Histogram(
-            "holdfast_loop_lag_seconds", "How late the event loop was.", own, registry=registry, buckets=LAG_EDGES
-        ).labels(**here)
-        self.reload_success = Gauge(
-            "holdfast_config_reload_success", "Whether the latest configuration was taken.", own, registry=registry
-        ).labels(**here)
-        self.reload_time = Gauge(
-            "holdfast_config_reload_timestamp_seconds",
-            "When a configuration was last taken.",
-            own,
-            registry=registry,
-        ).labels(**here)
-        self.rejected = Counter(
-            "holdfast_config_rejected", "Configurations that were refused since the start.", own, registry=registry
-        ).labels(**here)
-        self.state_ok = Gauge(
-            "holdfast_state_ok", "Whether the state database takes what it is given.", own, registry=registry
-        ).labels(**here)
-        build = Gauge("holdfast_build_info", "The version that runs.", ("location", "version"), registry=registry)
-        build.labels(location=location, version=version).set(1)
-
-    def expect(self, environment: str, *, probes: Sequence[Probe[Any]], stores: Iterable[Store]) -> None:
         """Make every series of an environment, at zero, and set the budgets of its steps."""
-        place = (self._location, environment)
-        self.up.labels(*place)
-        self.paused.labels(*place)
+        own = self._families
+        place = (self._location, environment, *(labels.get(name, "") for name in self._labels))
+        self._up[environment] = own.up.labels(*place)
+        self._paused[environment] = own.paused.labels(*place)
         for store in stores:
-            for outcome in Outcome:
-                self.operations.labels(*place, store, outcome)
-            for family in (self.items, self.cost_seconds, self.cost_bytes):
-                family.labels(*place, store)
+            self._stores[environment, store] = _StoreSeries(
+                outcomes={outcome: own.operations.labels(*place, store, outcome) for outcome in Outcome},
+                seconds=own.cost_seconds.labels(*place, store),
+                sent=own.cost_bytes.labels(*place, store),
+                items=own.items.labels(*place, store),
+            )
         for probe in probes:
-            labels = (*place, probe.name)
+            here = (*place, probe.name)
             for step in probe.steps:
-                self.step_budget.labels(*labels, step).set(probe.budget_of(step).total_seconds())
-            self._children[environment, probe.name] = _Children(
+                own.step_budget.labels(*here, step).set(probe.budget_of(step).total_seconds())
+            self._probes[environment, probe.name] = _ProbeSeries(
                 probe=probe,
-                runs={verdict: self.runs.labels(*labels, verdict) for verdict in Verdict},
-                duration=self.run_duration.labels(*labels),
-                steps={step: self.step_duration.labels(*labels, step) for step in probe.steps},
-                exceeded={step: self.exceeded.labels(*labels, step) for step in probe.steps},
-                violations={kind: self.violations.labels(*labels, kind) for kind in probe.kinds},
-                open={kind: self.open.labels(*labels, kind) for kind in probe.kinds},
-                unknown={reason: self.unknown.labels(*labels, reason) for reason in Reason},
-                failures=self.failures.labels(*labels),
-                last_run=self.last_run.labels(*labels),
-                last_success=self.last_success.labels(*labels),
-                checks=self.checks.labels(*labels),
+                runs={verdict: own.runs.labels(*here, verdict) for verdict in Verdict},
+                duration=own.run_duration.labels(*here),
+                steps={step: own.step_duration.labels(*here, step) for step in probe.steps},
+                exceeded={step: own.exceeded.labels(*here, step) for step in probe.steps},
+                violations={kind: own.violations.labels(*here, kind) for kind in sorted(probe.kinds)},
+                open={kind: own.open.labels(*here, kind) for kind in sorted(probe.kinds)},
+                unknown={reason: own.unknown.labels(*here, reason) for reason in Reason},
+                failures=own.failures.labels(*here),
+                last_run=own.last_run.labels(*here),
+                last_success=own.last_success.labels(*here),
+                checks=own.checks.labels(*here),
             )
 
     def forget(self, environment: str) -> None:
-        """Remove every series of an environment that is no longer watched."""
-        for family in (
-            self.runs,
-            self.run_duration,
-            self.step_duration,
-            self.step_budget,
-            self.exceeded,
-            self.violations,
-            self.open,
-            self.unknown,
-            self.failures,
-            self.last_run,
-            self.last_success,
-            self.checks,
-            self.operations,
-            self.items,
-            self.cost_seconds,
-            self.cost_bytes,
-            self.up,
-            self.paused,
-        ):
+        """Remove the series of an environment that is no longer watched."""
+        for family in self._families.of_environment:
             family.remove_by_labels({"environment": environment})
-        self._children = {place: found for place, found in self._children.items() if place[0] != environment}
+        self._probes = {place: series for place, series in self._probes.items() if place[0] != environment}
+        self._stores = {place: series for place, series in self._stores.items() if place[0] != environment}
+        self._up.pop(environment, None)
+        self._paused.pop(environment, None)
+
+    def forget_probes(self, environment: str, *, keep: Iterable[str]) -> None:
+        """Remove the series of the probes of an environment that no longer run there."""
+        kept = set(keep)
+        for probe in [probe for name, probe in self._probes if name == environment and probe not in kept]:
+            for family in self._families.of_probe:
+                family.remove_by_labels({"environment": environment, "probe": probe})
+            del self._probes[environment, probe]
 
     def record(self, record: RunRecord) -> None:
         """Count one run that ended."""
-        children = self._children.get((record.environment, record.probe))
-        if children is None:  # the environment left the configuration while the run was under way
+        series = self._probes.get((record.environment, record.probe))
+        if series is None:  # the environment left the configuration while the run was under way
             return
         finding, ended = record.finding, (record.started + record.took).timestamp()
-        children.runs[finding.verdict].inc()
-        children.duration.observe(record.took.total_seconds())
+        series.runs[finding.verdict].inc()
+        series.duration.observe(record.took.total_seconds())
         for step in record.steps:
-            if step.name in children.steps and not step.failed:
-                children.steps[step.name].observe(step.took.total_seconds())
-        for step in over_budget(record.steps, children.probe.budget_of):
-            children.exceeded[step.name].inc()
+            if not step.failed:
+                series.steps[step.name].observe(step.took.total_seconds())
+        for step in over_budget(record.steps, series.probe.budget_of):
+            series.exceeded[step.name].inc()
         for kind in {violation.kind for violation in finding.violations}:
-            children.violations[kind].inc()
-        children.checks.inc(finding.checks)
-        children.last_run.set(ended)
+            series.violations[kind].inc()
+        series.checks.inc(finding.checks)
+        series.last_run.set(ended)
         if finding.reason is not None:
-            children.unknown[finding.reason].inc()
+            series.unknown[finding.reason].inc()
         if finding.verdict in (Verdict.OK, Verdict.SLOW):
-            children.last_success.set(ended)
-            children.failures.set(0)
+            series.last_success.set(ended)
+            series.failures.set(0)
         else:
-            children.failures.inc()
+            series.failures.inc()
 
     def not_run(self, environment: str, probe: str, reason: Reason, *, times: int = 1) -> None:
         """Count runs that were due and did not take place."""
-        children = self._children.get((environment, probe))
-        if children is not None:
-            children.runs[Verdict.UNKNOWN].inc(times)
-            children.unknown[reason].inc(times)
+        series = self._probes.get((environment, probe))
+        if series is not None:
+            series.runs[Verdict.UNKNOWN].inc(times)
+            series.unknown[reason].inc(times)
 
-    def standing(self, environment: str, probe: str, kept: Iterable[KeptViolation]) -> None:
-        """Show which violations of a probe stand open now."""
-        children = self._children.get((environment, probe))
-        if children is None:
-            return
-        open_kinds = {each.kind for each in kept if each.stage is Stage.OPEN and each.probe == probe}
-        for kind, gauge in children.open.items():
-            gauge.set(int(kind in open_kinds))
+    def standing(self, environment: str, kept: Iterable[KeptViolation]) -> None:
+        """Show which violations of an environment stand open now."""
+        open_now = {(each.probe, each.kind) for each in kept if each.stage is Stage.OPEN}
+        for (name, probe), series in self._probes.items():
+            if name == environment:
+                for kind, gauge in series.open.items():
+                    gauge.set(int((probe, kind) in open_now))
 
-    def set_up(self, environment: str, *, up: bool) -> None:
+    def up(self, environment: str, *, up: bool) -> None:
         """Show whether every store of an environment answered in the last round."""
-        if any(place[0] == environment for place in self._children):
-            self.up.labels(self._location, environment).set(int(up))
+        if environment in self._up:
+            self._up[environment].set(int(up))
 
-    def set_paused(self, environment: str, *, paused: bool) -> None:
+    def paused(self, environment: str, *, paused: bool) -> None:
         """Show whether probing of an environment is paused."""
-        self.paused.labels(self._location, environment).set(int(paused))
+        if environment in self._paused:
+            self._paused[environment].set(int(paused))
 
-    def count_items(self, environment: str, found: Mapping[Store, int]) -> None:
+    def items(self, environment: str, found: Mapping[Store, int]) -> None:
         """Show how many synthetic items the stores of an environment hold."""
         for store, count in found.items():
-            self.items.labels(self._location, environment, store).set(count)
+            if (environment, store) in self._stores:
+                self._stores[environment, store].items.set(count)
 
-    def tally(self, environment: str) -> EnvironmentTally:
+    def started_late(self, lag: timedelta) -> None:
+        """Count how late a run started."""
+        self._schedule_lag.observe(max(0.0, lag.total_seconds()))
+
+    def turned_late(self, seconds: float) -> None:
+        """Count how late the event loop turned."""
+        self._loop_lag.observe(max(0.0, seconds))
+
+    def reloaded(self, moment: datetime) -> None:
+        """A configuration was taken."""
+        self._reload_success.set(1)
+        self._reload_time.set(moment.timestamp())
+
+    def rejected(self) -> None:
+        """A configuration was refused, and the old one stays."""
+        self._reload_success.set(0)
+        self._rejected.inc()
+
+    def state(self, *, up: bool) -> None:
+        """Show whether the state database takes what it is given."""
+        self._state_up.set(int(up))
+
+    def tally(self, environment: str) -> Tally:
         """Where the stores of an environment count what they are asked."""
-        return EnvironmentTally(self, self._location, environment)
+        return _EnvironmentTally(self, environment)
+
+    def asked(self, environment: str, store: Store, outcome: Outcome, *, seconds: float, sent_bytes: int) -> None:
+        """Count one request to a store."""
+        series = self._stores.get((environment, store))
+        if series is not None:
+            series.outcomes[outcome].inc()
+            series.seconds.inc(seconds)
+            series.sent.inc(sent_bytes)
 
 
-class EnvironmentTally:
-    """Counts the requests to the stores of one environment."""
-
-    def __init__(self, metrics: Metrics, location: str, environment: str) -> None:
-        place = (location, environment)
-        self._operations = {
-            (store, outcome): metrics.operations.labels(*place, store, outcome)
-            for store in Store
-            for outcome in Outcome
-        }
-        self._seconds = {store: metrics.cost_seconds.labels(*place, store) for store in Store}
-        self._bytes = {store: metrics.cost_bytes.labels(*place, store) for store in Store}
+@dataclass(frozen=True, slots=True)
+class _EnvironmentTally:
+    metrics: Metrics
+    environment: str
 
     def add(self, store: Store, outcome: Outcome, *, seconds: float, sent_bytes: int) -> None:
-        """Count one request."""
-        self._operations[store, outcome].inc()
-        self._seconds[store].inc(seconds)
-        self._bytes[store].inc(sent_bytes)
+        self.metrics.asked(self.environment, store, outcome, seconds=seconds, sent_bytes=sent_bytes)

@@ -22,9 +22,19 @@ from monitor.core.record import Node, RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind
 from monitor.ports import Clock, Connection, Environment, Store
 
+
+def _length(value: object) -> object:
+    if isinstance(value, str):
+        return duration.parse(value)
+    if isinstance(value, timedelta):
+        return value
+    # A bare 7 would be read as seven seconds by one person and as seven minutes by another.
+    raise ValueError("a length of time needs its unit; write it like 500ms, 30s, 5m, 1h30m or 7d")
+
+
 Duration = Annotated[
     timedelta,
-    BeforeValidator(lambda value: duration.parse(value) if isinstance(value, str) else value),
+    BeforeValidator(_length),
     PlainSerializer(duration.text, return_type=str),
     WithJsonSchema(
         {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "examples": ["500ms", "30s", "1h30m"]}
@@ -226,7 +236,10 @@ def discover(package: ModuleType) -> dict[str, type[Probe[object]]]:
         own = [
             thing
             for thing in vars(module).values()
-            if isinstance(thing, type) and issubclass(thing, Probe) and thing.__module__ == module.__name__
+            if isinstance(thing, type)
+            and issubclass(thing, Probe)
+            and thing.__module__ == module.__name__
+            and not thing.__pydantic_generic_metadata__["origin"]  # Probe[Seen] itself, which pydantic puts there too
         ]
         if len(own) != 1 or own[0].name != info.name:
             names = ", ".join(getattr(thing, "name", thing.__name__) for thing in own) or "none"

@@ -51,7 +51,7 @@ async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> R
         record = run.end(finding)
     changes = await desk.journal.add(record)
     desk.metrics.record(record)
-    desk.metrics.standing(environment.name, probe.name, desk.journal.standing(environment.name))
+    desk.metrics.standing(environment.name, desk.journal.standing(environment.name))
     _log(record, changes)
     return record
 

@@ -93,12 +93,12 @@ class Schedule:
     def pause(self, environment: str, until: datetime) -> None:
         """Run nothing against an environment before this moment; what is due meanwhile counts as unknown/paused."""
         self._paused[environment] = until
-        self._desk.metrics.set_paused(environment, paused=True)
+        self._desk.metrics.paused(environment, paused=True)
 
     def resume(self, environment: str) -> None:
         """End a pause, if there is one."""
         self._paused.pop(environment, None)
-        self._desk.metrics.set_paused(environment, paused=False)
+        self._desk.metrics.paused(environment, paused=False)
 
     def paused_until(self, environment: str) -> datetime | None:
         """When a pause ends, or None if there is none."""
@@ -214,7 +214,7 @@ class Schedule:
             for key in stores:
                 self._health[key] = self._learned(self._health[key], record)
             self._first_round.add(place)
-        self._desk.metrics.set_up(place[0], up=not self.sick(place[0]))
+        self._desk.metrics.up(place[0], up=not self.sick(place[0]))
         return record
 
     def _learned(self, state: Backoff, record: RunRecord | None) -> Backoff:
@@ -244,8 +244,7 @@ class Schedule:
                 self._desk.metrics.not_run(*place, Reason.MISSED, times=missed)
                 log.warning("run.missed", environment=place[0], probe=place[1], times=missed)
         if ran:
-            lag = (self._desk.clock.now() - scheduled[-1]).total_seconds()
-            self._desk.metrics.schedule_lag.observe(max(0.0, lag))
+            self._desk.metrics.started_late(self._desk.clock.now() - scheduled[-1])
 
 
 def _share(place: Place) -> float:

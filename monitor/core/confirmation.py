@@ -20,6 +20,11 @@ class Reading(Generic[T]):
     second: T | None = None
     node: Node | None = None
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether a second look was needed; what follows in a scenario would then stand on sand."""
+        return self.second is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import ClassVar
@@ -22,6 +22,7 @@ from monitor.probe import Duration, Probe, Run, Use, together
 
 COUNTER = COUNTERS[0]
 CLOCK_GAP = 1.0  # seconds; a clock that is slewed moves by milliseconds in a run, one that is stepped by more
+NOTHING_REMOVED = Removals(evicted=0, expired=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,22 +44,31 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """All that one run saw.
+class Ending:
+    """The last part of a scenario, which is reached where all before it was right.
 
-    `removals` happened on the server meanwhile. `damaged` is the value after this run damaged it, the control of the
-    detector. `expired` and `deleted` look first at a key that must be gone, then at one that must be there.
+    `damaged` is the value after this run damaged it, the control of the detector. `expired` and `deleted` look first
+    at a key that must be gone, then at one that must be there, the control of absence.
     """
 
-    sightings: tuple[Sighting, ...]
-    removals: Removals
     own: Session
     damaged: Look
     brief: Lease
     expired: Reading[Look]
     deleted: Reading[Look]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """All that one run saw. `removals` happened on the server meanwhile.
+
+    `clock_gap` is by how many seconds the server's clock ran ahead of the monotonic one during the run.
+    """
+
+    sightings: tuple[Sighting, ...]
+    removals: Removals
     clock_gap: float
-    """By how many seconds the server's clock ran ahead of the monotonic one during the run."""
+    ending: Ending | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,36 @@ class Misrouting:
 
     first: str
     second: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """What a scenario notes on its way. `lease` is its first, and `removed` the server's counters before it."""
+
+    run: Run
+    lease: Lease
+    removed: Removals
+    keys: tuple[str, ...]
+    sightings: list[Sighting] = field(default_factory=list)
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.run.clock.monotonic()
+
+    async def end(self, on: SessionConnection, ending: Ending | None = None) -> Seen:
+        """Tidy up, read the server's counters and clock once more, and say what was seen."""
+        removed = await on.removals()
+        clock = (await on.look(self.keys[0])).sights[0]
+        gap = (clock.after - self.lease.before) - (self.run.clock.monotonic() - self.began)
+        await on.delete(*self.keys)
+        return Seen(
+            sightings=tuple(self.sightings),
+            removals=Removals(
+                evicted=removed.evicted - self.removed.evicted, expired=removed.expired - self.removed.expired
+            ),
+            clock_gap=gap,
+            ending=ending,
+        )
 
 
 class SessionProbe(Probe[Seen | Misrouting]):
@@ -113,7 +153,7 @@ class SessionProbe(Probe[Seen | Misrouting]):
         return (
             use(operation="removals", times=2),
             use(operation="save", times=4, rows=4, payload=4 * 800),
-            use(operation="look", times=6 + self.sliding),
+            use(operation="look", times=7 + self.sliding),
             use(operation="increment", times=2 * self.updates, rows=2 * self.updates, payload=2 * self.updates * 800),
             use(operation="touch", times=int(self.sliding)),
             use(operation="damage", times=1, rows=1, payload=9),
@@ -135,72 +175,66 @@ class SessionProbe(Probe[Seen | Misrouting]):
     async def _scenario(self, run: Run, attempt: str) -> Seen:
         """Save three sessions; update one from two clients; go away, come back, and look at each promise in turn."""
         connect, key = run.environment.sessions.connect, run.environment.sessions.key
-        ttl = self.ttl.total_seconds()
+        ttl, brief_ttl = self.ttl.total_seconds(), self.brief_ttl.total_seconds()
         user, stranger = synthetic_user(0), synthetic_user(1)
         own = Session.of(key(run.run_id, f"{attempt}-own"), user=user)
         other = Session.of(key(run.run_id, f"{attempt}-other"), user=stranger)
         brief = Session.of(key(run.run_id, f"{attempt}-brief"), user=user)
-        look = partial(self._look, run)
 
         async with run.connection(connect, step="connect") as writer:
             removed = await writer.removals()
             async with run.step("save"):
                 lease = await writer.save(own, ttl=ttl)
+            watch = Watch(run=run, lease=lease, removed=removed, keys=(own.key, other.key, brief.key))
             beside = Must(session=other, lease=await writer.save(other, ttl=ttl))
-            passing = Must(session=brief, lease=await writer.save(brief, ttl=self.brief_ttl.total_seconds()))
-            began = run.clock.monotonic()
-            sightings = [await look(writer, "after saving", Must(session=own, lease=lease), beside, passing)]
+            passing = Must(session=brief, lease=await writer.save(brief, ttl=brief_ttl))
+            if not await self._right(watch, writer, "after saving", Must(session=own, lease=lease), beside, passing):
+                return await watch.end(writer)
             await self._update(run, writer, own)
 
         async with run.connection(connect, step="reconnect") as reader:
             updated = Must(session=own, lease=lease, increments=2 * self.updates)
-            sightings.append(await look(reader, "recover", updated, beside, step="recover"))
+            if not await self._right(watch, reader, "recover", updated, beside, step="recover"):
+                return await watch.end(reader)
             if self.sliding:
                 async with run.step("touch"):
                     prolonged = await reader.touch(own.key, ttl=ttl)
-                sightings.append(await look(reader, "after use", replace(updated, lease=prolonged)))
-            removals = _between(removed, await reader.removals())
+                if not await self._right(watch, reader, "after use", replace(updated, lease=prolonged)):
+                    return await watch.end(reader)
 
             await reader.damage(own.key)
             damaged = await reader.look(own.key)
             async with run.step("repair"):
                 lease = await reader.save(own, ttl=ttl)
-            sightings.append(await look(reader, "after repair", Must(session=own, lease=lease), beside))
+            if not await self._right(watch, reader, "after repair", Must(session=own, lease=lease), beside):
+                return await watch.end(reader)
 
             await asyncio.sleep(passing.lease.latest + self.tolerance.total_seconds() - damaged.sights[0].after)
             expired = await run.reading(
                 lambda on: on.look(brief.key, other.key), _first_is_gone, on=reader, connect=connect
             )
-            gap = expired.first.sights[0].after - passing.lease.before - (run.clock.monotonic() - began)
             async with run.step("delete"):
-                await reader.delete(own.key, brief.key)
+                await reader.delete(own.key)
             deleted = await run.reading(
                 lambda on: on.look(own.key, other.key), _first_is_gone, on=reader, connect=connect
             )
-            await reader.delete(other.key)
-        return Seen(
-            sightings=tuple(sightings),
-            removals=removals,
-            own=own,
-            damaged=damaged,
-            brief=passing.lease,
-            expired=expired,
-            deleted=deleted,
-            clock_gap=gap,
-        )
+            ending = Ending(own=own, damaged=damaged, brief=passing.lease, expired=expired, deleted=deleted)
+            return await watch.end(reader, ending)
 
-    async def _look(
-        self, run: Run, on: SessionConnection, name: str, *musts: Must, step: str | None = None
-    ) -> Sighting:
+    async def _right(
+        self, watch: Watch, on: SessionConnection, name: str, *musts: Must, step: str | None = None
+    ) -> bool:
+        """Look at some sessions, and note what was seen. False if a second look was needed."""
         keys = [must.session.key for must in musts]
-        reading = await run.reading(
+        reading = await watch.run.reading(
             lambda connection: connection.look(*keys),
-            lambda look: not any(self._wrong(musts, Removals(evicted=0, expired=0), look)),
+            lambda look: not any(self._wrong(musts, NOTHING_REMOVED, look)),
             on=on,
-            connect=run.environment.sessions.connect,
+            connect=watch.run.environment.sessions.connect,
             step=step,
         )
-        return Sighting(name=name, musts=musts, reading=reading)
+        watch.sightings.append(Sighting(name=name, musts=musts, reading=reading))
+        return not reading.doubtful
 
     async def _update(self, run: Run, writer: SessionConnection, own: Session) -> None:
         """Two clients increment the same counter at once."""
@@ -221,25 +255,27 @@ class SessionProbe(Probe[Seen | Misrouting]):
             confirmation.judge(sighting.name, sighting.reading, partial(self._wrong, sighting.musts, seen.removals))
             for sighting in seen.sightings
         ]
-        judgements += [
-            confirmation.judge("after its time", seen.expired, partial(self._outlived, seen.brief)),
-            confirmation.judge("after deletion", seen.deleted, _resurrected),
-        ]
-        checks = len(judgements)
+        if seen.ending is not None:
+            judgements += self._judge_ending(seen.ending)
         if abs(seen.clock_gap) > CLOCK_GAP:
-            message = (
+            doubt = (
                 f"the server's clock moved by {seen.clock_gap:+.1f} s against a monotonic one, so times prove nothing"
             )
-            judgements = [Judgement(doubt=message)]
-        for name, reading in (("after its time", seen.expired), ("after deletion", seen.deleted)):
+            judgements = [Judgement(doubt=doubt)]
+        return confirmation.conclude(judgements, checks=len(judgements))
+
+    def _judge_ending(self, ending: Ending) -> Iterator[Judgement]:
+        outlived = partial(self._outlived, ending.brief)
+        for name, reading, check in (
+            ("after its time", ending.expired, outlived),
+            ("after deletion", ending.deleted, _resurrected),
+        ):
+            yield confirmation.judge(name, reading, check)
             if not reading.first.sights[1].present:
-                judgements.append(
-                    Judgement(doubt=f"{name}: the session beside is not visible, so absence proves nothing")
-                )
-        damaged = seen.damaged.values[0]
-        if damaged is None or not any(session.compare(seen.own, damaged)):
-            judgements.append(Judgement(doubt="the damage that was done on purpose was not seen"))
-        return confirmation.conclude(judgements, checks=checks)
+                yield Judgement(doubt=f"{name}: the session beside is not visible, so absence proves nothing")
+        damaged = ending.damaged.values[0]
+        if damaged is None or not any(session.compare(ending.own, damaged)):
+            yield Judgement(doubt="the damage that was done on purpose was not seen")
 
     def _wrong(self, musts: tuple[Must, ...], removals: Removals, look: Look) -> Iterator[Violation]:
         for must, value, sight in zip(musts, look.values, look.sights, strict=True):
@@ -249,8 +285,7 @@ class SessionProbe(Probe[Seen | Misrouting]):
                 yield from session.compare_counter(must.session, value, COUNTER, acknowledged=must.increments)
 
     def _outlived(self, brief: Lease, look: Look) -> Iterator[Violation]:
-        none = Removals(evicted=0, expired=0)
-        return judge_lease(brief, look.sights[0], none, tolerance=self.tolerance.total_seconds())
+        return judge_lease(brief, look.sights[0], NOTHING_REMOVED, tolerance=self.tolerance.total_seconds())
 
 
 def _first_is_gone(look: Look) -> bool:
@@ -273,7 +308,3 @@ def _judge_misrouting(seen: Misrouting) -> Judgement:
         evidence={"again": seen.second},
     )
     return Judgement(violations=(violation,))
-
-
-def _between(before: Removals, after: Removals) -> Removals:
-    return Removals(evicted=after.evicted - before.evicted, expired=after.expired - before.expired)

@@ -48,12 +48,16 @@ class Reload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """All that one run saw. `gone` is the deleted thread, `sibling_found` the one beside it that stays: the control."""
+    """All that one run saw.
+
+    `gone` is the deleted thread, `sibling_found` the one beside it that stays: the control. Neither is there where a
+    reload before was not right: the scenario then ends early.
+    """
 
     reloads: tuple[Reload, ...]
     watched: tuple[Watched, ...]
-    gone: Reading[Transcript]
-    sibling_found: bool
+    gone: Reading[Transcript] | None = None
+    sibling_found: bool = False
 
 
 class ThreadProbe(Probe[Seen]):
@@ -127,6 +131,9 @@ class ThreadProbe(Probe[Seen]):
         )
         async with run.connection(connect, step="reconnect") as reader:
             first = await _reload(run, reader, "reload", written)
+            if first.reading.doubtful:
+                await _remove(reader, thread, sibling)
+                return Seen(reloads=(first,), watched=watched)
 
             edited, deleted = author.message(0, 1, version=1), singles[1]
             async with run.step("edit"):
@@ -140,6 +147,9 @@ class ThreadProbe(Probe[Seen]):
                 absent={**written.absent, deleted.id: Kind.RESURRECTED},
             )
             second = await _reload(run, reader, "reload after edit and delete", changed)
+            if second.reading.doubtful:
+                await _remove(reader, thread, sibling)
+                return Seen(reloads=(first, second), watched=watched)
 
             async with run.step("delete"):
                 await reader.delete_thread(thread)
@@ -174,12 +184,17 @@ class ThreadProbe(Probe[Seen]):
             for reload in seen.reloads
         ]
         judgements.append(_judge_watched(*seen.watched))
-        judgements.append(confirmation.judge("reload after deletion", seen.gone, _remains))
-        if not seen.sibling_found:
-            judgements.append(
-                Judgement(doubt="the thread beside the deleted one is not visible, so absence proves nothing")
-            )
+        if seen.gone is not None:
+            judgements.append(confirmation.judge("reload after deletion", seen.gone, _remains))
+            if not seen.sibling_found:
+                doubt = "the thread beside the deleted one is not visible, so absence proves nothing"
+                judgements.append(Judgement(doubt=doubt))
         return confirmation.conclude(judgements, checks=len(judgements))
+
+
+async def _remove(reader: ThreadConnection, *threads: Thread) -> None:
+    for thread in threads:
+        await reader.delete_thread(thread)
 
 
 async def _reload(run: Run, reader: ThreadConnection, name: str, expected: Expected) -> Reload:

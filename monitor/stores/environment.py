@@ -6,17 +6,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
+from monitor.core.residue import ABANDONED, Broom, Instance
 from monitor.core.verdict import Reason
 from monitor.ports import Store, StoreError, Tally
 from monitor.stores.postgres import Postgres
 from monitor.stores.provision import make_sure
 from monitor.stores.redis import Redis
-from monitor.stores.sessions import OwnSessions, count_sessions, sweep_environment, sweep_sessions
+from monitor.stores.sessions import OwnSessions, count_sessions, sweep_sessions
 from monitor.stores.slots import Slots
 from monitor.stores.threads import OwnThreads, count_threads, sweep_threads
-
-ABANDONED = timedelta(hours=1)
-"""No run lives so long: an older conversation has no daemon that will come back for it."""
 
 
 class LiveEnvironment:
@@ -26,16 +24,18 @@ class LiveEnvironment:
         self,
         name: str,
         *,
-        instance: str,
+        instance: Instance,
         tally: Tally,
         postgres_dsn: str | None,
         redis_url: str | None,
         connections: Mapping[Store, int],
         provision: bool,
         timeout: timedelta = timedelta(seconds=5),
+        longest_run: timedelta = timedelta(minutes=1),
     ) -> None:
         self.name = name
-        self.instance = instance
+        self._instance = instance
+        self._longest_run = longest_run
         self._provision = provision
         self._prepared: set[Store] = set()
         self._slots = {store: Slots(limit) for store, limit in connections.items()}
@@ -49,6 +49,11 @@ class LiveEnvironment:
             OwnThreads(self.postgres, instance=instance, statement_timeout=timeout) if self.postgres else None
         )
         self._sessions = OwnSessions(self.redis, environment=name, instance=instance) if self.redis else None
+
+    @property
+    def instance(self) -> str:
+        """The mark of this daemon in every record that it writes."""
+        return self._instance.mark
 
     @property
     def stores(self) -> frozenset[Store]:
@@ -90,34 +95,27 @@ class LiveEnvironment:
         if error.reason is Reason.MISCONFIGURED:
             self._prepared.discard(error.store)
 
-    async def sweep(
-        self, *, own_age: timedelta = timedelta(), everything: bool = False, dry_run: bool = False
-    ) -> dict[Store, int]:
-        """Remove leftovers: this instance's older than `own_age`, and what any daemon abandoned.
+    async def sweep(self, store: Store, *, everybody: bool = False, dry_run: bool = False) -> int:
+        """Remove leftovers from one store: what no run of any daemon will ask for again. Raises StoreError.
 
-        `everything` removes the synthetic data of all instances of this environment, whatever its age. Returns how
-        many rows and keys went per store. Raises StoreError.
+        `everybody` takes the records of all daemons as soon as no run can need them, not only after an hour. Returns
+        how many rows or keys went (or would go).
         """
-        gone: dict[Store, int] = {}
-        if self.postgres:
+        age = self._longest_run
+        broom = Broom(
+            environment=self.name, instance=self._instance, own_age=age, any_age=age if everybody else ABANDONED
+        )
+        if store is Store.REDIS and self.redis:
+            return await sweep_sessions(self.redis, broom, everybody=everybody, dry_run=dry_run)
+        if store is Store.POSTGRES and self.postgres:
             await make_sure(self.postgres, environment=self.name, provision=self._provision)
-            any_age = timedelta() if everything else ABANDONED
-            gone[Store.POSTGRES] = await sweep_threads(
-                self.postgres, instance=self.instance, own_age=own_age, any_age=any_age, dry_run=dry_run
-            )
-        if self.redis and everything:
-            gone[Store.REDIS] = await sweep_environment(self.redis, environment=self.name, dry_run=dry_run)
-        elif self.redis:
-            gone[Store.REDIS] = await sweep_sessions(
-                self.redis, environment=self.name, instance=self.instance, dry_run=dry_run
-            )
-        return gone
+            return await sweep_threads(self.postgres, broom, dry_run=dry_run)
+        raise LookupError(f"environment {self.name} has no {store}")
 
-    async def census(self) -> dict[Store, int]:
-        """How many synthetic conversations and keys there are now. Raises StoreError."""
-        found: dict[Store, int] = {}
-        if self.postgres:
-            found[Store.POSTGRES] = await count_threads(self.postgres)
-        if self.redis:
-            found[Store.REDIS] = await count_sessions(self.redis, environment=self.name, instance=self.instance)
-        return found
+    async def census(self, store: Store) -> int:
+        """How many synthetic conversations or keys a store holds now. Raises StoreError."""
+        if store is Store.REDIS and self.redis:
+            return await count_sessions(self.redis, environment=self.name, instance=self._instance)
+        if store is Store.POSTGRES and self.postgres:
+            return await count_threads(self.postgres)
+        raise LookupError(f"environment {self.name} has no {store}")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
 import asyncpg
 
 from monitor.core.verdict import Reason
-from monitor.ports import Store, StoreError
+from monitor.ports import Outcome, Store, StoreError
 from monitor.stores.postgres import Postgres
 
+_PATIENCE = timedelta(seconds=10)
 _WHOSE = "SELECT name FROM holdfast.environment"
 _CLAIM = "INSERT INTO holdfast.environment (name) VALUES ($1) ON CONFLICT DO NOTHING"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('holdfast'))"  # two daemons may meet an empty database at once
@@ -91,3 +93,23 @@ def _misconfigured(postgres: Postgres, what: str, environment: str) -> StoreErro
         f" `holdfast setup {environment} --print` shows"
     )
     return StoreError(Reason.MISCONFIGURED, message, store=Store.POSTGRES)
+
+
+async def grant(dsn: str, environment: str, *, role: str) -> None:
+    """Make the role and the schema, as whoever the DSN names. Raises StoreError."""
+    postgres = Postgres(dsn, tally=_Nobody(), statement_timeout=_PATIENCE, connect_timeout=_PATIENCE)
+    connection = await postgres.connect("setup")
+    broken = True
+    try:
+        async with postgres.asked(), connection.transaction():
+            await connection.execute(roles_sql(environment, role=role))
+        broken = False
+    finally:
+        await postgres.close(connection, broken=broken)
+
+
+class _Nobody:
+    """A set-up by hand is counted nowhere."""
+
+    def add(self, store: Store, outcome: Outcome, *, seconds: float, sent_bytes: int) -> None:
+        pass

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from secrets import token_hex
 from time import time
 
 from monitor.core.expiry import Lease, Removals, Sight
 from monitor.core.record import Node
+from monitor.core.residue import PREFIX, Broom, Instance, index_key, session_key
 from monitor.core.session import Session
 from monitor.core.verdict import Reason
 from monitor.ports import Discipline, Look, MisroutedError, Outcome, Store, StoreError
 from monitor.stores.redis import Command, Redis, RedisConnection, Reply
 
-PREFIX = "holdfast:"
 _INDEX_LIFE_MS = 7 * 24 * 3600 * 1000  # the index of a daemon that never comes back vanishes by itself
+_BATCH = 500
 _ATTEMPTS = 50  # a WATCH that lost so many races in a row has no fair chance
 _INCREMENT = (
     "local value = cjson.decode(redis.call('GET', KEYS[1]))"
@@ -39,36 +41,32 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
 
 
 class OwnSessions:
-    """Sessions under `holdfast:ENVIRONMENT:INSTANCE:`, each in an index of this instance until it is deleted.
+    """Sessions under `holdfast:ENVIRONMENT:INSTANCE:`, each in an index of this daemon until it is deleted.
 
     The index is written before the key, so that what a killed daemon leaves behind is found without a SCAN.
     """
 
-    def __init__(self, redis: Redis, *, environment: str, instance: str) -> None:
+    def __init__(self, redis: Redis, *, environment: str, instance: Instance) -> None:
         self._redis = redis
-        self._fence = fence(environment, instance)
+        self._environment = environment
+        self._instance = instance
 
     def key(self, run_id: str, name: str) -> str:
         """The key of a session of one run."""
-        return f"{self._fence}session:{run_id}:{name}"
+        return session_key(self._environment, self._instance, run_id, name)
 
     async def connect(self, label: str) -> OwnSessionConnection:
         """A new connection."""
-        return OwnSessionConnection(await self._redis.connect(label), index=f"{self._fence}keys", fence=self._fence)
-
-
-def fence(environment: str, instance: str) -> str:
-    """What every key of one daemon in one environment begins with. Neither part can hold a colon."""
-    return f"{PREFIX}{environment}:{instance}:"
+        index = index_key(self._environment, self._instance.id)
+        return OwnSessionConnection(await self._redis.connect(label), index=index)
 
 
 class OwnSessionConnection:
     """One connection."""
 
-    def __init__(self, connection: RedisConnection, *, index: str, fence: str) -> None:
+    def __init__(self, connection: RedisConnection, *, index: str) -> None:
         self._connection = connection
         self._index = index
-        self._fence = fence
 
     async def node(self) -> Node:
         """The server at the other end."""
@@ -150,12 +148,6 @@ class OwnSessionConnection:
         info = await self._connection.info("stats")
         return Removals(evicted=int(info.get("evicted_keys", 0)), expired=int(info.get("expired_keys", 0)))
 
-    async def remembered(self) -> list[str]:
-        """The keys of this instance that were written and not yet deleted."""
-        (found,) = await self._ask(("ZRANGE", self._index, 0, -1))
-        keys = [key.decode() for key in found if isinstance(key, bytes)] if isinstance(found, list) else []
-        return [key for key in keys if key.startswith(self._fence)]
-
 
 def _acknowledged(answer: Reply, wanted: bytes, command: str) -> None:
     if answer != wanted:
@@ -183,51 +175,61 @@ def _sight(value: Reply, left: Reply, before: Reply, after: Reply) -> Sight:
     return Sight(after=_seconds(before), before=_seconds(after), present=value is not None, remaining=remaining)
 
 
-async def sweep_sessions(redis: Redis, *, environment: str, instance: str, dry_run: bool) -> int:
-    """Remove this instance's leftover keys. Returns how many went (or would go)."""
-    own = fence(environment, instance)
-    connection = OwnSessionConnection(await redis.connect("sweep"), index=f"{own}keys", fence=own)
+async def sweep_sessions(redis: Redis, broom: Broom, *, everybody: bool, dry_run: bool) -> int:
+    """Remove leftover keys. Returns how many went (or would go).
+
+    This daemon's are found in its index. `everybody` walks through the whole key space for those of all daemons of
+    the environment: only people ask for that.
+    """
+    connection = await redis.connect("sweep")
+    gone = 0
     try:
-        keys = await connection.remembered()
-        for batch in _batches(keys):
-            if not dry_run:
-                await connection.delete(*batch)
-        return len(keys)
+        async for found in _scanned(connection, broom) if everybody else _indexed(connection, broom):
+            now = datetime.now(UTC)
+            leftovers = [key for key in found if broom.takes(key, now)]
+            gone += len(leftovers)
+            if leftovers and not dry_run:
+                forgotten = (("ZREM", index, key) for key in leftovers if (index := broom.index_of(key)))
+                await connection.ask(("UNLINK", *leftovers), *forgotten, writing=True)
+        return gone
     finally:
         await connection.close()
 
 
-async def sweep_environment(redis: Redis, *, environment: str, dry_run: bool) -> int:
-    """Remove the keys of every instance in an environment. It scans the whole key space, so only people ask for it."""
-    own = f"{PREFIX}{environment}:"
-    connection = await redis.connect("sweep")
-    cursor, gone = b"0", 0
-    try:
-        while True:
-            (reply,) = await connection.ask(("SCAN", cursor, "MATCH", f"{own}*", "COUNT", 1000))
-            match reply:
-                case [bytes() as cursor, [*keys]]:
-                    found = [key for key in keys if isinstance(key, bytes) and key.startswith(own.encode())]
-                case _:
-                    raise StoreError(Reason.INCONCLUSIVE, f"Redis answered SCAN by {reply!r}", store=Store.REDIS)
-            gone += len(found)
-            if found and not dry_run:
-                await connection.ask(("UNLINK", *found), writing=True)
-            if cursor == b"0":
-                return gone
-    finally:
-        await connection.close()
+async def _indexed(connection: RedisConnection, broom: Broom) -> AsyncIterator[list[str]]:
+    index = index_key(broom.environment, broom.instance.id)
+    (found,) = await connection.ask(("ZRANGE", index, 0, -1))
+    keys = _texts(found)
+    for start in range(0, len(keys), _BATCH):
+        yield keys[start : start + _BATCH]
 
 
-async def count_sessions(redis: Redis, *, environment: str, instance: str) -> int:
-    """How many keys of this instance are there."""
+async def _scanned(connection: RedisConnection, broom: Broom) -> AsyncIterator[list[str]]:
+    pattern, cursor = f"{PREFIX}{broom.environment}:*", b"0"
+    while True:
+        (reply,) = await connection.ask(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
+        match reply:
+            case [bytes() as cursor, [*keys]]:
+                yield _texts(keys)
+            case _:
+                raise StoreError(Reason.INCONCLUSIVE, f"Redis answered SCAN by {reply!r}", store=Store.REDIS)
+        if cursor == b"0":
+            return
+
+
+def _texts(reply: Reply) -> list[str]:
+    return (
+        [item.decode("utf-8", "replace") for item in reply if isinstance(item, bytes)]
+        if isinstance(reply, list)
+        else []
+    )
+
+
+async def count_sessions(redis: Redis, *, environment: str, instance: Instance) -> int:
+    """How many keys of this daemon are there."""
     connection = await redis.connect("sweep")
     try:
-        (count,) = await connection.ask(("ZCARD", f"{fence(environment, instance)}keys"))
+        (count,) = await connection.ask(("ZCARD", index_key(environment, instance.id)))
         return count if isinstance(count, int) else 0
     finally:
         await connection.close()
-
-
-def _batches(keys: Sequence[str]) -> list[Sequence[str]]:
-    return [keys[start : start + 500] for start in range(0, len(keys), 500)]

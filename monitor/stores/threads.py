@@ -12,6 +12,7 @@ import asyncpg
 from monitor.core.conversation import Transcript
 from monitor.core.payload import USERS, Message, Thread, synthetic_user
 from monitor.core.record import Node
+from monitor.core.residue import Broom, Instance
 from monitor.core.verdict import Reason
 from monitor.ports import Count, Store, StoreError
 from monitor.stores.postgres import Postgres
@@ -28,6 +29,13 @@ _BEGIN_SHOWN = (
     "BEGIN; SET LOCAL holdfast.user_id = 'holdfast-user-N'; SET LOCAL statement_timeout = …; SET LOCAL lock_timeout = …"
 )
 
+# Leftovers, as monitor.core.residue.Broom has it: of this daemon's earlier incarnations, then by age.
+_RESIDUE = (
+    " WHERE user_id = $1 AND ((instance LIKE $2 || '-%' AND instance <> $3)"
+    " OR (instance = $3 AND created_at < clock_timestamp() - $4::interval)"
+    " OR created_at < clock_timestamp() - $5::interval)"
+)
+
 STATEMENTS: Mapping[str, str] = {
     "insert_thread": "INSERT INTO holdfast.threads (id, instance, user_id, name, metadata) VALUES ($1, $2, $3, $4, $5)",
     "insert_message": _INSERT_MESSAGE,
@@ -41,14 +49,8 @@ STATEMENTS: Mapping[str, str] = {
         " ORDER BY seq, created_at LIMIT $2"
     ),
     "watch": "SELECT count(*) FROM holdfast.messages WHERE thread_id = $1 AND seq BETWEEN $2 AND $3",
-    "sweep_messages": (
-        "DELETE FROM holdfast.messages WHERE user_id = $1 AND ((instance = $2 AND created_at < clock_timestamp() - $3::interval)"
-        " OR created_at < clock_timestamp() - $4::interval)"
-    ),
-    "sweep_threads": (
-        "DELETE FROM holdfast.threads WHERE user_id = $1 AND ((instance = $2 AND created_at < clock_timestamp() - $3::interval)"
-        " OR created_at < clock_timestamp() - $4::interval)"
-    ),
+    "sweep_messages": "DELETE FROM holdfast.messages" + _RESIDUE,  # noqa: S608  both parts are constants
+    "sweep_threads": "DELETE FROM holdfast.threads" + _RESIDUE,  # noqa: S608  the same
     "count_threads": "SELECT count(*) FROM holdfast.threads WHERE user_id = $1",
 }
 """Every statement on conversations, by name."""
@@ -72,9 +74,9 @@ SURPLUS = 1000  # rows more than any conversation of ours may have; a reload is 
 class OwnThreads:
     """Conversations in the schema `holdfast`, marked with this daemon's instance."""
 
-    def __init__(self, postgres: Postgres, *, instance: str, statement_timeout: timedelta) -> None:
+    def __init__(self, postgres: Postgres, *, instance: Instance, statement_timeout: timedelta) -> None:
         self._postgres = postgres
-        self._instance = instance
+        self._instance = instance.mark
         self._milliseconds = round(statement_timeout.total_seconds() * 1000)
 
     async def connect(self, label: str) -> OwnThreadConnection:
@@ -222,13 +224,10 @@ def _size(message: Message) -> int:
     return len((message.content or "").encode()) + len(message.metadata.encode())
 
 
-async def sweep_threads(
-    postgres: Postgres, *, instance: str, own_age: timedelta, any_age: timedelta, dry_run: bool
-) -> int:
-    """Remove leftover conversations: this instance's older than `own_age`, anybody's older than `any_age`.
+async def sweep_threads(postgres: Postgres, broom: Broom, *, dry_run: bool) -> int:
+    """Remove leftover conversations. Returns how many rows went (or would go).
 
     Acts as each synthetic user in turn under row-level security, so that a foreign row cannot even be seen.
-    Returns how many rows went (or would go).
     """
     connection = await postgres.connect("sweep")
     gone = 0
@@ -239,7 +238,8 @@ async def sweep_threads(
                 user = synthetic_user(number)
                 await connection.execute(_BEGIN.format(user=user, ms=60_000))
                 for statement in ("sweep_messages", "sweep_threads"):
-                    tag = await connection.execute(STATEMENTS[statement], user, instance, own_age, any_age)
+                    own = (broom.instance.id, broom.instance.mark, broom.own_age, broom.any_age)
+                    tag = await connection.execute(STATEMENTS[statement], user, *own)
                     gone += int(tag.rsplit(" ", 1)[-1])
                 await connection.execute("ROLLBACK" if dry_run else "COMMIT")
         broken = False

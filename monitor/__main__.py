@@ -1,0 +1,5 @@
+"""`python -m monitor` is `holdfast`."""
+
+from monitor.cli import main
+
+main()

@@ -1,0 +1,328 @@
+"""The one place where long-lived things are made, started, watched and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from secrets import token_hex
+
+import structlog
+from uuid_utils import uuid7
+from watchfiles import awatch
+
+from monitor import __version__
+from monitor.configfile import ConfigError, Loaded, secrets_in
+from monitor.core.record import RunRecord
+from monitor.core.residue import Instance
+from monitor.core.secrets import Scrubber
+from monitor.fleet import left_out, live_environment, shape_metrics
+from monitor.journal import Journal
+from monitor.logs import Scrubbing
+from monitor.metrics import Metrics
+from monitor.ports import Clock, StateError, StoreError, SystemClock
+from monitor.runner import Desk
+from monitor.schedule import Schedule
+from monitor.settings import Settings
+from monitor.stores.environment import LiveEnvironment
+from monitor.stores.state import SqliteState
+from monitor.web import create_app
+from monitor.web.daemon import Watched
+from monitor.web.server import Serving, serve
+
+log = structlog.get_logger("holdfast")
+
+_BEAT = 0.25  # seconds between two turns of the loop that are watched
+_CLOCK_JUMP = 2.0  # seconds by which the wall clock may part from the monotonic one before the schedule is realigned
+_FLUSH = timedelta(seconds=1)
+_SWEEP = timedelta(minutes=10)
+_PRUNE = timedelta(hours=1)
+_LOOK_MS = 2000  # how often the file is looked at where the system does not tell of changes
+
+
+async def open_state(url: str) -> SqliteState:
+    """The state database of a configuration; one in memory, and a clear error in the log, where it cannot be used."""
+    state = SqliteState(Path(url.removeprefix("sqlite:///")))
+    try:
+        await state.open()
+    except StateError as error:
+        log.error(
+            "state.unusable", message=f"{error}; until the next start, runs and violations are kept in memory only"
+        )
+        await state.close()
+        state = SqliteState(None)
+        await state.open()
+    return state
+
+
+async def open_instance(state: SqliteState) -> Instance:
+    """Who this daemon is: the id that its state remembers, one incarnation later than before."""
+    id_ = await state.recall("instance")
+    incarnation = int(await state.recall("incarnation") or 0) + 1
+    if id_ is None:
+        id_ = token_hex(4)
+        await state.remember("instance", id_)
+    await state.remember("incarnation", str(incarnation))
+    return Instance(id_, incarnation)
+
+
+class App:
+    """A daemon. `reload` reads the configuration anew, and raises ConfigError where it cannot be used."""
+
+    def __init__(self, loaded: Loaded, *, reload: Callable[[], Loaded], scrubbing: Scrubbing) -> None:
+        self.version = __version__
+        self.clock: Clock = SystemClock()
+        self.started = self.clock.now()
+        self.metrics = Metrics(location=loaded.settings.location, version=__version__)
+        self.journal: Journal
+        self.url = ""
+        self._loaded = loaded
+        self._reload = reload
+        self._scrubbing = scrubbing
+        self._hup = asyncio.Event()
+        self._live: dict[str, LiveEnvironment] = {}
+        self._beat = self.clock.monotonic()
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration that is in force."""
+        return self._loaded.settings
+
+    @property
+    def location(self) -> str:
+        """Where this daemon stands."""
+        return self.settings.location
+
+    async def run(self, stop: asyncio.Event, *, started: Callable[[], None] | None = None) -> None:
+        """Probe until `stop` is set, then end in order. `started` is called once the page can be read.
+
+        Raises ListenError, and whatever ended a background task that has no end.
+        """
+        self._state = await open_state(self.settings.state)
+        self._instance = await open_instance(self._state)
+        self.journal = Journal(self._state, clock=self.clock, new_id=lambda: str(uuid7()))
+        await self.journal.load()
+        self._schedule = Schedule(Desk(journal=self.journal, metrics=self.metrics, clock=self.clock))
+        self._apply()
+        await self._recall_pauses()
+        self.metrics.reloaded(self.clock.now())
+        web_stop = asyncio.Event()
+        try:
+            serving = await self._serve(web_stop)
+            self.url = serving.url
+            self._schedule.start()
+            log.info("daemon.started", version=__version__, instance=self._instance.mark, url=serving.url)
+            if started is not None:
+                started()
+            await self._until(stop, serving.task)
+        finally:
+            log.info("daemon.stopping")
+            cut_off = await self._schedule.drain(self.settings.shutdown_timeout)
+            web_stop.set()
+            await self.journal.flush()
+            await self._state.close()
+            log.info("daemon.stopped", runs_cut_off=cut_off or None)
+
+    async def _serve(self, web_stop: asyncio.Event) -> Serving:
+        http = self.settings.http
+        token = http.token.get_secret_value() if http.token else None
+        return await serve(create_app(self, token=token), host=http.host, port=http.port, stop=web_stop)
+
+    async def _until(self, stop: asyncio.Event, web: asyncio.Task[None]) -> None:
+        """Wait for `stop` beside the tasks that have no end. The first of them that ends ends the daemon."""
+        endless = {
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("beat", self._watch_loop()),
+                ("journal", self._every(_FLUSH, self._flush)),
+                ("sweep", self._every(_SWEEP, self._sweep_all)),
+                ("prune", self._every(_PRUNE, self._prune)),
+                ("reload", self._reload_on_request()),
+                ("files", self._watch_files()),
+            )
+        } | {web}
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait({stopped, *endless}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (stopped, *(endless - {web})):
+                task.cancel()
+            await asyncio.gather(stopped, *(endless - {web}), return_exceptions=True)
+        for task in done - {stopped}:
+            log.error("daemon.failed", task=task.get_name())
+            task.result()  # raises what it died of
+            raise RuntimeError(f"the background task {task.get_name()} ended, which it never should")
+
+    # What the web asks.
+
+    def environments(self) -> Mapping[str, Watched]:
+        """Every environment that is watched now, in the order of the configuration."""
+        return {
+            name: Watched(
+                name=name,
+                labels=settings.labels,
+                stores=settings.stores,
+                probes=settings.active(),
+                left_out=left_out(settings),
+            )
+            for name, settings in self.settings.environments.items()
+        }
+
+    async def run_now(self, environment: str, probe: str) -> RunRecord:
+        """Run a probe at once, or join the run that is under way. Raises KeyError if it is not watched."""
+        return await self._schedule.run_now(environment, probe)
+
+    async def pause(self, environment: str, until: datetime) -> None:
+        """Run nothing against an environment before this moment, also after a restart."""
+        self._schedule.pause(self._live[environment].name, until)
+        log.info("environment.paused", environment=environment, until=until.isoformat())
+        await self._remember_pause(environment, until)
+
+    async def resume(self, environment: str) -> None:
+        """End a pause, if there is one."""
+        self._schedule.resume(self._live[environment].name)
+        log.info("environment.resumed", environment=environment)
+        await self._remember_pause(environment, None)
+
+    def paused_until(self, environment: str) -> datetime | None:
+        """When a pause ends, or None if there is none."""
+        return self._schedule.paused_until(environment)
+
+    def not_ready(self) -> Sequence[str]:
+        """What is missing until every probe has had its first run."""
+        return () if self._schedule.first_round_done else ("the first round of runs is not done",)
+
+    def stalled(self) -> float:
+        """Seconds since the loop last turned."""
+        return self.clock.monotonic() - self._beat
+
+    # What goes on in the background.
+
+    async def _every(self, length: timedelta, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await work()
+            await asyncio.sleep(length.total_seconds())
+
+    async def _watch_loop(self) -> None:
+        """Measure how late the loop turns, and notice when the wall clock jumps, which the scheduler goes by."""
+        apart = self.clock.now().timestamp() - self.clock.monotonic()
+        while True:
+            due = self.clock.monotonic() + _BEAT
+            await asyncio.sleep(_BEAT)
+            self._beat = self.clock.monotonic()
+            self.metrics.turned_late(self._beat - due)
+            now_apart = self.clock.now().timestamp() - self._beat
+            if abs(now_apart - apart) > _CLOCK_JUMP:
+                log.warning("clock.jumped", seconds=round(now_apart - apart, 3))
+                self._schedule.realign()
+            apart = now_apart
+
+    async def _flush(self) -> None:
+        before = self.journal.trouble
+        await self.journal.flush()
+        trouble = self.journal.trouble
+        if trouble != before:
+            log.error("state.failed", message=trouble) if trouble else log.info("state.recovered")
+        self.metrics.state(up=not trouble and self._state.path is not None)
+        for environment in self._live:
+            self.metrics.standing(environment, self.journal.standing(environment))
+
+    async def _sweep_all(self) -> None:
+        await asyncio.gather(*(self._sweep(environment) for environment in list(self._live.values())))
+
+    async def _sweep(self, environment: LiveEnvironment) -> None:
+        """Remove what killed runs left, each store by itself, so that a sick one does not keep the other dirty."""
+        if self._schedule.paused_until(environment.name):
+            return
+        for store in environment.stores:
+            try:
+                async with environment.slots({store: 1}):
+                    gone = await environment.sweep(store)
+                    self.metrics.items(environment.name, {store: await environment.census(store)})
+            except StoreError as error:
+                log.debug("sweep.failed", environment=environment.name, store=store, message=str(error))
+            else:
+                log.info("sweep.finished", environment=environment.name, store=store, removed=gone)
+
+    async def _prune(self) -> None:
+        keep = self.settings.retention
+        await self.journal.prune(runs=keep.runs, failures=keep.failures, violations=keep.violations)
+
+    async def _recall_pauses(self) -> None:
+        for environment in self._live:
+            until = await self._state.recall(f"paused:{environment}")
+            if until and datetime.fromisoformat(until) > self.clock.now():
+                self._schedule.pause(environment, datetime.fromisoformat(until))
+
+    async def _remember_pause(self, environment: str, until: datetime | None) -> None:
+        try:
+            await self._state.remember(f"paused:{environment}", until.isoformat() if until else None)
+        except StateError as error:
+            log.error("state.failed", message=str(error))
+
+    # What a configuration changes.
+
+    def request_reload(self) -> None:
+        """Read the configuration anew soon; SIGHUP calls this."""
+        self._hup.set()
+
+    async def _reload_on_request(self) -> None:
+        while True:
+            await self._hup.wait()
+            self._hup.clear()
+            try:
+                loaded = await asyncio.to_thread(self._reload)
+            except ConfigError as error:
+                self.metrics.rejected()
+                log.error("config.rejected", problems=[str(problem) for problem in error.problems])
+                continue
+            self._loaded = loaded
+            self._apply()
+            self.metrics.reloaded(self.clock.now())
+
+    async def _watch_files(self) -> None:
+        """Ask for a reload when a file of the configuration changes, also where a folder above it is swapped."""
+        if not self._loaded.files:
+            await asyncio.Event().wait()
+        folders = {file.resolve().parent for file in self._loaded.files} | {file.parent for file in self._loaded.files}
+        before = _contents(self._loaded.files)
+        async for _ in awatch(*folders, recursive=False, yield_on_timeout=True, rust_timeout=_LOOK_MS):
+            now = _contents(self._loaded.files)
+            if now != before:
+                before = now
+                self._hup.set()
+
+    def _apply(self) -> None:
+        """Put the configuration in force: probes keep their rhythm where nothing changed for them."""
+        settings = self.settings
+        self._scrubbing.scrub = Scrubber(secrets_in(settings))
+        shape_metrics(self.metrics, settings)
+        gone = set(self._live) - set(settings.environments)
+        for name in gone:
+            self._schedule.unwatch(name)
+            self.metrics.forget(name)
+            del self._live[name]
+        self.journal.forget(gone)
+        for name, environment in settings.environments.items():
+            self._live[name] = live_environment(name, environment, instance=self._instance, metrics=self.metrics)
+            probes = environment.active()
+            self.metrics.forget_probes(name, keep=probes)
+            self.metrics.expect(
+                name, labels=environment.labels, probes=list(probes.values()), stores=environment.stores
+            )
+            self._schedule.watch(self._live[name], probes.values())
+            log.info("environment.ready", environment=name, probes=sorted(probes))
+        for problem in self._loaded.warnings:
+            log.warning("config.doubtful", message=str(problem))
+        log.info("config.loaded", environments=len(self._live), files=[str(file) for file in self._loaded.files])
+
+
+def _contents(files: Sequence[Path]) -> list[bytes | None]:
+    found: list[bytes | None] = []
+    for file in files:
+        try:
+            found.append(file.read_bytes())
+        except OSError:
+            found.append(None)
+    return found

@@ -1,0 +1,163 @@
+"""What the commands share: where the configuration is, how it is refused, and how things are printed."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+import monitor.probes
+from monitor.configfile import ConfigError, Loaded, load, secrets_in
+from monitor.core.secrets import Scrubber
+from monitor.core.verdict import Verdict
+from monitor.logs import Scrubbing, set_up
+from monitor.probe import discover
+from monitor.settings import EnvironmentSettings
+
+T = TypeVar("T")
+
+USAGE = 64
+WRONG_CONFIGURATION = 78
+EXIT = {Verdict.OK: 0, Verdict.SLOW: 1, Verdict.VIOLATED: 2, Verdict.UNKNOWN: 3}
+"""A deploy gate reads these; usage errors have a number of their own, lest a typing error look like a violation."""
+
+COLOUR = {Verdict.OK: "green", Verdict.SLOW: "yellow", Verdict.UNKNOWN: "magenta", Verdict.VIOLATED: "bold red"}
+MARK = {Verdict.OK: "✔", Verdict.SLOW: "◔", Verdict.UNKNOWN: "?", Verdict.VIOLATED: "✘"}
+
+_PLACES = (Path("holdfast.yaml"), Path("/etc/holdfast/holdfast.yaml"))
+
+
+def _known_environments(context: typer.Context, incomplete: str) -> list[str]:
+    """Names for tab completion, from whatever configuration is found; none where it cannot be read."""
+    try:
+        settings = read(context.params.get("config")).settings
+    except (ConfigError, OSError):
+        return []
+    return [name for name in settings.environments if name.startswith(incomplete)]
+
+
+def _known_probes(incomplete: str) -> list[str]:
+    return [name for name in discover(monitor.probes) if name.startswith(incomplete)]
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="HOLDFAST_CONFIG",
+        help="The configuration; without it ./holdfast.yaml, then /etc/holdfast/holdfast.yaml, then variables.",
+        show_default=False,
+    ),
+]
+Environment = Annotated[
+    str, typer.Argument(metavar="ENV", help="An environment of the configuration.", autocompletion=_known_environments)
+]
+Environments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ENV]...",
+        help="Environments; all without any.",
+        autocompletion=_known_environments,
+        show_default=False,
+    ),
+]
+ProbeNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--probe", "-p", help="Only this probe; may be repeated.", autocompletion=_known_probes, show_default=False
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log in detail.")]
+
+
+def out() -> Console:
+    """Where results go. Colour on a terminal only, and not where NO_COLOR is set."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def err() -> Console:
+    """Where complaints and progress go."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say what is wrong, and end."""
+    err().print(Text("holdfast: ", style="bold red") + Text(message))
+    raise typer.Exit(code)
+
+
+def read(path: Path | None, overrides: Mapping[str, object] | None = None) -> Loaded:
+    """The configuration. Raises ConfigError."""
+    found = path or next((place for place in _PLACES if place.is_file()), None)
+    return load(found, probes=discover(monitor.probes), environ=os.environ, overrides=overrides)
+
+
+def configuration(path: Path | None, overrides: Mapping[str, object] | None = None) -> Loaded:
+    """The configuration; where it cannot be used, all that is wrong with it is said, and the command ends with 78."""
+    try:
+        return read(path, overrides)
+    except ConfigError as error:
+        complain(error)
+        raise typer.Exit(WRONG_CONFIGURATION) from None
+
+
+def complain(error: ConfigError) -> None:
+    """Say everything that is wrong with a configuration."""
+    console = err()
+    count = len(error.problems)
+    console.print(
+        Text(f"holdfast: the configuration cannot be used: {count} problem{'s' * (count > 1)}", style="bold red")
+    )
+    for problem in error.problems:
+        line = Text("  ")
+        line.append(problem.where or "configuration", style="cyan")
+        line.append(f": {problem.key}: " if problem.key else ": ", style="bold")
+        console.print(line + Text(problem.message))
+
+
+def log_to_stderr(loaded: Loaded, *, quiet: bool, verbose: bool) -> Scrubbing:
+    """Set logging up as configured; --quiet and --verbose go first."""
+    scrubbing = Scrubbing(Scrubber(secrets_in(loaded.settings)))
+    level = "warning" if quiet else "debug" if verbose else loaded.settings.logging.level
+    set_up(form=loaded.settings.logging.format, level=level, scrubbing=scrubbing)
+    return scrubbing
+
+
+def environment_named(loaded: Loaded, name: str) -> EnvironmentSettings:
+    """An environment of the configuration; where it is not there, the command ends with 64."""
+    return loaded.settings.environments[known(name, loaded.settings.environments, what="environment")]
+
+
+def known(name: str, names: Iterable[str], *, what: str) -> str:
+    """The name, if it is known; else the nearest is named, and the command ends with 64."""
+    known_names = list(names)
+    if name in known_names:
+        return name
+    near = difflib.get_close_matches(name, known_names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known_names) or 'none'}"
+    fail(f"there is no {what} {name!r}; {hint}", USAGE)
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine function on the fastest loop that is installed."""
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with suppress(ImportError):  # it is not there on every platform
+        from uvloop import new_event_loop as factory  # noqa: PLC0415
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main())
+
+
+def on_terminal() -> bool:
+    """Whether somebody watches standard output."""
+    return sys.stdout.isatty()

@@ -1,0 +1,165 @@
+"""`holdfast demo`: a real PostgreSQL and Valkey, the daemon and its page, with no set-up at all."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from monitor.app import App
+from monitor.cli import common
+from monitor.cli.screen import LinesScreen, Screen, TableScreen
+from monitor.configfile import Loaded, secrets_in
+from monitor.core import duration
+from monitor.core.secrets import Scrubber
+from monitor.core.verdict import Verdict
+from monitor.embedded.faults import FAULTS, Fault, Site
+from monitor.embedded.process import EmbeddedError
+from monitor.embedded.proxy import TcpProxy
+from monitor.embedded.servers import Servers
+from monitor.logs import Scrubbing, set_up
+from monitor.web.server import ListenError
+
+ENVIRONMENT = "demo"
+_EVERY = {"every": "2s", "timeout": "1900ms"}  # so that somebody who watches sees something happen
+_GLANCE = 0.5  # seconds between two looks at the daemon
+
+
+def _complete_fault(incomplete: str) -> list[str]:
+    return [name for name in FAULTS if name.startswith(incomplete)]
+
+
+def _length(text: str) -> timedelta:
+    try:
+        return duration.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def command(
+    fault: Annotated[
+        str | None,
+        typer.Option(
+            help="Break the environment after a healthy start; `holdfast faults` lists the names.",
+            autocompletion=_complete_fault,
+            show_default=False,
+        ),
+    ] = None,
+    length: Annotated[
+        timedelta | None,
+        typer.Option(
+            "--for",
+            parser=_length,
+            metavar="TIME",
+            help="End after 90s, 5m, …; otherwise by Ctrl-C.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the status page; 0 takes any free one.")] = 9464,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Watch a PostgreSQL and a Valkey that are started for the purpose, and see what Holdfast sees.
+
+    Nothing has to be set up, and nothing is left behind: the servers live in a private folder on loopback ports.
+
+    Examples:
+      holdfast demo
+
+      holdfast demo --fault rows-dropped-after-commit --for 30s
+
+    """
+    chosen = FAULTS[common.known(fault, FAULTS, what="fault")] if fault else None
+    try:
+        common.run(lambda: _demo(chosen, length=length, port=port, quiet=quiet, verbose=verbose))
+    except (EmbeddedError, ListenError) as error:
+        common.fail(str(error), 1)
+
+
+async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, quiet: bool, verbose: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    if length is not None:
+        loop.call_later(length.total_seconds(), stop.set)
+    common.err().print("starting PostgreSQL and Valkey …") if not quiet else None
+    async with AsyncExitStack() as stack:
+        servers = await stack.enter_async_context(Servers())
+        proxy = await _proxy(servers, stack) if fault and fault.valkey_proxy else None
+        file = _write_configuration(servers, proxy, port)
+        loaded = common.read(file)
+        scrubbing = _log(loaded, servers.folder / "holdfast.log", verbose=verbose)
+        app = App(loaded, reload=lambda: common.read(file), scrubbing=scrubbing)
+        screen = TableScreen(ENVIRONMENT) if common.on_terminal() and not verbose else LinesScreen(ENVIRONMENT)
+        begun = asyncio.Event()
+        show = asyncio.create_task(_show(app, screen, begun, file, fault, Site(servers=servers, valkey_proxy=proxy)))
+        show.add_done_callback(lambda _: stop.set())  # nobody would see what goes on
+        try:
+            await app.run(stop, started=begun.set)
+        finally:
+            show.cancel()
+            with suppress(asyncio.CancelledError):
+                await show
+        if not quiet:
+            common.err().print("stopping, and removing everything …")
+
+
+async def _proxy(servers: Servers, stack: AsyncExitStack) -> TcpProxy:
+    proxy = TcpProxy(servers.valkey.port)
+    await proxy.start()
+    stack.push_async_callback(proxy.stop)
+    return proxy
+
+
+def _write_configuration(servers: Servers, proxy: TcpProxy | None, port: int) -> Path:
+    """The demo is configured as anything else is, so that `holdfast check` and others can be tried on it."""
+    url = servers.valkey.url
+    if proxy is not None:
+        url = url.replace(f":{servers.valkey.port}/", f":{proxy.port}/")
+    values = {
+        "location": "demo",
+        "state": f"sqlite:///{servers.folder / 'state.db'}",
+        "http": {"listen": f"127.0.0.1:{port}"},
+        "probes": {"thread": _EVERY, "session": _EVERY},
+        "environments": {ENVIRONMENT: {"postgres": {"dsn": servers.postgres.dsn}, "redis": {"url": url}}},
+    }
+    file = servers.folder / "holdfast.yaml"
+    file.touch(mode=0o600)  # before there is a password in it
+    file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    return file
+
+
+def _log(loaded: Loaded, file: Path, *, verbose: bool) -> Scrubbing:
+    """The log goes beside the servers', so that it does not write over the table; --verbose shows it instead."""
+    scrubbing = Scrubbing(Scrubber(secrets_in(loaded.settings)))
+    if verbose:
+        set_up(form="auto", level="debug", scrubbing=scrubbing)
+    else:
+        set_up(form="json", level="info", scrubbing=scrubbing, stream=file.open("w", encoding="utf-8"))
+    return scrubbing
+
+
+async def _show(app: App, screen: Screen, begun: asyncio.Event, file: Path, fault: Fault | None, site: Site) -> None:
+    await begun.wait()
+    with screen:
+        screen.say(f"status page  {app.url}")
+        screen.say(f"try          holdfast check --config {file}")
+        injected: float | None = None
+        healthy_for = 0
+        while True:
+            await asyncio.sleep(_GLANCE)
+            latest = app.journal.latest(ENVIRONMENT)
+            healthy = not app.not_ready() and all(run.verdict in (Verdict.OK, Verdict.SLOW) for run in latest.values())
+            healthy_for = healthy_for + 1 if healthy else 0
+            if fault is not None and injected is None and healthy_for >= 4:  # noqa: PLR2004  two seconds of health
+                await fault.inject(site)
+                injected = app.clock.monotonic()
+                screen.say(f"broken now   {fault.name}: {fault.breaks}")
+            screen.update(latest, app.journal.standing(ENVIRONMENT), await app.journal.runs(limit=200))

@@ -1,0 +1,48 @@
+"""`holdfast run`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import structlog
+import typer
+
+from monitor.app import App
+from monitor.cli.common import Config, Quiet, Verbose, configuration, fail, log_to_stderr, read, run
+from monitor.web.server import ListenError
+
+log = structlog.get_logger("holdfast")
+
+
+def command(config: Config = None, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Watch all environments until SIGTERM or SIGINT.
+
+    SIGHUP, or a change of the file, reloads the configuration; a bad new file keeps the old one.
+
+    Ends with 0 after SIGTERM, 78 where the configuration is wrong, 1 where it cannot listen or dies.
+
+    Example:  holdfast run --config /etc/holdfast/holdfast.yaml
+    """
+    loaded = configuration(config)
+    if not loaded.settings.environments:
+        fail("there is nothing to watch: add an environment below `environments:` (see config/holdfast.yaml)", 78)
+    scrubbing = log_to_stderr(loaded, quiet=quiet, verbose=verbose)
+
+    async def main() -> None:
+        app = App(loaded, reload=lambda: read(config), scrubbing=scrubbing)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, app.request_reload)
+        await app.run(stop)
+
+    try:
+        run(main)
+    except ListenError as error:
+        fail(str(error), 1)
+    except Exception as error:
+        log.exception("daemon.failed")
+        fail(f"the daemon ended by {type(error).__name__}; the log above says more", 1)
+    raise typer.Exit(0)

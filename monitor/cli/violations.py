@@ -1,0 +1,136 @@
+"""`holdfast violations list|show|ack`: the evidence of each violation, from the state database."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import orjson
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from monitor.cli import common
+from monitor.core.violations import KeptViolation, Stage
+from monitor.ports import StateError
+from monitor.stores.state import SqliteState
+
+T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, help="List, show and acknowledge violations.")
+Id = Annotated[str, typer.Argument(metavar="ID", help="The id of a violation, or an unmistakable part of its end.")]
+
+_STYLE = {Stage.OPEN: "bold red", Stage.ACKNOWLEDGED: "yellow", Stage.CLOSED: "dim"}
+
+
+@app.command("list")
+def list_(
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones, too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    config: common.Config = None,
+) -> None:
+    """List violations that are open or acknowledged, the latest first.
+
+    Example:  holdfast violations list --all
+    """
+    stages = () if everything else (Stage.OPEN, Stage.ACKNOWLEDGED)
+    found = _with_state(config, lambda state: state.violations(stages=stages))
+    if json:
+        typer.echo(orjson.dumps([_plain(kept) for kept in found], option=orjson.OPT_INDENT_2).decode())
+        return
+    if not found:
+        common.out().print("no violation" + ("" if everything else " is open"))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("id", "stage", "environment", "probe", "kind", "opened (UTC)", "times", "subject"):
+        table.add_column(title, no_wrap=title != "subject", overflow="fold")
+    for kept in found:
+        opened = kept.opened.strftime("%Y-%m-%d %H:%M:%S")
+        stage = Text(kept.stage, style=_STYLE[kept.stage])
+        subject = Text(kept.subject)
+        table.add_row(kept.id[-12:], stage, kept.environment, kept.probe, kept.kind, opened, str(kept.times), subject)
+    common.out().print(table)
+
+
+@app.command()
+def show(
+    id_: Id,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    config: common.Config = None,
+) -> None:
+    """Show one violation with all its evidence.
+
+    Example:  holdfast violations show 31dab60df79b
+    """
+    kept = _one(config, id_)
+    if json:
+        typer.echo(orjson.dumps(_plain(kept), option=orjson.OPT_INDENT_2).decode())
+        return
+    console = common.out()
+    console.print(Text(f"{kept.kind}", style="bold red") + Text(f" in {kept.environment}, found by {kept.probe}"))
+    for name, value in _plain(kept).items():
+        if name not in {"evidence", "kind", "environment", "probe"} and value not in (None, ""):
+            console.print(Text(f"  {name:<13}", style="dim") + Text(str(value)))
+    console.print(Text("  evidence", style="dim"))
+    shown = orjson.dumps(dict(kept.evidence), option=orjson.OPT_INDENT_2, default=str).decode()
+    console.print(Text("\n".join(f"    {line}" for line in shown.splitlines())))
+
+
+@app.command()
+def ack(
+    id_: Id,
+    note: Annotated[str, typer.Option("--note", "-n", help="Why, for whoever comes next.")] = "",
+    config: common.Config = None,
+) -> None:
+    """Acknowledge a violation: it stays quiet until the same check has passed again.
+
+    Example:  holdfast violations ack 31dab60df79b --note "restore under way, see #412"
+    """
+    kept = _one(config, id_)
+    if kept.stage is not Stage.OPEN:
+        common.fail(f"the violation {kept.id} is {kept.stage} already", common.USAGE)
+    changed = replace(kept, stage=Stage.ACKNOWLEDGED, acknowledged=datetime.now(UTC), note=note)
+    _with_state(config, lambda state: state.save((), (changed,)))
+    common.out().print(
+        Text("✔ ", style="green") + Text(f"acknowledged {kept.kind} in {kept.environment} ({kept.probe})")
+    )
+
+
+def _one(config: Path | None, id_: str) -> KeptViolation:
+    found = [kept for kept in _with_state(config, lambda state: state.violations()) if id_ and kept.id.endswith(id_)]
+    if len(found) != 1:
+        what = "is no violation" if not found else f"are {len(found)} violations"
+        common.fail(f"there {what} whose id ends in {id_!r}; see `holdfast violations list --all`", common.USAGE)
+    return found[0]
+
+
+def _with_state(config: Path | None, ask: Callable[[SqliteState], Awaitable[T]]) -> T:
+    url = common.configuration(config).settings.state
+    path = Path(url.removeprefix("sqlite:///"))
+    if not path.is_file():
+        common.fail(f"there is no state file {path}; has the daemon of this configuration ever run here?", 1)
+
+    async def main() -> T:
+        state = SqliteState(path)
+        try:
+            await state.open()
+            return await ask(state)
+        finally:
+            await state.close()
+
+    try:
+        return common.run(main)
+    except StateError as error:
+        common.fail(str(error), 1)
+
+
+def _plain(kept: KeptViolation) -> dict[str, object]:
+    names = ("id", "environment", "probe", "kind", "stage", "subject", "expected", "actual", "opened", "last_seen")
+    more = ("times", "acknowledged", "closed", "note", "run_id", "last_run_id", "evidence")
+    return {
+        name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+        for name in (*names, *more)
+        for value in (getattr(kept, name),)
+    }

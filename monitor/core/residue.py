@@ -1,0 +1,74 @@
+"""Whose a synthetic record is, and when it is a leftover that may be removed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+PREFIX = "holdfast:"
+ABANDONED = timedelta(hours=1)
+"""No run lives so long: an older record has no daemon that will come back for it, whoever wrote it."""
+
+_KEY = re.compile(
+    r"holdfast:(?P<environment>[a-z0-9][a-z0-9_-]{0,62}):(?P<id>[0-9a-f]{8})-(?P<incarnation>\d{1,9})"
+    r":session:(?P<run>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}):(?P<name>[a-z-]{1,32})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One daemon with one state database: its id lives as long as that, its incarnation grows with each start.
+
+    Its mark is in every record that it writes, so that two daemons never take each other's records for phantoms,
+    and a restarted one knows what its killed predecessor left.
+    """
+
+    id: str
+    incarnation: int
+
+    @property
+    def mark(self) -> str:
+        """What stands in a record."""
+        return f"{self.id}-{self.incarnation}"
+
+
+def session_key(environment: str, instance: Instance, run_id: str, name: str) -> str:
+    """The key of a synthetic session."""
+    return f"{PREFIX}{environment}:{instance.mark}:session:{run_id}:{name}"
+
+
+def index_key(environment: str, instance_id: str) -> str:
+    """The key of the index of all keys that a daemon, in all its incarnations, has written and not yet deleted."""
+    return f"{PREFIX}{environment}:{instance_id}:keys"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broom:
+    """What a sweep takes: records of an environment that no run will ask for again.
+
+    Of this daemon's earlier incarnations everything; of its present one what is older than `own_age`, longer than
+    any run lasts; of other daemons what is older than `any_age`.
+    """
+
+    environment: str
+    instance: Instance
+    own_age: timedelta
+    any_age: timedelta = ABANDONED
+
+    def takes(self, key: str, now: datetime) -> bool:
+        """Whether a Redis key is a leftover. Whatever does not have the exact form of Holdfast's keys is foreign."""
+        found = _KEY.fullmatch(key)
+        if found is None or found["environment"] != self.environment:
+            return False
+        age = now.timestamp() - (UUID(found["run"]).int >> 80) / 1000  # a UUIDv7 begins with its milliseconds
+        if found["id"] == self.instance.id and int(found["incarnation"]) != self.instance.incarnation:
+            return True
+        own = found["id"] == self.instance.id
+        return age > (self.own_age if own else self.any_age).total_seconds()
+
+    def index_of(self, key: str) -> str | None:
+        """The index in which a key of Holdfast's stands."""
+        found = _KEY.fullmatch(key)
+        return index_key(found["environment"], found["id"]) if found else None

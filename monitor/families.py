@@ -1,0 +1,66 @@
+"""The metric families, by name: what docs/reference lists and dashboards rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+EDGES: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Bounds of latency histograms in seconds, from a Redis command on loopback to a long timeout; 0.1, 2 and 5 are the
+default budgets, and configured ones are added."""
+LAG_EDGES: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+
+
+class Families:
+    """Every family on one registry. `labels` are the names of the operator's own labels of environments."""
+
+    def __init__(self, registry: CollectorRegistry, *, labels: Sequence[str], edges: Sequence[float]) -> None:
+        place = ("location", "environment", *labels)
+        own = ("location",)
+
+        def counter(name: str, text: str, *more: str) -> Counter:
+            return Counter(name, text, (*place, *more), registry=registry)
+
+        def gauge(name: str, text: str, *more: str) -> Gauge:
+            return Gauge(name, text, (*place, *more), registry=registry)
+
+        def histogram(name: str, text: str, *more: str) -> Histogram:
+            return Histogram(name, text, (*place, *more), registry=registry, buckets=edges)
+
+        def lag(name: str, text: str) -> Histogram:
+            return Histogram(name, text, own, registry=registry, buckets=LAG_EDGES)
+
+        self.runs = counter("holdfast_runs", "Runs by their verdict.", "probe", "verdict")
+        self.run_duration = histogram("holdfast_run_duration_seconds", "How long runs took.", "probe")
+        self.step_duration = histogram("holdfast_step_duration_seconds", "How long steps took.", "probe", "step")
+        self.step_budget = gauge("holdfast_step_budget_seconds", "How long a step may take.", "probe", "step")
+        self.exceeded = counter("holdfast_budget_exceeded", "Steps that took longer than they may.", "probe", "step")
+        self.violations = counter("holdfast_violations", "Runs that found a promise broken.", "probe", "kind")
+        self.open = gauge("holdfast_open_violations", "Violations that nobody acknowledged.", "probe", "kind")
+        self.unknown = counter("holdfast_unknown", "Runs that could not tell, by reason.", "probe", "reason")
+        self.failures = gauge("holdfast_consecutive_failures", "Runs since one was last ok or slow.", "probe")
+        self.last_run = gauge("holdfast_last_run_timestamp_seconds", "When a run last ended.", "probe")
+        self.last_success = gauge("holdfast_last_success_timestamp_seconds", "When a run was last ok or slow.", "probe")
+        self.checks = counter("holdfast_checks", "Integrity checks completed.", "probe")
+        self.of_probe = tuple(vars(self).values())
+        self.operations = counter("holdfast_operations", "What was asked of a store.", "store", "outcome")
+        self.items = gauge("holdfast_synthetic_items", "Synthetic threads and keys that a store holds.", "store")
+        self.cost_seconds = counter("holdfast_cost_seconds", "Time that a store was busy with probing.", "store")
+        self.cost_bytes = counter("holdfast_cost_bytes", "Bytes of content and commands sent to a store.", "store")
+        self.up = gauge("holdfast_environment_up", "Whether every store answered in the last round.")
+        self.paused = gauge("holdfast_paused", "Whether probing is paused.")
+        stores = (self.operations, self.items, self.cost_seconds, self.cost_bytes)
+        self.of_environment = (*self.of_probe, *stores, self.up, self.paused)
+        self.schedule_lag = lag("holdfast_schedule_lag_seconds", "How late runs started.")
+        self.loop_lag = lag("holdfast_loop_lag_seconds", "How late the event loop was.")
+        self.reload_success = Gauge(
+            "holdfast_config_reload_success", "Whether the latest configuration was taken.", own, registry=registry
+        )
+        self.reload_time = Gauge(
+            "holdfast_config_reload_timestamp_seconds", "When a configuration was last taken.", own, registry=registry
+        )
+        self.rejected = Counter("holdfast_config_rejected", "Configurations that were refused.", own, registry=registry)
+        self.state_up = Gauge("holdfast_state_up", "Whether the state database works.", own, registry=registry)
+        self.build = Gauge("holdfast_build_info", "The version that runs.", (*own, "version"), registry=registry)

@@ -1,0 +1,56 @@
+"""From settings to live environments: what is made anew, what stays, and what goes when a configuration changes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from monitor.core.residue import Instance
+from monitor.metrics import Metrics
+from monitor.settings import EnvironmentSettings, Provision, Settings
+from monitor.stores.environment import LiveEnvironment
+
+_LEAST_AGE = timedelta(minutes=1)  # of a leftover of a running daemon; at least this, however short its timeouts are
+
+
+def shape_metrics(metrics: Metrics, settings: Settings) -> None:
+    """Fit the metric families to a configuration."""
+    environments = settings.environments.values()
+    metrics.shape(
+        location=settings.location,
+        labels={name for environment in environments for name in environment.labels},
+        budgets={
+            budget
+            for environment in environments
+            for probe in environment.active().values()
+            for budget in (probe.budget, *probe.budgets.values())
+        },
+    )
+
+
+def live_environment(
+    name: str, settings: EnvironmentSettings, *, instance: Instance, metrics: Metrics
+) -> LiveEnvironment:
+    """An environment as it will be probed. Opens no connection."""
+    timeouts = [probe.timeout for probe in settings.active().values()]
+    return LiveEnvironment(
+        name,
+        instance=instance,
+        tally=metrics.tally(name),
+        postgres_dsn=settings.postgres.dsn.get_secret_value() if settings.postgres else None,
+        redis_url=settings.redis.url.get_secret_value() if settings.redis else None,
+        connections={store: settings.max_connections(store) for store in settings.stores},
+        provision=settings.postgres is not None and settings.postgres.provision is Provision.AUTO,
+        longest_run=max(_LEAST_AGE, 2 * max(timeouts, default=timedelta())),
+    )
+
+
+def left_out(settings: EnvironmentSettings) -> dict[str, str]:
+    """Why each probe that does not run in an environment does not."""
+    reasons: dict[str, str] = {}
+    for name, probe in settings.probes.by_name().items():
+        missing = sorted(set(probe.needs) - settings.stores)
+        if missing:
+            reasons[name] = f"needs {' and '.join(missing)}, which this environment does not have"
+        elif not probe.enabled:
+            reasons[name] = "is not enabled"
+    return reasons
