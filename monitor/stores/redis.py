@@ -75,8 +75,7 @@ class Redis:
             socket_timeout=seconds,
             socket_connect_timeout=seconds,
             protocol=2,  # RESP3 costs a HELLO and brings nothing here
-            lib_name=None,  # and so does telling the library's name
-            lib_version=None,
+            driver_info=None,  # and so does telling the name of the library
             retry=Retry(NoBackoff(), 0),  # a retried command may run twice and report success
         )
         arguments = self._template.connection_kwargs

@@ -1,0 +1,1 @@
+"""Tests against real servers; what they share is in conftest.py."""

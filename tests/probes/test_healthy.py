@@ -1,0 +1,24 @@
+"""On healthy servers every probe is ok, and silent."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.core.verdict import Verdict
+from monitor.probe import Probe
+from monitor.probes.session import SessionProbe
+from monitor.probes.thread import ThreadProbe
+from tests.conftest import Site
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [ThreadProbe(), ThreadProbe(messages=2, batch=2), SessionProbe(), SessionProbe(discipline="lua", sliding=False)],
+    ids=["thread", "thread-small", "session", "session-lua"],
+)
+async def test_is_ok_again_and_again_and_leaves_nothing(site: Site, probe: Probe[object]) -> None:
+    """Ten runs in a row are ok, and neither a row nor a key is left behind."""
+    verdicts = [(await site.run(probe)).verdict for _ in range(10)]
+    assert set(verdicts) <= {Verdict.OK, Verdict.SLOW}
+    for store in probe.needs:
+        assert await site.environment.census(store) == 0
