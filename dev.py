@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""From a clone to a running Holdfast: makes .venv, installs what the lock names, and runs one command in it.
+
+    python3 dev.py demo [OPTIONS]   the daemon on a PostgreSQL and a Valkey of its own; try --fault NAME
+    python3 dev.py test [OPTIONS]   all tests, on real servers; options are pytest's
+    python3 dev.py check            all that CI runs: lint, types, import contracts, tests
+    python3 dev.py run COMMAND …    any holdfast command, such as: run check --config my.yaml
+    python3 dev.py lock             resolve the dependencies anew
+
+Needs Python 3.11 or newer and a package index; nothing else, no database, no root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / "python"
+
+LOCKS = {
+    # lock file: what pyproject.toml names for it
+    "requirements.lock": [],
+    "requirements-demo.lock": ["--extra", "demo", "--group", "build"],
+    "requirements-dev.lock": ["--extra", "demo", "--group", "build", "--group", "dev"],
+}
+CHECKS = (
+    ["ruff", "check", "."],
+    ["ruff", "format", "--check", "."],
+    ["mypy"],
+    ["lint-imports", "--no-logo"],
+    ["pytest"],
+)
+
+
+def install(lock: str) -> None:
+    """Make .venv hold what a lock names, and Holdfast itself; free where it does already."""
+    stamp = VENV / "holdfast-installed"
+    wanted = {name: _digest(name) for name in ("pyproject.toml", lock)}
+    if stamp.exists() and PYTHON.exists():
+        had = stamp.read_text().split()
+        # The dev lock holds all that the demo's does, so that one does not undo the other.
+        if had[:1] == [wanted["pyproject.toml"]] and had[1:] in ([wanted[lock]], [_digest("requirements-dev.lock")]):
+            return
+    if not PYTHON.exists():
+        print(f"making {VENV.name} …", flush=True)
+        try:
+            venv.create(VENV, with_pip=True)
+        except (subprocess.CalledProcessError, SystemExit):
+            sys.exit("dev.py: Python's venv module cannot make an environment; on Debian: apt-get install python3-venv")
+    print(f"installing {lock} (a minute at the first time) …", flush=True)
+    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _must([*pip, "--require-hashes", "-r", ROOT / lock])
+    _must([*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT])
+    stamp.write_text(" ".join(wanted.values()))
+
+
+def lock_all() -> None:
+    """Resolve the dependencies anew, with hashes and for every platform; no index is named in a lock."""
+    uv = BIN / "uv"
+    if not uv.exists():
+        _must([PYTHON, "-m", "pip", "install", "--quiet", "uv"])
+    common = ["pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
+    common += ["--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command", "python3 dev.py lock"]
+    for name, parts in LOCKS.items():
+        above = ["--constraint", "requirements.lock"] if name != "requirements.lock" else ["--upgrade"]
+        _must([uv, *common, "pyproject.toml", *parts, *above, "--output-file", name])
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256((ROOT / name).read_bytes()).hexdigest()[:16]
+
+
+def _must(command: list[str | Path]) -> None:
+    done = subprocess.run(command, cwd=ROOT, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def _become(*command: str | Path) -> None:
+    """Run a command in place of this process, so that signals and exit codes are its own."""
+    sys.stdout.flush()
+    os.execv(command[0], [str(part) for part in command])
+
+
+def main() -> None:
+    """Read the first argument, and do it."""
+    what, *rest = sys.argv[1:] or ["--help"]
+    if sys.version_info < (3, 11):  # noqa: UP036  this file is what an older Python is shown
+        sys.exit(f"dev.py: Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
+    if what in {"demo", "run"}:
+        install("requirements-demo.lock")
+        _become(BIN / "holdfast", *(["demo"] if what == "demo" else []), *rest)
+    elif what == "test":
+        install("requirements-dev.lock")
+        _become(PYTHON, "-m", "pytest", *rest)
+    elif what == "check":
+        install("requirements-dev.lock")
+        failed = []
+        for program, *options in CHECKS:
+            print(f"\n=== {program} {' '.join(options)}", flush=True)
+            if subprocess.run([BIN / program, *options], cwd=ROOT, check=False).returncode:
+                failed.append(program)
+        sys.exit(f"\ndev.py: failed: {', '.join(failed)}" if failed else 0)
+    elif what == "lock":
+        install("requirements-dev.lock")
+        lock_all()
+    else:
+        print(__doc__)
+        sys.exit(0 if what in {"-h", "--help", "help"} else 64)
+
+
+if __name__ == "__main__":
+    main()
