@@ -3,32 +3,76 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
-import click
+import structlog
 import typer
+from typer.core import TyperGroup
 
 from monitor import __version__
-from monitor.cli import check, config, data, demo, lists, run, violations
-from monitor.cli.common import USAGE
+from monitor.core.secrets import Scrubber
+from monitor.logs import Scrubbing, set_up
+
+USAGE = 64
+SOFTWARE = 70
+"""The exit of a command that fails by a fault of Holdfast's own; 1 would read as `slow`."""
+
+COMMANDS = {
+    "demo": "monitor.cli.demo:command",
+    "run": "monitor.cli.run:command",
+    "check": "monitor.cli.check:command",
+    "config": "monitor.cli.config:app",
+    "plan": "monitor.cli.data:plan",
+    "setup": "monitor.cli.data:setup",
+    "sweep": "monitor.cli.data:sweep",
+    "violations": "monitor.cli.violations:app",
+    "probes": "monitor.cli.lists:probes",
+    "faults": "monitor.cli.lists:faults",
+}
+"""Where each command is. A module is imported when its command is asked for: most of a short command is imports."""
+
+# Typer carries a click of its own, or uses the installed one, by its version; what it raises is told by its base.
+UsageError: Any = typer.BadParameter.__mro__[1]
+ClickException: Any = typer.BadParameter.__mro__[2]
+
+
+class Commands(TyperGroup):
+    """All commands, imported one by one."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002  a context of whichever click
+        """In the order in which one needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002  the same
+        """A command; all are imported where the name is wrong, so that the nearest can be told."""
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
+            if name not in self.commands:
+                self.commands[name] = _imported(name)
+        return self.commands.get(cmd_name)
+
+
+def _imported(name: str) -> Any:  # noqa: ANN401  a command of whichever click
+    module, _, attribute = COMMANDS[name].partition(":")
+    found = getattr(import_module(module), attribute)
+    group = typer.Typer(add_completion=False)
+    if isinstance(found, typer.Typer):
+        group = found
+    else:
+        group.command(name)(found)
+    made = typer.main.get_command(group)
+    made.name = name
+    return made
+
 
 app = typer.Typer(
     name="holdfast",
+    cls=Commands,
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,  # the values of variables hold passwords
+    pretty_exceptions_enable=False,
     help="Does the data that we acknowledged still come back: whole, in order, on time, and only to its owner?",
     epilog="Begin with: holdfast demo",
 )
-app.command("demo")(demo.command)
-app.command("run")(run.command)
-app.command("check")(check.command)
-app.add_typer(config.app, name="config")
-app.command("plan")(data.plan)
-app.command("setup")(data.setup)
-app.command("sweep")(data.sweep)
-app.add_typer(violations.app, name="violations")
-app.command("probes")(lists.probes)
-app.command("faults")(lists.faults)
 
 
 def _version(wanted: bool) -> None:
@@ -48,16 +92,21 @@ def _top(
 
 def main() -> None:
     """Run a command; a wrong usage ends with 64, because 2 means that a promise was broken."""
+    # Until a command has read its configuration no secret is known, and structlog's own default shows variables.
+    set_up(form="auto", level="info", scrubbing=Scrubbing(Scrubber(())))
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        code = ended.exit_code
-    except click.UsageError as error:
+    except UsageError as error:
         error.show()
         code = USAGE
-    except click.ClickException as error:
+    except ClickException as error:
         error.show()
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except typer.Exit as ended:
+        code = ended.exit_code
+    except (typer.Abort, KeyboardInterrupt):
         code = 130
+    except Exception:
+        structlog.get_logger("holdfast").exception("command.failed")
+        code = SOFTWARE
     sys.exit(code or 0)

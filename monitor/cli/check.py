@@ -10,7 +10,6 @@ from typing import Annotated
 from xml.etree import ElementTree as ET
 
 import orjson
-import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -78,8 +77,7 @@ def command(
     wanted = {common.known(name, sorted(every), what="probe") for name in probe or ()}
     if not names:
         common.fail("there is nothing to check: add an environment below `environments:`", common.WRONG_CONFIGURATION)
-    common.log_to_stderr(loaded, quiet=not verbose, verbose=verbose)
-    structlog.contextvars.bind_contextvars(command="check")
+    common.log_to_stderr(loaded, level="debug" if verbose else "critical")  # the report says what the log would
     with common.err().status("asking the stores …", spinner="dots"):
         found = common.run(lambda: check(loaded, names, wanted))
     {Form.TEXT: _as_text, Form.JSON: _as_json, Form.JUNIT: _as_junit}[form](found, quiet=quiet)
@@ -153,7 +151,13 @@ def _evidence(console: Console, found: Round) -> None:
                 ("found", violation.actual),
                 *violation.evidence.items(),
             ):
-                console.print(Text(f"  {name:<17}", style="dim") + Text(str(value)))
+                console.print(Text(f"  {name:<17}", style="dim") + Text(_readable(value)))
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _as_json(found: Round, *, quiet: bool) -> None:

@@ -33,6 +33,7 @@ EXIT = {Verdict.OK: 0, Verdict.SLOW: 1, Verdict.VIOLATED: 2, Verdict.UNKNOWN: 3}
 COLOUR = {Verdict.OK: "green", Verdict.SLOW: "yellow", Verdict.UNKNOWN: "magenta", Verdict.VIOLATED: "bold red"}
 MARK = {Verdict.OK: "✔", Verdict.SLOW: "◔", Verdict.UNKNOWN: "?", Verdict.VIOLATED: "✘"}
 
+_PIPE_WIDTH = 200  # columns; what reads a pipe does not mind, and a table must not be cut off
 _PLACES = (Path("holdfast.yaml"), Path("/etc/holdfast/holdfast.yaml"))
 
 
@@ -83,7 +84,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log in detail.")
 
 def out() -> Console:
     """Where results go. Colour on a terminal only, and not where NO_COLOR is set."""
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def err() -> Console:
@@ -126,11 +127,11 @@ def complain(error: ConfigError) -> None:
         console.print(line + Text(problem.message))
 
 
-def log_to_stderr(loaded: Loaded, *, quiet: bool, verbose: bool) -> Scrubbing:
-    """Set logging up as configured; --quiet and --verbose go first."""
+def log_to_stderr(loaded: Loaded, *, level: str | None = None) -> Scrubbing:
+    """Set logging up as configured; a level that is given goes first."""
     scrubbing = Scrubbing(Scrubber(secrets_in(loaded.settings)))
-    level = "warning" if quiet else "debug" if verbose else loaded.settings.logging.level
-    set_up(form=loaded.settings.logging.format, level=level, scrubbing=scrubbing)
+    logging = loaded.settings.logging
+    set_up(form=logging.format, level=level or logging.level, scrubbing=scrubbing)
     return scrubbing
 
 

@@ -103,7 +103,7 @@ def setup(
             await grant(dsn, environment, role=role)
         await live.prepare(dict.fromkeys(live.stores, 1))
 
-    common.log_to_stderr(loaded, quiet=True, verbose=False)
+    common.log_to_stderr(loaded, level="error")
     try:
         common.run(main)
     except StoreError as error:
@@ -128,7 +128,7 @@ def sweep(
     """
     loaded = common.configuration(config)
     settings = common.environment_named(loaded, environment)
-    common.log_to_stderr(loaded, quiet=True, verbose=False)
+    common.log_to_stderr(loaded, level="error")
     words = "would go" if dry_run else "removed"
 
     url = loaded.settings.state

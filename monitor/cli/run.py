@@ -27,7 +27,7 @@ def command(config: Config = None, quiet: Quiet = False, verbose: Verbose = Fals
     loaded = configuration(config)
     if not loaded.settings.environments:
         fail("there is nothing to watch: add an environment below `environments:` (see config/holdfast.yaml)", 78)
-    scrubbing = log_to_stderr(loaded, quiet=quiet, verbose=verbose)
+    scrubbing = log_to_stderr(loaded, level="warning" if quiet else "debug" if verbose else None)
 
     async def main() -> None:
         app = App(loaded, reload=lambda: read(config), scrubbing=scrubbing)

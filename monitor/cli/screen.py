@@ -50,6 +50,7 @@ class TableScreen:
         self._environment = environment
         self._console = out()
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
+        self.table = Table()
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -68,7 +69,12 @@ class TableScreen:
         self, latest: Mapping[str, RunRecord], standing: Sequence[KeptViolation], runs: Sequence[RunRecord]
     ) -> None:
         """Renew the table."""
-        table = Table(title="Ctrl-C ends the demo and removes everything", title_style="dim", title_justify="left")
+        table = Table(
+            title="Ctrl-C ends the demo and removes everything",
+            title_style="dim",
+            title_justify="left",
+            caption_justify="left",
+        )
         for title in ("environment", "probe", "verdict", "step p50", "step p99", "runs", "violations"):
             right = title.startswith("step") or title == "runs"
             table.add_column(title, justify="right" if right else "left", overflow="fold")
@@ -93,6 +99,7 @@ class TableScreen:
             table.caption = Text(
                 f"{kept.kind}: {kept.subject}: expected {kept.expected}, found {kept.actual}", style="red"
             )
+        self.table = table
         self._live.update(table, refresh=True)
 
 

@@ -60,7 +60,7 @@ class Node:
     def evidence(self) -> dict[str, Json]:
         """The same as JSON."""
         return {
-            "store": self.store,
+            "store": str(self.store),
             "address": self.address,
             "role": "primary" if self.primary else "replica",
             "version": self.version,
