@@ -14,6 +14,8 @@ from monitor import __version__
 from monitor.core.secrets import Scrubber
 from monitor.logs import Scrubbing, set_up
 
+log = structlog.get_logger("holdfast")
+
 USAGE = 64
 SOFTWARE = 70
 """The exit of a command that fails by a fault of Holdfast's own; 1 would read as `slow`."""
@@ -107,6 +109,6 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except Exception:
-        structlog.get_logger("holdfast").exception("command.failed")
+        log.exception("command.failed")
         code = SOFTWARE
     sys.exit(code or 0)

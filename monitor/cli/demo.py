@@ -6,13 +6,13 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
 
-from monitor.app import App
 from monitor.cli import common
 from monitor.cli.screen import LinesScreen, Screen, TableScreen
 from monitor.configfile import Loaded, secrets_in
@@ -24,7 +24,9 @@ from monitor.embedded.process import EmbeddedError
 from monitor.embedded.proxy import TcpProxy
 from monitor.embedded.servers import Servers
 from monitor.logs import Scrubbing, set_up
-from monitor.web.server import ListenError
+
+if TYPE_CHECKING:
+    from monitor.app import App
 
 ENVIRONMENT = "demo"
 _EVERY = {"every": "2s", "timeout": "1900ms"}  # so that somebody who watches sees something happen
@@ -78,7 +80,7 @@ def command(
     chosen = FAULTS[common.known(fault, FAULTS, what="fault")] if fault else None
     try:
         common.run(lambda: _demo(chosen, length=length, port=port, quiet=quiet, verbose=verbose))
-    except (EmbeddedError, ListenError) as error:
+    except EmbeddedError as error:
         common.fail(str(error), 1)
 
 
@@ -91,11 +93,17 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
         loop.call_later(length.total_seconds(), stop.set)
     common.err().print("starting PostgreSQL and Valkey …") if not quiet else None
     async with AsyncExitStack() as stack:
+        # The daemon's modules take as long to import as the servers take to start; nobody waits for both.
+        loading = asyncio.create_task(asyncio.to_thread(import_module, "monitor.app"))
         servers = await stack.enter_async_context(Servers())
+        await loading
+        from monitor.app import App  # noqa: PLC0415  loaded just now
+        from monitor.web.server import ListenError  # noqa: PLC0415  the same
+
         proxy = await _proxy(servers, stack) if fault and fault.valkey_proxy else None
         file = _write_configuration(servers, proxy, port)
         loaded = common.read(file)
-        scrubbing = _log(loaded, servers.folder / "holdfast.log", verbose=verbose)
+        scrubbing = _log(loaded, servers.folder / "holdfast.log", verbose=verbose, stack=stack)
         app = App(loaded, reload=lambda: common.read(file), scrubbing=scrubbing)
         screen = TableScreen(ENVIRONMENT) if common.on_terminal() and not verbose else LinesScreen(ENVIRONMENT)
         begun = asyncio.Event()
@@ -103,6 +111,8 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
         show.add_done_callback(lambda _: stop.set())  # nobody would see what goes on
         try:
             await app.run(stop, started=begun.set)
+        except ListenError as error:
+            common.fail(str(error), 1)
         finally:
             show.cancel()
             with suppress(asyncio.CancelledError):
@@ -136,13 +146,15 @@ def _write_configuration(servers: Servers, proxy: TcpProxy | None, port: int) ->
     return file
 
 
-def _log(loaded: Loaded, file: Path, *, verbose: bool) -> Scrubbing:
+def _log(loaded: Loaded, file: Path, *, verbose: bool, stack: AsyncExitStack) -> Scrubbing:
     """The log goes beside the servers', so that it does not write over the table; --verbose shows it instead."""
     scrubbing = Scrubbing(Scrubber(secrets_in(loaded.settings)))
     if verbose:
         set_up(form="auto", level="debug", scrubbing=scrubbing)
     else:
-        set_up(form="json", level="info", scrubbing=scrubbing, stream=file.open("w", encoding="utf-8"))
+        stream = stack.enter_context(file.open("w", encoding="utf-8"))
+        set_up(form="json", level="info", scrubbing=scrubbing, stream=stream)
+        stack.callback(set_up, form="auto", level="info", scrubbing=scrubbing)  # for what made it end
     return scrubbing
 
 
