@@ -47,6 +47,13 @@ class StoreError(Exception):
         self.outcome = outcome
 
 
+class MissingError(StoreError):
+    """A change found nothing to change, although what it was to change had been acknowledged. Nothing was done."""
+
+    def __init__(self, message: str, *, store: Store) -> None:
+        super().__init__(Reason.INCONCLUSIVE, message, store=store)
+
+
 class MisroutedError(Exception):
     """A reply carried another nonce than the request: it belongs to somebody else's question."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from monitor.core.confirmation import Judgement, Reading
 from monitor.core.conversation import Expected, Transcript
 from monitor.core.payload import Message, Thread, synthetic_user
 from monitor.core.verdict import Finding, Kind, Violation
-from monitor.ports import Store, ThreadConnection
+from monitor.ports import MissingError, Store, StoreError, ThreadConnection
 from monitor.probe import Probe, Run, Use, together
 
 AVERAGE_BYTES = 6500  # of one message with its metadata, over all kinds of content; one in eleven has 64 KiB
@@ -51,13 +52,34 @@ class Seen:
     """All that one run saw.
 
     `gone` is the deleted thread, `sibling_found` the one beside it that stays: the control. Neither is there where a
-    reload before was not right: the scenario then ends early.
+    reload before was not right: the scenario then ends early. `watched` is empty where it ended before the batch.
     """
 
     reloads: tuple[Reload, ...]
     watched: tuple[Watched, ...]
     gone: Reading[Transcript] | None = None
     sibling_found: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Story:
+    """How far a scenario has come: what was acknowledged of the thread by now, and what was seen."""
+
+    expected: Expected
+    sibling: Thread
+    reloads: list[Reload] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
+
+    def wrote(self, *messages: Message, together: bool = False) -> None:
+        """Messages were acknowledged; `together` by one transaction."""
+        ids = frozenset(message.id for message in messages) if together else frozenset()
+        self.expected = replace(
+            self.expected, messages=(*self.expected.messages, *messages), atomic=self.expected.atomic | ids
+        )
+
+    def end(self, *, gone: Reading[Transcript] | None = None, sibling_found: bool = False) -> Seen:
+        """All that was seen."""
+        return Seen(reloads=tuple(self.reloads), watched=tuple(self.watched), gone=gone, sibling_found=sibling_found)
 
 
 class ThreadProbe(Probe[Seen]):
@@ -106,50 +128,61 @@ class ThreadProbe(Probe[Seen]):
         )
 
     async def observe(self, run: Run) -> Seen:
-        """Write and go away; come back and reload; edit, delete and reload; delete everything and look again."""
-        connect, author = run.environment.threads.connect, run.author
+        """Write and go away; come back and reload; edit, delete and reload; delete everything and look again.
+
+        A write that finds nothing where something was acknowledged ends the scenario with one more reload.
+        """
+        author = run.author
         user = synthetic_user(author.id("user").int)
         thread, sibling = author.thread(0, user=user), author.thread(1, user=user)
-        singles = [author.message(0, number) for number in range(1, self.messages + 1)]
-        reverted = author.message(0, self.messages + 1)
+        story = Story(expected=Expected(thread=thread, messages=()), sibling=sibling)
+        try:
+            await self._write(run, story)
+            return await self._come_back(run, story)
+        except MissingError:
+            async with run.connection(run.environment.threads.connect) as reader:
+                if await _right(run, reader, "reload after a write that found nothing", story):
+                    raise
+                await _remove(reader, thread, sibling)
+            return story.end()
 
-        async with run.connection(connect, step="connect") as writer:
-            for header in (thread, sibling):
+    async def _write(self, run: Run, story: Story) -> None:
+        author, thread = run.author, story.expected.thread
+        async with run.connection(run.environment.threads.connect, step="connect") as writer:
+            for header in (thread, story.sibling):
                 async with run.step("create_thread"):
                     await writer.create(header)
-            for message in singles:
+            for number in range(1, self.messages + 1):
+                message = author.message(0, number)
                 async with run.step("append_message"):
                     await writer.append(thread, message)
+                story.wrote(message)
+            reverted = author.message(0, self.messages + 1)
             await writer.append_and_roll_back(thread, reverted)
-            watched, batch = await self._append_watched(run, writer, thread)
+            story.expected = replace(story.expected, absent={reverted.id: Kind.PHANTOM})
+            await self._append_watched(run, writer, story)
 
-        written = Expected(
-            thread=thread,
-            messages=(*singles, *batch),
-            absent={reverted.id: Kind.PHANTOM},
-            atomic=frozenset(message.id for message in batch),
-        )
+    async def _come_back(self, run: Run, story: Story) -> Seen:
+        connect, thread, sibling = run.environment.threads.connect, story.expected.thread, story.sibling
         async with run.connection(connect, step="reconnect") as reader:
-            first = await _reload(run, reader, "reload", written)
-            if first.reading.doubtful:
+            if not await _right(run, reader, "reload", story):
                 await _remove(reader, thread, sibling)
-                return Seen(reloads=(first,), watched=watched)
+                return story.end()
 
-            edited, deleted = author.message(0, 1, version=1), singles[1]
+            original, deleted, *others = story.expected.messages
+            edited = run.author.message(0, 1, version=1)
             async with run.step("edit"):
                 await reader.edit(thread, edited)
+            story.expected = replace(
+                story.expected, messages=(edited, deleted, *others), earlier={edited.id: original.digest}
+            )
             async with run.step("delete"):
                 await reader.delete_message(thread, deleted)
-            changed = replace(
-                written,
-                messages=(edited, *singles[2:], *batch),
-                earlier={edited.id: singles[0].digest},
-                absent={**written.absent, deleted.id: Kind.RESURRECTED},
-            )
-            second = await _reload(run, reader, "reload after edit and delete", changed)
-            if second.reading.doubtful:
+            absent = {**story.expected.absent, deleted.id: Kind.RESURRECTED}
+            story.expected = replace(story.expected, messages=(edited, *others), absent=absent)
+            if not await _right(run, reader, "reload after edit and delete", story):
                 await _remove(reader, thread, sibling)
-                return Seen(reloads=(first, second), watched=watched)
+                return story.end()
 
             async with run.step("delete"):
                 await reader.delete_thread(thread)
@@ -157,25 +190,20 @@ class ThreadProbe(Probe[Seen]):
                 lambda on: on.load(thread), lambda read: not any(_remains(read)), on=reader, connect=connect
             )
             control = await reader.load(sibling)
-            await reader.delete_thread(sibling)
+            await _remove(reader, sibling)
         found = control.thread is not None and control.thread.digest == sibling.digest
-        return Seen(reloads=(first, second), watched=watched, gone=gone, sibling_found=found)
+        return story.end(gone=gone, sibling_found=found)
 
-    async def _append_watched(
-        self, run: Run, writer: ThreadConnection, thread: Thread
-    ) -> tuple[tuple[Watched, ...], tuple[Message, ...]]:
+    async def _append_watched(self, run: Run, writer: ThreadConnection, story: Story) -> None:
         """Append a batch before a concurrent reader; if it came in parts, a second batch before a new reader."""
-        watched: list[Watched] = []
-        written: list[Message] = []
         for attempt in range(2):
             start = self.messages + 2 + attempt * self.batch
             batch = [run.author.message(0, number) for number in range(start, start + self.batch)]
             async with run.connection(run.environment.threads.connect) as reader:
-                watched.append(await _watch(writer, reader, thread, batch))
-            written += batch
-            if not watched[0].torn:
-                break
-        return tuple(watched), tuple(written)
+                story.watched.append(await _watch(writer, reader, story.expected.thread, batch))
+            story.wrote(*batch, together=True)
+            if not story.watched[0].torn:
+                return
 
     def judge(self, seen: Seen) -> Finding:
         """Each reload against what had to come back; then what had to be gone, beside what had to stay."""
@@ -193,11 +221,15 @@ class ThreadProbe(Probe[Seen]):
 
 
 async def _remove(reader: ThreadConnection, *threads: Thread) -> None:
-    for thread in threads:
-        await reader.delete_thread(thread)
+    """Tidy up. What cannot be removed is left to the sweep: a failure here must not outweigh what was seen."""
+    with suppress(StoreError):
+        for thread in threads:
+            await reader.delete_thread(thread)
 
 
-async def _reload(run: Run, reader: ThreadConnection, name: str, expected: Expected) -> Reload:
+async def _right(run: Run, reader: ThreadConnection, name: str, story: Story) -> bool:
+    """Reload, and note what was seen. False if a second look was needed."""
+    expected = story.expected
     reading = await run.reading(
         lambda on: on.load(expected.thread),
         lambda read: not conversation.compare(expected, read),
@@ -205,7 +237,8 @@ async def _reload(run: Run, reader: ThreadConnection, name: str, expected: Expec
         connect=run.environment.threads.connect,
         step="reload",
     )
-    return Reload(name=name, expected=expected, reading=reading)
+    story.reloads.append(Reload(name=name, expected=expected, reading=reading))
+    return not reading.doubtful
 
 
 async def _watch(writer: ThreadConnection, reader: ThreadConnection, thread: Thread, batch: list[Message]) -> Watched:
@@ -234,8 +267,8 @@ async def _watch(writer: ThreadConnection, reader: ThreadConnection, thread: Thr
     return Watched(size=len(batch), uncommitted=uncommitted, around=tuple(around), after=after)
 
 
-def _judge_watched(first: Watched, second: Watched | None = None) -> Judgement:
-    if not first.torn:
+def _judge_watched(first: Watched | None = None, second: Watched | None = None) -> Judgement:
+    if first is None or not first.torn:
         return Judgement()
     if second is None or not second.torn:
         return Judgement(doubt="a part of a transaction was visible once, and not when it was tried again")

@@ -40,6 +40,8 @@ _BY_STATE: tuple[tuple[str, Reason, str], ...] = (
     ("22", Reason.MISCONFIGURED, "the schema does not take Holdfast's values; run `holdfast setup ENV`"),
     ("23", Reason.MISCONFIGURED, "a constraint that Holdfast's schema does not have; run `holdfast setup ENV`"),
     ("0A", Reason.MISCONFIGURED, "the server, or a pooler before it, does not support this"),
+    ("XX", Reason.UNREACHABLE, "the server fails inside; look into its log"),
+    ("", Reason.MISCONFIGURED, "something in the database, such as a trigger, refuses what Holdfast's schema allows"),
 )
 
 _BY_TYPE: tuple[tuple[type[Exception], Reason, str], ...] = (
@@ -150,7 +152,6 @@ def _reason(error: Exception) -> tuple[Reason, str, bool]:
             if state.startswith(prefix):
                 answered = not state.startswith(("08", "57P"))
                 return reason, advice, answered
-        return Reason.UNREACHABLE, f"the server failed with SQLSTATE {state}; look into its log", True
     for kind, reason, advice in _BY_TYPE:
         if isinstance(error, kind):
             return reason, advice, False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from monitor.core.payload import USERS, Message, Thread, synthetic_user
 from monitor.core.record import Node
 from monitor.core.residue import Broom, Instance
 from monitor.core.verdict import Reason
-from monitor.ports import Count, Store, StoreError
+from monitor.ports import Count, MissingError, Store, StoreError
 from monitor.stores.postgres import Postgres
 
 _INSERT_MESSAGE = (
@@ -121,7 +121,8 @@ class OwnThreadConnection:
         """Append several messages in one transaction."""
         async with self._transaction(thread.user, sent_bytes=sum(map(_size, messages))):
             rows = [self._row(thread, message) for message in messages]
-            await self._connection.executemany(STATEMENTS["insert_message"], rows)
+            with self._in_its_thread():
+                await self._connection.executemany(STATEMENTS["insert_message"], rows)
             await self._change("count_messages", thread.id, len(messages))
             await before_commit()
 
@@ -196,14 +197,27 @@ class OwnThreadConnection:
         self._broken = False
 
     def _must_end(self, tag: str, end: str) -> None:
-        """PostgreSQL answers ROLLBACK to the COMMIT of a failed transaction, and nothing is raised."""
-        if tag != end:
+        """PostgreSQL answers ROLLBACK to the COMMIT of a failed transaction, and nothing is raised.
+
+        What a ROLLBACK is answered by matters little: the next reload tells whether it took everything back.
+        """
+        if end == "COMMIT" and tag != end:
             message = f"PostgreSQL at {self._postgres.address} answered {end} by {tag}: the transaction did not happen"
             raise StoreError(Reason.INCONCLUSIVE, message, store=Store.POSTGRES)
 
     async def _insert(self, thread: Thread, message: Message) -> None:
-        await self._change("insert_message", *self._row(thread, message))
+        with self._in_its_thread():
+            await self._change("insert_message", *self._row(thread, message))
         await self._change("count_messages", thread.id, 1)
+
+    @contextmanager
+    def _in_its_thread(self) -> Iterator[None]:
+        """The foreign key is the first to notice that a thread is not there."""
+        try:
+            yield
+        except asyncpg.ForeignKeyViolationError:
+            message = f"PostgreSQL at {self._postgres.address} took no message: its thread, once acknowledged, is gone"
+            raise MissingError(message, store=Store.POSTGRES) from None
 
     def _row(self, thread: Thread, message: Message) -> tuple[object, ...]:
         spoken = (message.role, message.type, message.content, message.metadata)
@@ -212,12 +226,15 @@ class OwnThreadConnection:
     async def _change(self, statement: str, *arguments: object) -> None:
         """Run a statement that must touch exactly one row; else the server has not acknowledged what was asked."""
         tag = await self._connection.execute(STATEMENTS[statement], *arguments)
-        if not tag.endswith(" 1"):
-            message = (
-                f"PostgreSQL at {self._postgres.address} answered {statement} by {tag!r}, where one row was expected:"
-                " nothing was acknowledged"
-            )
-            raise StoreError(Reason.INCONCLUSIVE, message, store=Store.POSTGRES)
+        if tag.endswith(" 1"):
+            return
+        message = (
+            f"PostgreSQL at {self._postgres.address} answered {statement} by {tag!r}, where one row was expected:"
+            " nothing was acknowledged"
+        )
+        if tag in {"UPDATE 0", "DELETE 0"}:
+            raise MissingError(message, store=Store.POSTGRES)
+        raise StoreError(Reason.INCONCLUSIVE, message, store=Store.POSTGRES)
 
 
 def _size(message: Message) -> int:
