@@ -1,0 +1,165 @@
+"""What the tests of broken stores share: a proxy that edits bytes, and the life of one violation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from monitor.core.record import RunRecord
+from monitor.core.verdict import Kind, Reason, Verdict
+from monitor.core.violations import KeptViolation, Stage
+from monitor.ports import Store
+from monitor.probe import Probe
+from tests.conftest import Site
+
+RIGHT = frozenset({Verdict.OK, Verdict.SLOW})  # a noisy machine may be slow; what came back was right
+
+Edit = Callable[[bytes], bytes]
+
+
+def unchanged(data: bytes) -> bytes:
+    """The same bytes."""
+    return data
+
+
+class Wire:
+    """A proxy that hands every chunk of bytes to an edit, one pair of edits for each connection.
+
+    `edits` is called with the number of the connection, counted from 0 since it was set; it returns the edit of what
+    the client sends and the edit of what the server sends.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._open: set[asyncio.StreamWriter] = set()
+        self._edits: Callable[[int], tuple[Edit, Edit]] = lambda _: (unchanged, unchanged)
+        self._count = 0
+        self.port = 0
+
+    def edit(self, edits: Callable[[int], tuple[Edit, Edit]]) -> None:
+        """Edit what flows on connections that are opened from now on."""
+        self._edits, self._count = edits, 0
+
+    def heal(self) -> None:
+        """Edit nothing any more."""
+        self.edit(lambda _: (unchanged, unchanged))
+
+    def cut(self) -> None:
+        """Drop every connection now."""
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection until either end is gone."""
+        there, back = self._edits(self._count)
+        self._count += 1
+        try:
+            answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        ends = {writer, server}
+        self._open |= ends
+        try:
+            await asyncio.gather(_carry(reader, server, there), _carry(answers, writer, back))
+        finally:
+            self._open -= ends
+            for end in ends:
+                end.transport.abort()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, edit: Edit) -> None:
+    try:
+        while data := await reader.read(1 << 20):
+            writer.write(edit(data))
+            await writer.drain()
+        writer.close()
+    except OSError:
+        writer.transport.abort()
+
+
+@asynccontextmanager
+async def wired(port: int) -> AsyncIterator[Wire]:
+    """A proxy in front of a port of this machine."""
+    wire = Wire(port)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(wire.serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    wire.port = server.sockets[0].getsockname()[1]
+    try:
+        yield wire
+    finally:
+        server.close()
+        wire.cut()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def kinds(record: RunRecord) -> set[Kind]:
+    """The kinds of violation that a run found."""
+    return {violation.kind for violation in record.finding.violations}
+
+
+async def run_ok(site: Site, probe: Probe[Any]) -> RunRecord:
+    """Run a probe where nothing is wrong (any more): it is right, and no violation stands."""
+    record = await site.run(probe)
+    assert record.verdict in RIGHT, record.finding.message
+    assert site.desk.journal.standing(site.environment.name) == []
+    return record
+
+
+async def run_violated(site: Site, probe: Probe[Any], expected: Iterable[Kind]) -> RunRecord:
+    """Run a probe where something is wrong: it finds exactly these kinds, each with all that one needs to act."""
+    record = await site.run(probe)
+    assert (record.verdict, kinds(record)) == (Verdict.VIOLATED, set(expected)), record.finding.message
+    standing = site.desk.journal.standing(site.environment.name)
+    assert {kept.kind for kept in standing} == set(expected)
+    for kept in standing:
+        _shows_evidence(kept, record, site)
+    return record
+
+
+def _shows_evidence(kept: KeptViolation, record: RunRecord, site: Site) -> None:
+    assert kept.expected
+    assert kept.actual
+    assert kept.expected != kept.actual
+    assert kept.run_id == record.run_id == kept.evidence["run_id"]
+    steps: Any = kept.evidence["steps"]
+    assert [step["step"] for step in steps] == [step.name for step in record.steps]
+    assert all(step["took_ms"] >= 0 and step["after_ms"] >= 0 for step in steps)
+    server: Any = kept.evidence["server"]
+    host, _, port = server["address"].rpartition(":")
+    assert host == "127.0.0.1"
+    if server["store"] == Store.POSTGRES:  # the server's own word, whatever stands between
+        assert int(port) == site.servers.postgres.port
+        assert "/" in server["position"]  # a WAL position, as 0/16B3748
+    else:
+        assert server["position"].isdigit()
+    assert server["role"] == "primary"
+    assert server["version"].split()[0] in {"PostgreSQL", "Valkey"}
+    assert server["identity"]
+
+
+async def heals(site: Site, probe: Probe[Any]) -> None:
+    """The next run is right, and closes every violation that the journal keeps."""
+    await run_ok(site, probe)
+    kept = await site.desk.journal.violations()
+    assert {each.stage for each in kept} == {Stage.CLOSED}
+    assert all(each.closed is not None for each in kept)
+
+
+async def run_unknown(site: Site, probe: Probe[Any], reason: Reason) -> RunRecord:
+    """Run a probe that cannot tell: for this reason, and without opening a violation."""
+    record = await site.run(probe)
+    assert (record.verdict, record.finding.reason) == (Verdict.UNKNOWN, reason), record.finding.message
+    assert record.finding.violations == ()
+    assert site.desk.journal.standing(site.environment.name) == []
+    return record
