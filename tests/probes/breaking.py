@@ -135,6 +135,9 @@ def _shows_evidence(kept: KeptViolation, record: RunRecord, site: Site) -> None:
     steps: Any = kept.evidence["steps"]
     assert [step["step"] for step in steps] == [step.name for step in record.steps]
     assert all(step["took_ms"] >= 0 and step["after_ms"] >= 0 for step in steps)
+    if kept.kind is Kind.MISROUTED:  # seen by two scenarios: no server can be asked who it is on such a connection
+        assert "Redis at 127.0.0.1:" in kept.actual
+        return
     server: Any = kept.evidence["server"]
     host, _, port = server["address"].rpartition(":")
     assert host == "127.0.0.1"
