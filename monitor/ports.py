@@ -48,7 +48,7 @@ class StoreError(Exception):
 
 
 class MissingError(StoreError):
-    """A change found nothing to change, although what it was to change had been acknowledged. Nothing was done."""
+    """A change found nothing that it could change, although that had been acknowledged. Nothing was done."""
 
     def __init__(self, message: str, *, store: Store) -> None:
         super().__init__(Reason.INCONCLUSIVE, message, store=store)
@@ -57,8 +57,8 @@ class MissingError(StoreError):
 class MisroutedError(Exception):
     """A reply carried another nonce than the request: it belongs to somebody else's question."""
 
-    def __init__(self, *, sent: str, received: str) -> None:
-        super().__init__(f"a request with the nonce {sent} was answered with {received}")
+    def __init__(self, *, sent: str, received: str, address: str) -> None:
+        super().__init__(f"Redis at {address} answered a request with the nonce {sent} by {received}")
         self.sent = sent
         self.received = received
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -17,7 +18,7 @@ from monitor.core.expiry import Lease, Removals, judge_lease
 from monitor.core.payload import synthetic_user
 from monitor.core.session import COUNTERS, Session
 from monitor.core.verdict import Finding, Kind, Violation
-from monitor.ports import Discipline, Look, MisroutedError, SessionConnection, Store
+from monitor.ports import Discipline, Look, MisroutedError, MissingError, SessionConnection, Store, StoreError
 from monitor.probe import Duration, Probe, Run, Use, together
 
 COUNTER = COUNTERS[0]
@@ -81,13 +82,17 @@ class Misrouting:
 
 @dataclass(slots=True, kw_only=True)
 class Watch:
-    """What a scenario notes on its way. `lease` is its first, and `removed` the server's counters before it."""
+    """What a scenario notes on its way. `lease` is its first, and `removed` the server's counters before it.
+
+    `missing` is there where an update found no session that it could change.
+    """
 
     run: Run
     lease: Lease
     removed: Removals
     keys: tuple[str, ...]
     sightings: list[Sighting] = field(default_factory=list)
+    missing: MissingError | None = None
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,7 +103,8 @@ class Watch:
         removed = await on.removals()
         clock = (await on.look(self.keys[0])).sights[0]
         gap = (clock.after - self.lease.before) - (self.run.clock.monotonic() - self.began)
-        await on.delete(*self.keys)
+        with suppress(*(() if ending else (StoreError,))):  # what was seen outweighs a failure to tidy up
+            await on.delete(*self.keys)
         return Seen(
             sightings=tuple(self.sightings),
             removals=Removals(
@@ -154,7 +160,12 @@ class SessionProbe(Probe[Seen | Misrouting]):
             use(operation="removals", times=2),
             use(operation="save", times=4, rows=4, payload=4 * 800),
             use(operation="look", times=7 + self.sliding),
-            use(operation="increment", times=2 * self.updates, rows=2 * self.updates, payload=2 * self.updates * 800),
+            use(
+                operation=f"increment_{self.discipline}",
+                times=2 * self.updates,
+                rows=2 * self.updates,
+                payload=2 * self.updates * 800,
+            ),
             use(operation="touch", times=int(self.sliding)),
             use(operation="damage", times=1, rows=1, payload=9),
             use(operation="delete", times=2),
@@ -190,15 +201,16 @@ class SessionProbe(Probe[Seen | Misrouting]):
             passing = Must(session=brief, lease=await writer.save(brief, ttl=brief_ttl))
             if not await self._right(watch, writer, "after saving", Must(session=own, lease=lease), beside, passing):
                 return await watch.end(writer)
-            await self._update(run, writer, own)
+            updated = Must(session=own, lease=lease, increments=await self._update(watch, writer, own))
 
         async with run.connection(connect, step="reconnect") as reader:
-            updated = Must(session=own, lease=lease, increments=2 * self.updates)
             if not await self._right(watch, reader, "recover", updated, beside, step="recover"):
                 return await watch.end(reader)
+            if watch.missing is not None:
+                raise watch.missing
             if self.sliding:
-                async with run.step("touch"):
-                    prolonged = await reader.touch(own.key, ttl=ttl)
+                async with run.step("touch"):  # twice as long: an expiry that did not move is then far off
+                    prolonged = await reader.touch(own.key, ttl=2 * ttl)
                 if not await self._right(watch, reader, "after use", replace(updated, lease=prolonged)):
                     return await watch.end(reader)
 
@@ -209,7 +221,8 @@ class SessionProbe(Probe[Seen | Misrouting]):
             if not await self._right(watch, reader, "after repair", Must(session=own, lease=lease), beside):
                 return await watch.end(reader)
 
-            await asyncio.sleep(passing.lease.latest + self.tolerance.total_seconds() - damaged.sights[0].after)
+            patience = brief_ttl + self.tolerance.total_seconds()  # at most, whatever the server's clock says meanwhile
+            await asyncio.sleep(min(patience, passing.lease.latest + patience - brief_ttl - damaged.sights[0].after))
             expired = await run.reading(
                 lambda on: on.look(brief.key, other.key), _first_is_gone, on=reader, connect=connect
             )
@@ -236,16 +249,26 @@ class SessionProbe(Probe[Seen | Misrouting]):
         watch.sightings.append(Sighting(name=name, musts=musts, reading=reading))
         return not reading.doubtful
 
-    async def _update(self, run: Run, writer: SessionConnection, own: Session) -> None:
-        """Two clients increment the same counter at once."""
+    async def _update(self, watch: Watch, writer: SessionConnection, own: Session) -> int:
+        """Two clients increment the same counter at once. Returns how often that was acknowledged."""
+        run, acknowledged = watch.run, 0
 
         async def client(connection: SessionConnection) -> None:
+            nonlocal acknowledged
             for _ in range(self.updates):
                 async with run.step("update"):
                     await connection.increment(own, COUNTER, discipline=self.discipline)
+                acknowledged += 1
+
+        async def patient_client(connection: SessionConnection) -> None:
+            try:
+                await client(connection)
+            except MissingError as error:  # the next look tells what became of the session
+                watch.missing = error
 
         async with run.connection(run.environment.sessions.connect) as second:
-            await together(client(writer), client(second))
+            await together(patient_client(writer), patient_client(second))
+        return acknowledged
 
     def judge(self, seen: Seen | Misrouting) -> Finding:
         """Each look against what had to be there; then what had to be gone, beside what had to stay."""
@@ -280,8 +303,11 @@ class SessionProbe(Probe[Seen | Misrouting]):
     def _wrong(self, musts: tuple[Must, ...], removals: Removals, look: Look) -> Iterator[Violation]:
         for must, value, sight in zip(musts, look.values, look.sights, strict=True):
             yield from judge_lease(must.lease, sight, removals, tolerance=self.tolerance.total_seconds())
-            if value is not None:
-                yield from session.compare(must.session, value)
+            if value is None:
+                continue
+            differences = tuple(session.compare(must.session, value))
+            yield from differences
+            if not differences:  # the counters of a value that is damaged, or somebody else's, prove nothing
                 yield from session.compare_counter(must.session, value, COUNTER, acknowledged=must.increments)
 
     def _outlived(self, brief: Lease, look: Look) -> Iterator[Violation]:

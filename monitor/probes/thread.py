@@ -204,6 +204,7 @@ class ThreadProbe(Probe[Seen]):
             story.wrote(*batch, together=True)
             if not story.watched[0].torn:
                 return
+            run.node = await writer.node()
 
     def judge(self, seen: Seen) -> Finding:
         """Each reload against what had to come back; then what had to be gone, beside what had to stay."""

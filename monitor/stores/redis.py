@@ -174,17 +174,18 @@ class RedisConnection:
                 raise failure
         return replies
 
+    @property
+    def address(self) -> str:
+        """Where the server is, as the URL says it."""
+        return self._redis.address
+
     async def close(self) -> None:
         """Really close it."""
         await self._connection.disconnect(nowait=True)
 
     async def info(self, *sections: str) -> dict[str, str]:
         """The fields of some INFO sections, asked one by one, as Redis 6 needs it."""
-        replies = await self.ask(*(("INFO", section) for section in sections))
-        lines = (
-            b"\n".join(reply for reply in replies if isinstance(reply, bytes)).decode("utf-8", "replace").splitlines()
-        )
-        return dict(line.split(":", 1) for line in lines if ":" in line)
+        return fields(await self.ask(*(("INFO", section) for section in sections)))
 
     async def node(self) -> Node:
         """The server at the other end, and whether it is the primary."""
@@ -198,3 +199,9 @@ class RedisConnection:
             position=info.get("master_repl_offset", ""),
             identity=f"run_id {info.get('run_id', '')}",
         )
+
+
+def fields(replies: list[Reply]) -> dict[str, str]:
+    """The fields in some replies to INFO."""
+    lines = b"\n".join(reply for reply in replies if isinstance(reply, bytes)).decode("utf-8", "replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)

@@ -13,14 +13,16 @@ from monitor.core.record import Node
 from monitor.core.residue import PREFIX, Broom, Instance, index_key, session_key
 from monitor.core.session import Session
 from monitor.core.verdict import Reason
-from monitor.ports import Discipline, Look, MisroutedError, Outcome, Store, StoreError
-from monitor.stores.redis import Command, Redis, RedisConnection, Reply
+from monitor.ports import Discipline, Look, MisroutedError, MissingError, Outcome, Store, StoreError
+from monitor.stores.redis import Command, Redis, RedisConnection, Reply, fields
 
 _INDEX_LIFE_MS = 7 * 24 * 3600 * 1000  # the index of a daemon that never comes back vanishes by itself
 _BATCH = 500
 _ATTEMPTS = 50  # a WATCH that lost so many races in a row has no fair chance
 _INCREMENT = (
-    "local value = cjson.decode(redis.call('GET', KEYS[1]))"
+    "local read, value = pcall(cjson.decode, redis.call('GET', KEYS[1]) or '')"
+    " if not read or type(value) ~= 'table' or type(value.counters) ~= 'table'"
+    " or type(value.counters[ARGV[1]]) ~= 'number' then return false end"
     " value.counters[ARGV[1]] = value.counters[ARGV[1]] + 1"
     " return redis.call('SET', KEYS[1], cjson.encode(value), 'KEEPTTL')"
 )
@@ -29,15 +31,17 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "save": ("ECHO NONCE", "TIME", "ZADD {index} EXPIRY {key}", "PEXPIRE {index} …", "SET {key} VALUE PX …", "TIME"),
     "look": ("ECHO NONCE", "TIME", "GET {key} …", "PTTL {key} …", "TIME"),
     "touch": ("ECHO NONCE", "TIME", "PEXPIRE {key} …", "TIME"),
-    "increment": ("ECHO NONCE", "WATCH {key}", "GET {key}", "ECHO NONCE", "MULTI", "SET {key} VALUE KEEPTTL", "EXEC"),
-    "damage": (
-        "ECHO NONCE",
-        "SETRANGE {key} 8 RUBBISH",
+    "increment_watch": (
+        *("ECHO NONCE", "WATCH {key}", "GET {key}"),
+        *("ECHO NONCE", "MULTI", "SET {key} VALUE KEEPTTL", "EXEC"),
     ),
+    "increment_lua": ("ECHO NONCE", "EVAL SCRIPT 1 {key} COUNTER"),
+    "increment_naive": ("ECHO NONCE", "GET {key}", "ECHO NONCE", "SET {key} VALUE KEEPTTL"),
+    "damage": ("ECHO NONCE", "SETRANGE {key} 8 RUBBISH"),
     "delete": ("ECHO NONCE", "DEL {key} …", "ZREM {index} {key} …"),
-    "removals": ("INFO stats",),
+    "removals": ("ECHO NONCE", "INFO stats"),
 }
-"""What a probe may ask for, and the commands that are then sent."""
+"""What a probe may ask for, and the commands that are then sent; a WATCH that lost a race is tried again."""
 
 
 class OwnSessions:
@@ -81,7 +85,7 @@ class OwnSessionConnection:
         nonce = token_hex(8)
         echoed, *replies = await self._connection.ask(("ECHO", nonce), *commands, writing=writing)
         if echoed != nonce.encode():
-            raise MisroutedError(sent=nonce, received=repr(echoed)[:60])
+            raise MisroutedError(sent=nonce, received=repr(echoed)[:60], address=self._connection.address)
         return replies
 
     async def save(self, session: Session, *, ttl: float) -> Lease:
@@ -120,15 +124,17 @@ class OwnSessionConnection:
         """Add one to a counter inside a stored session."""
         if discipline == "lua":
             (answer,) = await self._ask(("EVAL", _INCREMENT, 1, session.key, counter), writing=True)
+            if answer is None:
+                raise _unreadable(session.key)
             return _acknowledged(answer, b"OK", "SET")
         if discipline == "naive":  # reads, then writes: whatever others wrote between is lost, and is to be seen lost
             (value,) = await self._ask(("GET", session.key))
-            written = ("SET", session.key, _incremented(value, counter), "KEEPTTL")
+            written = ("SET", session.key, _incremented(session.key, value, counter), "KEEPTTL")
             (answer,) = await self._ask(written, writing=True)
             return _acknowledged(answer, b"OK", "SET")
         for _ in range(_ATTEMPTS):
             _, value = await self._ask(("WATCH", session.key), ("GET", session.key))
-            written = ("SET", session.key, _incremented(value, counter), "KEEPTTL")
+            written = ("SET", session.key, _incremented(session.key, value, counter), "KEEPTTL")
             *_, answer = await self._ask(("MULTI",), written, ("EXEC",), writing=True)
             if answer is not None:
                 return None
@@ -145,8 +151,12 @@ class OwnSessionConnection:
 
     async def removals(self) -> Removals:
         """How many keys the server has evicted and expired since its start."""
-        info = await self._connection.info("stats")
-        return Removals(evicted=int(info.get("evicted_keys", 0)), expired=int(info.get("expired_keys", 0)))
+        info = fields(await self._ask(("INFO", "stats")))
+        try:
+            return Removals(evicted=int(info["evicted_keys"]), expired=int(info["expired_keys"]))
+        except (KeyError, ValueError):
+            message = f"Redis at {self._connection.address} does not tell evicted_keys and expired_keys in INFO stats"
+            raise StoreError(Reason.MISCONFIGURED, message, store=Store.REDIS) from None
 
 
 def _acknowledged(answer: Reply, wanted: bytes, command: str) -> None:
@@ -155,12 +165,19 @@ def _acknowledged(answer: Reply, wanted: bytes, command: str) -> None:
         raise StoreError(Reason.INCONCLUSIVE, message, store=Store.REDIS, outcome=Outcome.INDETERMINATE)
 
 
-def _incremented(value: Reply, counter: str) -> bytes:
-    if not isinstance(value, bytes):
-        raise StoreError(Reason.INCONCLUSIVE, "the session vanished during an update", store=Store.REDIS)
-    session = json.loads(value)
-    session["counters"][counter] += 1
-    return json.dumps(session, ensure_ascii=False).encode()
+def _incremented(key: str, value: Reply, counter: str) -> bytes:
+    try:
+        session = json.loads(value if isinstance(value, bytes) else b"")
+        session["counters"][counter] += 1
+        return json.dumps(session, ensure_ascii=False).encode()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _unreadable(key) from None
+
+
+def _unreadable(key: str) -> MissingError:
+    return MissingError(
+        f"the session {key} was not there, or not readable, when it was to be updated", store=Store.REDIS
+    )
 
 
 def _seconds(reply: Reply) -> float:
