@@ -39,8 +39,8 @@ class Transcript:
 def compare(expected: Expected, read: Transcript) -> tuple[Violation, ...]:
     """Every difference, each named once, with its first place. Nothing if the conversation came back as it was.
 
-    One cause has one name: a message that is missing is not also misplaced, and missing parts of a batch are `torn`
-    only where everything else came back (else it is plain loss). Linear in the number of messages.
+    One cause has one name: a message that is missing or doubled is not also misplaced, and missing parts of a batch
+    are `torn` only where everything else came back (else it is plain loss). Linear in the number of messages.
     """
     return tuple(_differences(expected, read))
 
@@ -62,7 +62,8 @@ def _differences(expected: Expected, read: Transcript) -> Iterator[Violation]:
     yield from _missing(expected, first)
     yield from _changed(expected, first)
     yield from _strange(expected, strangers, copies)
-    yield from _order(expected, list(first.values()))
+    copied = {message.id for message in copies}  # which of its places is the right one, nobody can say
+    yield from _order(expected, [message for message in first.values() if message.id not in copied])
 
 
 def _header(expected: Expected, read: Transcript) -> Iterator[Violation]:
@@ -77,7 +78,8 @@ def _header(expected: Expected, read: Transcript) -> Iterator[Violation]:
             actual=f"digest {read.thread.digest}",
             evidence={"first_difference": difference(_spoken(expected.thread), _spoken(read.thread))},
         )
-    if read.count != len(expected.messages):
+    # A count that agrees with what is there tells of the same loss or the same surplus once more.
+    if read.count not in (len(expected.messages), len(read.messages)):
         yield Violation(
             kind=Kind.CORRUPT,
             subject="the thread's own count of messages",
