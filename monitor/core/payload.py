@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID, uuid5
 
 from monitor.core.verdict import Json
@@ -61,21 +62,30 @@ class Thread:
 
 
 def canonical(text: str) -> str:
-    """JSON text in one spelling per meaning: sorted keys, no blanks, numbers beyond 64 bits as floats.
+    """JSON text in one spelling per meaning: sorted keys, no blanks, whole numbers as integers up to 64 bits.
 
-    PostgreSQL's jsonb spells 1.7976931348623157e308 with 309 digits; that is the same number. Text that is not
+    PostgreSQL's jsonb spells 1e16 as 10000000000000000 and 1.7976931348623157e308 with 309 digits; those are the same
+    numbers. Text that is not
     JSON stands for itself, so that a mangled value differs from the right one instead of stopping the judge.
     """
     try:
-        value = json.loads(text, parse_int=_integer)
+        value = json.loads(text, parse_int=_integer, parse_float=_number)
     except (ValueError, RecursionError):
         return text
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _integer(digits: str) -> int | float:
-    value = int(digits) if len(digits) < 20 else float(digits)  # noqa: PLR2004  int8 has at most 19 digits
+    value = int(digits) if len(digits.lstrip("-")) < 20 else float(digits)  # noqa: PLR2004  int8 has at most 19 digits
     return value if -(2**63) <= value < 2**63 else float(value)
+
+
+def _number(digits: str) -> int | float:
+    value = float(digits)
+    if not 0 < abs(value) < 2**63:
+        return value or 0
+    exact = Decimal(digits)  # 6.80780443323959e+16 ends with 900 for PostgreSQL, and with 904 as a double
+    return int(exact) if exact == exact.to_integral_value() else value
 
 
 def _hash(text: str) -> str:
