@@ -18,8 +18,8 @@ COUNTERS = ("messages", "tools")
 class Session:
     """A session under its key. `body` never changes; the counters beside it do.
 
-    Every value names its own key, so that another session's value is recognised, and a digest of its body, so that
-    damage is.
+    Every value names its own key, so that another session's value is recognised, and a digest of itself without the
+    counters, so that damage is.
     """
 
     key: str
@@ -36,12 +36,17 @@ class Session:
         }
         return cls(key=key, user=user, body=body)
 
+    @property
+    def digest(self) -> str:
+        """A hash of all but the counters."""
+        return _digest([self.key, self.user, self.body])
+
     def encode(self, counters: Mapping[str, int] | None = None) -> bytes:
         """The stored value: JSON in UTF-8."""
         value = {
             "key": self.key,
             "user": self.user,
-            "digest": _digest(self.body),
+            "digest": self.digest,
             "body": self.body,
             "counters": dict(counters or dict.fromkeys(COUNTERS, 0)),
         }
@@ -50,7 +55,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A value read back and taken apart; `whole` tells whether its body agrees with its own digest."""
+    """A value read back and taken apart; `whole` tells whether it agrees with its own digest."""
 
     key: str
     user: str
@@ -64,14 +69,14 @@ def decode(value: bytes) -> Stored | None:
     try:
         parsed = json.loads(value)
         counters = {str(name): int(count) for name, count in parsed["counters"].items()}
-        whole = parsed["digest"] == _digest(parsed["body"])
+        whole = parsed["digest"] == _digest([parsed["key"], parsed["user"], parsed["body"]])
         return Stored(key=parsed["key"], user=parsed["user"], body=parsed["body"], counters=counters, whole=whole)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
-def _digest(body: object) -> str:
-    spelled = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+def _digest(spoken: object) -> str:
+    spelled = json.dumps(spoken, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return sha256(spelled.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -84,7 +89,7 @@ def compare(expected: Session, value: bytes) -> Iterator[Violation]:
         yield Violation(
             kind=Kind.CORRUPT,
             subject=subject,
-            expected=f"{len(expected.encode())} bytes with digest {_digest(expected.body)}",
+            expected=f"{len(expected.encode())} bytes with digest {expected.digest}",
             actual=f"{len(value)} bytes that disagree with their digest",
             evidence={"key": expected.key, "first_difference": difference(expected.encode().decode(), shown)},
         )
@@ -93,17 +98,22 @@ def compare(expected: Session, value: bytes) -> Iterator[Violation]:
             kind=Kind.LEAKED,
             subject=subject,
             expected=f"the session of {expected.user}",
-            actual=f"session {stored.key} of {stored.user}",
-            evidence={"key": expected.key, "found": stored.key},
+            actual=f"session {_shown(stored.key)} of {_shown(stored.user)}",
+            evidence={"key": expected.key, "found": _shown(stored.key)},
         )
     elif _digest(stored.body) != _digest(expected.body):
         yield Violation(
             kind=Kind.CORRUPT,
             subject=subject,
-            expected=f"digest {_digest(expected.body)}",
-            actual=f"digest {_digest(stored.body)}",
+            expected=f"digest {expected.digest}",
+            actual=f"digest {_digest([stored.key, stored.user, stored.body])}",
             evidence={"key": expected.key},
         )
+
+
+def _shown(found: object) -> str:
+    """What a stored value says of itself, fit for UTF-8: JSON can name halves of characters."""
+    return str(found).encode("utf-8", "backslashreplace").decode()
 
 
 def compare_counter(expected: Session, value: bytes, counter: str, *, acknowledged: int) -> Iterator[Violation]:
