@@ -12,7 +12,7 @@ ABANDONED = timedelta(hours=1)
 """No run lives so long: an older record has no daemon that will come back for it, whoever wrote it."""
 
 _KEY = re.compile(
-    r"holdfast:(?P<environment>[a-z0-9][a-z0-9_-]{0,62}):(?P<id>[0-9a-f]{8})-(?P<incarnation>\d{1,9})"
+    r"holdfast:(?P<environment>[a-z0-9][a-z0-9_-]{0,62}):(?P<id>[0-9a-f]{8})-(?P<incarnation>0|[1-9][0-9]{0,8})"
     r":session:(?P<run>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}):(?P<name>[a-z-]{1,32})"
 )
 
