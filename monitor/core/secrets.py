@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -11,7 +12,7 @@ _SHORTEST = 4  # a shorter secret would mask half of every sentence, and protect
 
 
 class Scrubber:
-    """Replaces every known secret in a text by asterisks, also in its percent-encoded and quoted spellings."""
+    """Replaces every known secret in a text by asterisks, also as it is spelled in URLs, in Python and in JSON."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
@@ -31,6 +32,9 @@ def _spellings(secret: str) -> set[str]:
         quote_plus(secret),
         unquote(secret),
         repr(secret)[1:-1],
+        repr("'\"" + secret)[4:-1],  # inside a text with both quotes, where repr escapes the single ones
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
     }
 
 
@@ -42,8 +46,3 @@ def secrets_of(url: str) -> list[str]:
         return [url]
     in_query = re.findall(r"[?&](?:password|sslpassword)=([^&]*)", url)
     return [spelling for found in (password, *in_query) if found for spelling in (found, unquote(found))]
-
-
-def masked(url: str) -> str:
-    """A DSN or URL that may be shown."""
-    return Scrubber(secrets_of(url))(url)
