@@ -60,7 +60,8 @@ def missing(what: str, given: str, known: Iterable[str], *, article: str = "no")
 def nearest(given: str, known: Iterable[str]) -> str:
     """What somebody may have meant."""
     names = sorted(known)
-    near = get_close_matches(given[:_SHOWN].lower(), names, n=1)
+    asked = given[:_SHOWN].lower()
+    near = [name for name in names if asked and name.startswith(asked)][:1] or get_close_matches(asked, names, n=1)
     if near:
         return f"did you mean {near[0]}?"
     if not names:
@@ -100,8 +101,8 @@ def answer_http(request: Request, error: Exception) -> Response:
         raise TypeError(f"{type(error).__name__} is no HTTPException")
     path = shown(request.url.path)
     if error.status_code == 405:  # noqa: PLR2004  Method Not Allowed
-        allowed = (error.headers or {}).get("Allow", "")
-        fault = Fault(405, f"{request.method} is not possible on {path}", do=f"allowed: {allowed}")
+        allowed = sorted((error.headers or {}).get("Allow", "").split(", "))
+        fault = Fault(405, f"{request.method} is not possible on {path}", do=f"allowed: {', '.join(allowed)}")
     elif error.status_code == 404:  # noqa: PLR2004  Not Found
         fault = Fault(404, f"there is nothing at {path}", do="the status page is at /, the API below /api/v1/")
     else:

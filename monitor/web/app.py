@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.routing import Mount, Router
 from starlette.staticfiles import StaticFiles
 
 from monitor.web.answers import HANDLERS, answer_crash
@@ -28,7 +28,7 @@ def create_app(daemon: Daemon, *, token: str | None) -> Starlette:
         routes=[
             *Pages(daemon).routes(),
             *Health(daemon).routes(),
-            Mount("/api/v1", routes=Api(daemon, Token(token)).routes()),
+            Mount("/api/v1", Router(Api(daemon, Token(token)).routes(), redirect_slashes=False)),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(SafeHeaders)],

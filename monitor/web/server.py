@@ -69,6 +69,7 @@ async def serve(app: ASGIApp, *, host: str, port: int, stop: asyncio.Event) -> S
         await asyncio.wait({task, listening}, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         task.cancel()
+        await asyncio.wait({task})
         raise
     finally:
         listening.cancel()
@@ -103,13 +104,20 @@ class _Server(uvicorn.Server):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 1)
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let responses end, for a while; then cut every connection that is left, whoever does not read from it."""
-        await super().shutdown(sockets=sockets)
-        for connection in list(self.server_state.connections):
-            transport = getattr(connection, "transport", None)
-            if isinstance(transport, asyncio.Transport):
-                transport.abort()
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve to the end, or until cancelled; nothing listens and no connection is open afterwards.
+
+        Uvicorn waits for no more than the grace time, but leaves open whoever does not read his answer.
+        """
+        try:
+            await super().serve(sockets=sockets)
+        finally:
+            for listener in getattr(self, "servers", ()):
+                listener.close()
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            for each in sockets or ():
+                each.close()
 
 
 async def _bind(host: str, port: int) -> list[socket.socket]:

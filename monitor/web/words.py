@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from monitor.core.verdict import Verdict
@@ -10,6 +10,7 @@ from monitor.core.verdict import Verdict
 SIGNS: Mapping[Verdict, str] = {Verdict.OK: "✓", Verdict.SLOW: "◷", Verdict.UNKNOWN: "?", Verdict.VIOLATED: "✗"}
 """A sign beside each verdict, for whoever does not see its colour."""
 
+_LINE = 100  # characters
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -54,27 +55,29 @@ def evidence(value: object) -> str:
 def _lines(value: object) -> list[str]:
     if isinstance(value, Mapping):
         return [line for key, inner in value.items() for line in _entry(f"{visible(str(key))}:", inner)]
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, list | tuple):
         return [line for inner in value for line in _entry("-", inner)]
     return _scalar(value).split("\n")
 
 
 def _entry(start: str, value: object) -> list[str]:
-    lines = _flat(value)
-    if len(lines) == 1:
-        return [f"{start} {lines[0]}"]
-    return [start, *(f"  {line}" for line in lines)]
+    if not isinstance(value, Mapping | list | tuple):
+        lines = _scalar(value).split("\n")
+        return [f"{start} {lines[0]}"] if len(lines) == 1 else [start, *(f"  {line}" for line in lines)]
+    if not value:
+        return [f"{start} none"]
+    if start == "-" and isinstance(value, Mapping):
+        flat = f"- {_flat(value)}"
+        if len(flat) <= _LINE and "\n" not in flat:
+            return [flat]
+    return [start, *(f"  {line}" for line in _lines(value))]
 
 
-def _flat(value: object) -> list[str]:
-    """A list or mapping of plain things fits on one line if it is short, such as a step with its times."""
-    if isinstance(value, Mapping) and value:
-        line = ", ".join(f"{visible(str(key))}: {_scalar(inner)}" for key, inner in value.items())
-        plain = not any(isinstance(inner, Mapping | list | tuple) for inner in value.values())
-        return [line] if plain and len(line) <= 100 and "\n" not in line else _lines(value)  # noqa: PLR2004  a line
-    if isinstance(value, Mapping | list | tuple) and not value:
-        return ["none"]
-    return _lines(value) or [""]
+def _flat(value: Mapping[str, object]) -> str:
+    """A mapping on one line, such as a step with its times; a line break in it says that it does not fit there."""
+    if any(isinstance(inner, Mapping | list | tuple) for inner in value.values()):
+        return "\n"
+    return ", ".join(f"{visible(str(key))}: {_scalar(inner)}" for key, inner in value.items())
 
 
 def _scalar(value: object) -> str:

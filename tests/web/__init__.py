@@ -88,7 +88,7 @@ class MemoryState:
     async def prune(self, *, runs: datetime, failures: datetime, violations: datetime) -> int:
         """Forget nothing."""
         self._asked()
-        assert runs and failures and violations
+        assert max(runs, failures, violations) <= NOON
         return 0
 
     async def recall(self, name: str) -> str | None:
