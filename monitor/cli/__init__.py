@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -94,6 +95,9 @@ def _top(
 
 def main() -> None:
     """Run a command; a wrong usage ends with 64, because 2 means that a promise was broken."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a tick that a terminal cannot show must not end a deploy gate
     # Until a command has read its configuration no secret is known, and structlog's own default shows variables.
     set_up(form="auto", level="info", scrubbing=Scrubbing(Scrubber(())))
     try:
@@ -109,6 +113,6 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except Exception:
-        log.exception("command.failed")
+        log.critical("command.failed", exc_info=True)  # above every level that a command may have set
         code = SOFTWARE
     sys.exit(code or 0)

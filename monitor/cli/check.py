@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 from xml.etree import ElementTree as ET
@@ -21,12 +24,14 @@ from monitor.configfile import Loaded
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
 from monitor.core.verdict import Verdict, worst
+from monitor.core.violations import KeptViolation, Stage
 from monitor.fleet import left_out, live_environment
 from monitor.journal import Journal
 from monitor.metrics import Metrics
 from monitor.ports import SystemClock
 from monitor.runner import Desk, run_once
-from monitor.stores.state import SqliteState
+
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Form(StrEnum):
@@ -48,6 +53,39 @@ class Round:
     def verdict(self) -> Verdict:
         """The gravest; where nothing ran, nothing is known."""
         return worst(run.verdict for run in self.runs)
+
+
+class Forgetful:
+    """A state that keeps nothing. A database, even in memory, would double the time that a check takes."""
+
+    async def save(self, ended: Sequence[RunRecord], changed: Sequence[KeptViolation]) -> None:
+        """Nothing."""
+
+    async def runs(
+        self,
+        *,
+        environment: str | None = None,  # noqa: ARG002  the signature is the port's, here and below
+        probe: str | None = None,  # noqa: ARG002
+        verdict: str | None = None,  # noqa: ARG002
+        limit: int = 100,  # noqa: ARG002
+    ) -> list[RunRecord]:
+        """None."""
+        return []
+
+    async def violations(self, *, stages: Sequence[Stage] = (), limit: int = 1000) -> list[KeptViolation]:  # noqa: ARG002
+        """None."""
+        return []
+
+    async def prune(self, *, runs: datetime, failures: datetime, violations: datetime) -> int:  # noqa: ARG002
+        """Nothing."""
+        return 0
+
+    async def recall(self, name: str) -> str | None:  # noqa: ARG002
+        """Nothing."""
+        return None
+
+    async def remember(self, name: str, value: str | None) -> None:
+        """Nothing."""
 
 
 def command(
@@ -89,10 +127,9 @@ async def check(loaded: Loaded, names: Sequence[str], wanted: set[str]) -> Round
 
     It writes as an instance of its own, so that a daemon beside it does not mind, and remembers nothing.
     """
-    clock, state = SystemClock(), SqliteState(None)
-    await state.open()
-    metrics = Metrics(location=loaded.settings.location, version="")
-    desk = Desk(journal=Journal(state, clock=clock, new_id=lambda: str(uuid7())), metrics=metrics, clock=clock)
+    clock, metrics = SystemClock(), Metrics(location=loaded.settings.location, version="")
+    journal = Journal(Forgetful(), clock=clock, new_id=lambda: str(uuid7()))
+    desk = Desk(journal=journal, metrics=metrics, clock=clock)
     instance = Instance(uuid7().hex[-8:], 1)
 
     async def one(name: str) -> list[RunRecord]:
@@ -102,7 +139,6 @@ async def check(loaded: Loaded, names: Sequence[str], wanted: set[str]) -> Round
         return [await run_once(probe, live, desk) for probe in probes]
 
     runs = await asyncio.gather(*(one(name) for name in names))
-    await state.close()
     return Round(
         runs=tuple(run for found in runs for run in found),
         left_out=tuple(
@@ -207,24 +243,26 @@ def _as_junit(found: Round, *, quiet: bool) -> None:  # noqa: ARG001  a pipeline
         failures=str(counts[Verdict.VIOLATED]),
         errors=str(counts[Verdict.UNKNOWN]),
         skipped=str(len(found.left_out)),
+        timestamp=min((run.started for run in found.runs), default=datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S"),
+        hostname=socket.gethostname(),
         time=f"{sum(run.took.total_seconds() for run in found.runs):.3f}",
     )
     for run in found.runs:
         case = ET.SubElement(
             suite, "testcase", classname=run.environment, name=run.probe, time=f"{run.took.total_seconds():.3f}"
         )
-        finding = run.finding
+        message = _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", run.finding.message)
         if run.verdict is Verdict.VIOLATED:
-            kinds = ", ".join(sorted({each.kind for each in finding.violations}))
-            ET.SubElement(case, "failure", type=kinds, message=finding.message).text = finding.message
+            kinds = ", ".join(sorted({each.kind for each in run.finding.violations}))
+            ET.SubElement(case, "failure", type=kinds, message=message).text = message
         elif run.verdict is Verdict.UNKNOWN:
-            ET.SubElement(case, "error", type=str(finding.reason), message=finding.message).text = finding.message
-        elif finding.message:
-            ET.SubElement(case, "system-out").text = f"{run.verdict}: {finding.message}"
+            ET.SubElement(case, "error", type=str(run.finding.reason), message=message).text = message
+        elif message:
+            ET.SubElement(case, "system-out").text = f"{run.verdict}: {message}"
     for environment, probe, why in found.left_out:
         case = ET.SubElement(suite, "testcase", classname=environment, name=probe)
         ET.SubElement(case, "skipped", message=why)
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)
-    typer.echo(ET.tostring(suites, encoding="unicode", xml_declaration=True))
+    typer.echo(ET.tostring(suites, encoding="utf-8", xml_declaration=True))  # as bytes, whatever the terminal speaks

@@ -151,13 +151,13 @@ class Daemon:
         self.process.kill()
         self.process.wait()
 
-    def signal(self, number: signal.Signals) -> None:
+    def tell(self, number: signal.Signals) -> None:
         """Send a signal."""
         self.process.send_signal(number)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = PATIENCE) -> int:
         """Ask for the end; -> the exit status."""
-        self.signal(number)
+        self.tell(number)
         return await self.ended(within=within)
 
     async def ended(self, *, within: float = PATIENCE) -> int:
