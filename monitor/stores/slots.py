@@ -33,7 +33,8 @@ class Slots:
                 if turn.done() and not turn.cancelled():  # the turn came in the very moment of giving up
                     self._give_back(count)
                 else:
-                    self._waiting.remove((count, turn))
+                    if (count, turn) in self._waiting:
+                        self._waiting.remove((count, turn))
                     self._admit()  # whoever stood behind this one may fit now
                 raise
         else:
@@ -50,5 +51,7 @@ class Slots:
     def _admit(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._free:
             count, turn = self._waiting.popleft()
+            if turn.cancelled():  # whoever waited has given up, and has not had the time to say so
+                continue
             self._free -= count
             turn.set_result(None)
