@@ -17,6 +17,8 @@ def upgrade(connection: sa.Connection) -> None:
         current = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
         if current == HEAD:
             return
+    # SQLite's driver begins no transaction for CREATE: without this, a half-made file would be left behind.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
     from alembic import command  # noqa: PLC0415  a tenth of a second, needed once in the life of a file
     from alembic.config import Config  # noqa: PLC0415  the same
 

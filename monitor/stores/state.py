@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ class SqliteState:
         self._name = f"the state file {path}" if path else "the state in memory"
         url = f"sqlite+aiosqlite:///{path or ':memory:'}"
         self._engine = create_async_engine(url, connect_args={"timeout": _BUSY}, poolclass=StaticPool)
+        self._one_at_a_time = asyncio.Lock()  # they share one connection: who ends first would roll back the others
 
         @sa.event.listens_for(self._engine.sync_engine, "connect")
         def _pragmas(connection: DBAPIConnection, _record: object) -> None:
@@ -109,10 +111,13 @@ class SqliteState:
     async def _asked(self, *, writing: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection, in a transaction where something is written; failures become StateError."""
         try:
-            async with self._engine.begin() if writing else self._engine.connect() as connection:
+            async with (
+                self._one_at_a_time,
+                self._engine.begin() if writing else self._engine.connect() as connection,
+            ):
                 yield connection
         except (SQLAlchemyError, OSError, ValueError) as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            reason = (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
             raise StateError(f"{self._name} cannot be used: {reason}; {_advice(reason)}") from None
 
 
@@ -140,6 +145,11 @@ def _upsert(row: dict[str, object]) -> sa.sql.dml.Insert:
     return new.on_conflict_do_update(index_elements=["id"], set_={**changed, **kept, "stage": stage})
 
 
+def _text(value: str) -> str:
+    """A text that UTF-8 can carry. One that it cannot would keep all that waits behind it from being kept."""
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
 def _run_row(record: RunRecord) -> dict[str, object]:
     finding = record.finding
     return {
@@ -150,7 +160,7 @@ def _run_row(record: RunRecord) -> dict[str, object]:
         "took": record.took.total_seconds(),
         "verdict": finding.verdict,
         "reason": finding.reason,
-        "message": finding.message,
+        "message": _text(finding.message),
         "checks": finding.checks,
         "kinds": sorted({violation.kind for violation in finding.violations}),
         "steps": [
@@ -192,8 +202,10 @@ def _violation_row(kept: KeptViolation) -> dict[str, object]:
     for name in ("opened", "last_seen", "closed", "acknowledged"):
         moment = getattr(kept, name)
         row[name] = moment.timestamp() if moment else None
+    for name in ("subject", "expected", "actual"):
+        row[name] = _text(getattr(kept, name))
     row["evidence"] = json.loads(json.dumps(kept.evidence, default=str))
-    row["note"] = kept.note or None
+    row["note"] = _text(kept.note) or None
     return row
 
 
