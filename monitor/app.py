@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ from monitor.stores.environment import LiveEnvironment
 from monitor.stores.state import SqliteState
 from monitor.web import create_app
 from monitor.web.daemon import Watched
-from monitor.web.server import Serving, serve
+from monitor.web.server import GRACE, Serving, serve
 
 log = structlog.get_logger("holdfast")
 
@@ -107,7 +108,7 @@ class App:
         self._apply()
         await self._recall_pauses()
         self.metrics.reloaded(self.clock.now())
-        web_stop = asyncio.Event()
+        web_stop, serving = asyncio.Event(), None
         try:
             serving = await self._serve(web_stop)
             self.url = serving.url
@@ -115,11 +116,15 @@ class App:
             log.info("daemon.started", version=__version__, instance=self._instance.mark, url=serving.url)
             if started is not None:
                 started()
+            gc.collect()
+            gc.freeze()  # what was made so far stays; walking through it again would stall every run in flight
             await self._until(stop, serving.task)
         finally:
             log.info("daemon.stopping")
             cut_off = await self._schedule.drain(self.settings.shutdown_timeout)
             web_stop.set()
+            if serving is not None:
+                await asyncio.wait({serving.task}, timeout=GRACE + 1)
             await self.journal.flush()
             await self._state.close()
             log.info("daemon.stopped", runs_cut_off=cut_off or None)

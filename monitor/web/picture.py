@@ -15,6 +15,7 @@ from monitor.probe import Probe
 from monitor.web.answers import Fault, missing, moment
 from monitor.web.daemon import Daemon, Watched
 
+_RIGHT = (Verdict.OK, Verdict.SLOW)
 OVERDUE = 3
 """A verdict is called overdue when no run has replaced it for so many intervals: one may be late, two are not."""
 
@@ -30,25 +31,36 @@ class ProbePicture:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict of the latest run."""
-        return self.latest.verdict if self.latest else Verdict.UNKNOWN
+        """The verdict of the latest run; that all was right counts only as long as somebody keeps looking."""
+        if self.latest is None or self._outdated:
+            return Verdict.UNKNOWN
+        return self.latest.verdict
 
     @property
     def reason(self) -> Reason | None:
-        """Why the latest run could not tell."""
+        """Why one cannot tell."""
+        if self._outdated:
+            return Reason.PAUSED if self.paused else Reason.MISSED
         return self.latest.finding.reason if self.latest else None
 
     @property
     def message(self) -> str:
         """The latest run in words, where there is something to say."""
-        if self.latest:
-            return self.latest.finding.message
-        return "has not run yet, because probing is paused" if self.paused else "has not run yet"
+        if self.latest is None:
+            return "has not run yet, because probing is paused" if self.paused else "has not run yet"
+        if self._outdated:
+            why = "probing is paused" if self.paused else "no run has ended for too long"
+            return f"{why}; the latest was {self.latest.verdict}"
+        return self.latest.finding.message
+
+    @property
+    def _outdated(self) -> bool:
+        return self.latest is not None and self.latest.verdict in _RIGHT and (self.paused or self.overdue)
 
     @property
     def overdue(self) -> bool:
         """Whether the verdict is older than it should be, though nobody paused probing."""
-        if self.age is None or self.paused or self.verdict is Verdict.UNKNOWN:
+        if self.age is None or self.paused or self.latest is None or self.latest.verdict is Verdict.UNKNOWN:
             return False
         return self.age > OVERDUE * self.probe.every + self.probe.timeout
 
@@ -70,7 +82,7 @@ class Picture:
     @property
     def well(self) -> bool:
         """Whether every promise was kept by the latest runs, however slowly."""
-        return self.verdict in (Verdict.OK, Verdict.SLOW)
+        return self.verdict in _RIGHT
 
 
 def picture(daemon: Daemon, watched: Watched) -> Picture:

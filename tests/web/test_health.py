@@ -173,3 +173,38 @@ async def test_metrics_follow_a_new_registry(daemon: SmallDaemon, client: httpx.
     answer = await client.get("/metrics")
     assert 'location="us-1"' in answer.text
     assert 'location="eu-west-1"' not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("later", "pause", "verdict", "reason", "status"),
+    [
+        (timedelta(seconds=100), None, "ok", None, 200),
+        (timedelta(seconds=101), None, "unknown", "missed", 503),
+        (timedelta(seconds=1), timedelta(hours=1), "unknown", "paused", 503),
+    ],
+    ids=["fresh", "overdue", "paused"],
+)
+async def test_an_old_ok_is_not_ok(  # noqa: PLR0913, PLR0917  a row of the table
+    daemon: SmallDaemon,
+    client: httpx.AsyncClient,
+    later: timedelta,
+    pause: timedelta | None,
+    verdict: str,
+    reason: str | None,
+    status: int,
+) -> None:
+    """That all was right counts only as long as somebody keeps looking: overdue or paused, it is unknown."""
+    await daemon.all_ran(FINDINGS[Verdict.OK])
+    daemon.clock.moment += later
+    if pause:
+        daemon.pauses["production"] = NOON + pause
+    answer = await client.get("/health/production")
+    chat = answer.json()["probes"]["chat"]
+    assert (answer.status_code, answer.json()["verdict"], chat["reason"]) == (status, verdict, reason)
+
+
+async def test_a_violation_stays_one_in_a_pause(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
+    """What was found broken is not hidden by a pause."""
+    await daemon.all_ran(FINDINGS[Verdict.VIOLATED])
+    daemon.pauses["production"] = NOON + timedelta(hours=1)
+    assert (await client.get("/health/production")).json()["verdict"] == "violated"
