@@ -184,7 +184,7 @@ async def test_metrics_follow_a_new_registry(daemon: SmallDaemon, client: httpx.
     ],
     ids=["fresh", "overdue", "paused"],
 )
-async def test_an_old_ok_is_not_ok(  # noqa: PLR0913, PLR0917  a row of the table
+async def test_an_old_ok_is_not_ok(  # noqa: PLR0917  a row of the table
     daemon: SmallDaemon,
     client: httpx.AsyncClient,
     later: timedelta,
