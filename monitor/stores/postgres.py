@@ -18,6 +18,7 @@ from monitor.core.secrets import Scrubber, secrets_of
 from monitor.core.verdict import Reason
 from monitor.ports import Outcome, Store, StoreError, Tally
 
+_GRACE = 0.5  # seconds beyond statement_timeout after which a server that should have spoken is taken for dead
 _CLOSE_WITHIN = 0.5  # seconds; a healthy server answers in microseconds, a sick one must not hold up a run's end
 
 # SQLSTATE, or its first two characters, to the reason and the next step. The first match wins.
@@ -27,7 +28,11 @@ _BY_STATE: tuple[tuple[str, Reason, str], ...] = (
     ("42501", Reason.REFUSED, "grant the right; `holdfast setup ENV --print` shows all that are needed"),
     ("3D000", Reason.MISCONFIGURED, "check the name of the database in the DSN"),
     ("25006", Reason.READ_ONLY, "the server is a standby or default_transaction_read_only is on"),
-    ("25P03", Reason.TIMEOUT, "the server ended an idle transaction"),
+    (
+        "25P03",
+        Reason.TIMEOUT,
+        "the server ended a transaction in which it heard nothing more; is the network cut in one direction?",
+    ),
     ("40", Reason.INCONCLUSIVE, "a deadlock or serialization failure; the next run tries again"),
     ("53", Reason.CAPACITY, "the server is out of connections, disk or memory"),
     ("55P03", Reason.TIMEOUT, "another session holds a lock"),
@@ -46,6 +51,11 @@ _BY_STATE: tuple[tuple[str, Reason, str], ...] = (
 
 _BY_TYPE: tuple[tuple[type[Exception], Reason, str], ...] = (
     (ssl.SSLError, Reason.REFUSED, "check sslmode and the certificates in the DSN"),
+    (
+        FileNotFoundError,
+        Reason.MISCONFIGURED,
+        "a file that the DSN names is not there: a certificate, or the socket of a server that is down",
+    ),
     (TimeoutError, Reason.TIMEOUT, "nothing answered; check host, port and firewall"),
     (OSError, Reason.UNREACHABLE, "check that the server runs, and host and port in the DSN"),
     (asyncpg.ClientConfigurationError, Reason.MISCONFIGURED, "check the DSN"),
@@ -64,6 +74,7 @@ class Postgres:
         parts = urlsplit(dsn)
         self.address = f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
         self._connect_timeout = connect_timeout.total_seconds()
+        self._answer_timeout = statement_timeout.total_seconds() + _GRACE
         milliseconds = str(round(statement_timeout.total_seconds() * 1000))
         # The server itself ends what this daemon, killed or cut off, can no longer end.
         self._guards = {
@@ -105,6 +116,7 @@ class Postgres:
             return await asyncpg.connect(
                 self._dsn,
                 timeout=self._connect_timeout,
+                command_timeout=self._answer_timeout,
                 server_settings={"application_name": f"holdfast/{label}", **self._guards},
             )
 
@@ -147,10 +159,14 @@ class Postgres:
 def _reason(error: Exception) -> tuple[Reason, str, bool]:
     """The reason, the next step, and whether the server itself answered."""
     state = getattr(error, "sqlstate", None)
+    if "idle-in-transaction timeout" in str(error):  # said while the connection breaks, whose own state asyncpg gives
+        state = "25P03"
+    if "rejected SSL upgrade" in str(error):  # a ConnectionError, yet the server is well and answered
+        return Reason.REFUSED, "the server has no TLS and sslmode in the DSN wants it", True
     if isinstance(error, asyncpg.PostgresError) and state:
         for prefix, reason, advice in _BY_STATE:
             if state.startswith(prefix):
-                answered = not state.startswith(("08", "57P"))
+                answered = not state.startswith(("08", "57P", "25P03"))
                 return reason, advice, answered
     for kind, reason, advice in _BY_TYPE:
         if isinstance(error, kind):

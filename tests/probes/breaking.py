@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -37,6 +37,10 @@ class Wire:
         self._edits: Callable[[int], tuple[Edit, Edit]] = lambda _: (unchanged, unchanged)
         self._count = 0
         self.port = 0
+        self.hole = False
+        """Whether everything vanishes, the end of a connection too."""
+        self.before: Callable[[int], Awaitable[None]] | None = None
+        """Awaited with the number of a connection before it is made."""
 
     def edit(self, edits: Callable[[int], tuple[Edit, Edit]]) -> None:
         """Edit what flows on connections that are opened from now on."""
@@ -44,6 +48,7 @@ class Wire:
 
     def heal(self) -> None:
         """Edit nothing any more."""
+        self.before, self.hole = None, False
         self.edit(lambda _: (unchanged, unchanged))
 
     def cut(self) -> None:
@@ -53,9 +58,11 @@ class Wire:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either end is gone."""
-        there, back = self._edits(self._count)
-        self._count += 1
+        number, self._count = self._count, self._count + 1
+        there, back = self._edits(number)
         try:
+            if self.before is not None:
+                await self.before(number)
             answers, server = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             writer.transport.abort()
@@ -63,21 +70,23 @@ class Wire:
         ends = {writer, server}
         self._open |= ends
         try:
-            await asyncio.gather(_carry(reader, server, there), _carry(answers, writer, back))
+            await asyncio.gather(self._carry(reader, server, there), self._carry(answers, writer, back))
         finally:
             self._open -= ends
             for end in ends:
                 end.transport.abort()
 
-
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, edit: Edit) -> None:
-    try:
-        while data := await reader.read(1 << 20):
-            writer.write(edit(data))
-            await writer.drain()
-        writer.close()
-    except OSError:
-        writer.transport.abort()
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, edit: Edit) -> None:
+        try:
+            while data := await reader.read(1 << 20):
+                edited = edit(data)
+                if not self.hole:
+                    writer.write(edited)
+                    await writer.drain()
+            if not self.hole:
+                writer.close()
+        except OSError:
+            writer.transport.abort()
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Sessions that a real Valkey loses, changes, mixes up or keeps too long: each caught, named, and closed once healed."""
+"""Sessions that a real Valkey loses, changes, mixes up or keeps too long: each caught, named, and closed in the end."""
 
 from __future__ import annotations
 
