@@ -108,7 +108,8 @@ class Watch:
         return Seen(
             sightings=tuple(self.sightings),
             removals=Removals(
-                evicted=removed.evicted - self.removed.evicted, expired=removed.expired - self.removed.expired
+                evicted=_since(self.removed.evicted, removed.evicted),
+                expired=_since(self.removed.expired, removed.expired),
             ),
             clock_gap=gap,
             ending=ending,
@@ -312,6 +313,11 @@ class SessionProbe(Probe[Seen | Misrouting]):
 
     def _outlived(self, brief: Lease, look: Look) -> Iterator[Violation]:
         return judge_lease(brief, look.sights[0], NOTHING_REMOVED, tolerance=self.tolerance.total_seconds())
+
+
+def _since(before: int, now: int) -> int:
+    """What a counter of the server has counted; it begins at nothing where the server begins anew."""
+    return now - before if now >= before else now
 
 
 def _first_is_gone(look: Look) -> bool:
