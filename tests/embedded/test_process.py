@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from monitor.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey, PrivateFolder, postgres, process, valkey
-from monitor.embedded.process import NOBODY, wheel_folder
+from monitor.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey, PrivateFolder, postgres, valkey
+from monitor.embedded import folder as folder_module
+from monitor.embedded.folder import NOBODY, wheel_folder
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs the servers as itself")
 
@@ -107,7 +108,7 @@ async def test_private_files_are_private(folder: PrivateFolder) -> None:
     """What holds a password can be read by the runtime user alone."""
     home = folder.subfolder("home")
     folder.write(home / "secret", "word")
-    uid = process.runtime_uid() or os.geteuid()
+    uid = folder_module.runtime_uid() or os.geteuid()
     assert [(path.stat().st_mode & 0o777, path.stat().st_uid) for path in (home, home / "secret")] == [
         (0o700, uid),
         (0o600, uid),

@@ -16,7 +16,7 @@ import pytest
 
 import monitor
 from monitor.embedded import EmbeddedError, Servers
-from monitor.embedded.process import NOBODY
+from monitor.embedded.folder import NOBODY
 
 GONE_SECONDS = 3.0
 REPOSITORY = Path(monitor.__file__).parents[1]

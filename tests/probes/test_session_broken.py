@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from monitor.core.verdict import Kind, Reason
-from monitor.embedded.process import PrivateFolder
+from monitor.embedded.folder import PrivateFolder
 from monitor.embedded.proxy import TcpProxy
 from monitor.embedded.valkey import EmbeddedValkey
 from monitor.probes.session import SessionProbe
