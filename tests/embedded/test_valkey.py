@@ -11,7 +11,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 
-from monitor.embedded import EmbeddedError, EmbeddedValkey, PrivateFolder, process, valkey
+from monitor.embedded import EmbeddedError, EmbeddedValkey, PrivateFolder, valkey
+from monitor.embedded import server as server_module
 from tests.embedded.test_proxy import occupied_port
 
 BOUND_SECONDS = 20.0
@@ -122,9 +123,9 @@ async def test_a_replica_is_a_second_server_with_settings(server: EmbeddedValkey
 async def test_a_port_that_was_lost_is_replaced(folder: PrivateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """When another process takes the port first, the server starts on the next one."""
     with occupied_port() as taken:
-        free = process.free_port()
+        free = server_module.free_port()
         ports = iter([taken, free])
-        monkeypatch.setattr(process, "free_port", lambda: next(ports))
+        monkeypatch.setattr(server_module, "free_port", lambda: next(ports))
         server = EmbeddedValkey(folder, fsync=False)
         await server.start()
         try:
