@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,6 +53,7 @@ class Schedule:
         self._health: dict[tuple[str, Store], Backoff] = {}
         self._paused: dict[str, datetime] = {}
         self._first_round: set[Place] = set()
+        self._draining = False
 
     def start(self) -> None:
         """Begin. Needs a running event loop."""
@@ -71,6 +72,8 @@ class Schedule:
             self._jobs[place] = (probe, environment)
             if known is None or known[0].every != probe.every:
                 self._add(place, probe, first=known is None)
+        paused = self.paused_until(environment.name) is not None
+        self._desk.metrics.paused(environment.name, paused=paused)  # a new shape of the metrics forgets it
 
     def unwatch(self, name: str) -> None:
         """Run nothing against this environment any more."""
@@ -127,12 +130,14 @@ class Schedule:
 
         APScheduler's own shutdown would cancel everything at once, whatever it was told.
         """
+        self._draining = True
         if self._scheduler.running:
             self._scheduler.pause()
-        running = set(self._running.values())
+        end = self._desk.clock.monotonic() + within.total_seconds()
         late: set[asyncio.Task[RunRecord]] = set()
-        if running:
-            _, late = await asyncio.wait(running, timeout=within.total_seconds())
+        while self._running and not late:  # somebody may still ask for a run now
+            left = max(0.0, end - self._desk.clock.monotonic())
+            _, late = await asyncio.wait(set(self._running.values()), timeout=left)
         for task in late:
             task.cancel()
         if late:
@@ -177,7 +182,7 @@ class Schedule:
 
     async def _tick(self, place: Place) -> None:
         """One turn of one probe: APScheduler calls this, and nothing else does."""
-        if place not in self._jobs or place in self._running:
+        if place not in self._jobs or place in self._running or self._draining:
             return
         probe, environment = self._jobs[place]
         reason = self._hindrance(probe, environment)
@@ -198,15 +203,17 @@ class Schedule:
         return None
 
     def _begin(self, place: Place, probe: Probe[Any], environment: Environment) -> asyncio.Task[RunRecord]:
-        task = asyncio.create_task(self._run(place, probe, environment), name=f"run {'/'.join(place)}")
+        stores = [(place[0], store) for store in probe.needs]
+        for key in stores:  # here and not in the task, so that of two ticks in one turn of the loop one is the trial
+            self._health[key] = self._backoff(*key).started()
+        task = asyncio.create_task(self._run(place, probe, environment, stores), name=f"run {'/'.join(place)}")
         self._running[place] = task
         task.add_done_callback(lambda _: self._running.pop(place, None))
         return task
 
-    async def _run(self, place: Place, probe: Probe[Any], environment: Environment) -> RunRecord:
-        stores = [(place[0], store) for store in probe.needs]
-        for key in stores:
-            self._health[key] = self._backoff(*key).started()
+    async def _run(
+        self, place: Place, probe: Probe[Any], environment: Environment, stores: Sequence[tuple[str, Store]]
+    ) -> RunRecord:
         record: RunRecord | None = None
         try:
             record = await run_once(probe, environment, self._desk)
