@@ -51,8 +51,8 @@ class Families:
         self.cost_bytes = counter("holdfast_cost_bytes", "Bytes of content and commands sent to a store.", "store")
         self.up = gauge("holdfast_environment_up", "Whether every store answered in the last round.")
         self.paused = gauge("holdfast_paused", "Whether probing is paused.")
-        stores = (self.operations, self.items, self.cost_seconds, self.cost_bytes)
-        self.of_environment = (*self.of_probe, *stores, self.up, self.paused)
+        self.of_store = (self.operations, self.items, self.cost_seconds, self.cost_bytes)
+        self.of_environment = (*self.of_probe, *self.of_store, self.up, self.paused)
         self.schedule_lag = lag("holdfast_schedule_lag_seconds", "How late runs started.")
         self.loop_lag = lag("holdfast_loop_lag_seconds", "How late the event loop was.")
         self.reload_success = Gauge(

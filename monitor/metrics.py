@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,7 @@ class _ProbeSeries:
     """The series of one environment and probe, looked up once, because looking them up costs more than counting."""
 
     probe: Probe[Any]
+    labels: tuple[str, ...]
     runs: Mapping[Verdict, Counter]
     duration: Histogram
     steps: Mapping[str, Histogram]
@@ -68,6 +69,7 @@ class Metrics:
         self._families = Families(self.registry, labels=self._labels, edges=edges)
         self._probes: dict[tuple[str, str], _ProbeSeries] = {}
         self._stores: dict[tuple[str, Store], _StoreSeries] = {}
+        self._places: dict[str, tuple[str, ...]] = {}
         self._up: dict[str, Gauge] = {}
         self._paused: dict[str, Gauge] = {}
         own = self._families
@@ -77,11 +79,15 @@ class Metrics:
         own.build.labels(location, self._version).set(1)
 
     def expect(
-        self, environment: str, *, labels: Mapping[str, str], probes: Sequence[Probe[Any]], stores: Iterable[Store]
+        self, environment: str, *, labels: Mapping[str, str], probes: Sequence[Probe[Any]], stores: Collection[Store]
     ) -> None:
         """Make every series of an environment, at zero, and set the budgets of its steps."""
         own = self._families
         place = (self._location, environment, *(labels.get(name, "") for name in self._labels))
+        if self._places.get(environment, place) != place:  # series with the old values would stand still for ever
+            self.forget(environment)
+        self._places[environment] = place
+        self._forget_stores(environment, keep=stores)
         self._up[environment] = own.up.labels(*place)
         self._paused[environment] = own.paused.labels(*place)
         for store in stores:
@@ -97,6 +103,7 @@ class Metrics:
                 own.step_budget.labels(*here, step).set(probe.budget_of(step).total_seconds())
             self._probes[environment, probe.name] = _ProbeSeries(
                 probe=probe,
+                labels=here,
                 runs={verdict: own.runs.labels(*here, verdict) for verdict in Verdict},
                 duration=own.run_duration.labels(*here),
                 steps={step: own.step_duration.labels(*here, step) for step in probe.steps},
@@ -116,8 +123,15 @@ class Metrics:
             family.remove_by_labels({"environment": environment})
         self._probes = {place: series for place, series in self._probes.items() if place[0] != environment}
         self._stores = {place: series for place, series in self._stores.items() if place[0] != environment}
+        self._places.pop(environment, None)
         self._up.pop(environment, None)
         self._paused.pop(environment, None)
+
+    def _forget_stores(self, environment: str, *, keep: Collection[Store]) -> None:
+        for store in [store for name, store in self._stores if name == environment and store not in keep]:
+            for family in self._families.of_store:
+                family.remove_by_labels({"environment": environment, "store": store})
+            del self._stores[environment, store]
 
     def forget_probes(self, environment: str, *, keep: Iterable[str]) -> None:
         """Remove the series of the probes of an environment that no longer run there."""
@@ -132,16 +146,18 @@ class Metrics:
         series = self._probes.get((record.environment, record.probe))
         if series is None:  # the environment left the configuration while the run was under way
             return
+        own = self._families  # asked where a probe timed or found what it did not declare: that counts all the same
         finding, ended = record.finding, (record.started + record.took).timestamp()
         series.runs[finding.verdict].inc()
         series.duration.observe(record.took.total_seconds())
         for step in record.steps:
             if not step.failed:
-                series.steps[step.name].observe(step.took.total_seconds())
+                known = series.steps.get(step.name) or own.step_duration.labels(*series.labels, step.name)
+                known.observe(step.took.total_seconds())
         for step in over_budget(record.steps, series.probe.budget_of):
-            series.exceeded[step.name].inc()
+            (series.exceeded.get(step.name) or own.exceeded.labels(*series.labels, step.name)).inc()
         for kind in {violation.kind for violation in finding.violations}:
-            series.violations[kind].inc()
+            (series.violations.get(kind) or own.violations.labels(*series.labels, kind)).inc()
         series.checks.inc(finding.checks)
         series.last_run.set(ended)
         if finding.reason is not None:
