@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TypeAlias
 
 from redis import exceptions
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection, ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -49,6 +49,10 @@ _BY_TEXT: tuple[tuple[str, Reason, str], ...] = (
     ("DB index is out of range", Reason.MISCONFIGURED, "check the number of the database in the URL"),
     ("MOVED", Reason.MISCONFIGURED, "this is a Redis Cluster, which this version does not support"),
     ("CLUSTERDOWN", Reason.UNREACHABLE, "the cluster is down"),
+    ("BUSY Redis", Reason.TIMEOUT, "a script occupies the server; SCRIPT KILL ends it"),
+    ("EXECABORT", Reason.INCONCLUSIVE, "the server discarded a transaction; the next run tries again"),
+    ("TRYAGAIN", Reason.INCONCLUSIVE, "the server moves its keys; the next run tries again"),
+    ("Protocol error", Reason.MISCONFIGURED, "what answers there does not speak as Redis does; check host and port"),
     ("unknown command", Reason.MISCONFIGURED, "Redis 6 or newer is needed, with this command enabled"),
 )
 
@@ -117,6 +121,8 @@ class Redis:
 
     def _sorted(self, error: Exception, outcome: Outcome) -> StoreError:
         reason, advice, answered = _reason(error)
+        if reason is Reason.TIMEOUT and not answered and issubclass(self._template.connection_class, SSLConnection):
+            advice += ", and rediss:// against redis://"  # a plain server waits for the end of a line, for ever
         text = self._scrub(" ".join(str(error).split())) or type(error).__name__
         return StoreError(
             reason,
@@ -135,6 +141,10 @@ def _reason(error: Exception) -> tuple[Reason, str, bool]:
         exceptions.OutOfMemoryError: "OOM",
         exceptions.NoPermissionError: "NOPERM",
         exceptions.MaxConnectionsError: "max number of clients",
+        exceptions.MasterDownError: "MASTERDOWN",
+        exceptions.ClusterDownError: "CLUSTERDOWN",
+        exceptions.TryAgainError: "TRYAGAIN",
+        exceptions.ExecAbortError: "EXECABORT",
     }
     text += " " + next((word for kind, word in named.items() if isinstance(error, kind)), "")
     for part, reason, advice in _BY_TEXT:
