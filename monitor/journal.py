@@ -128,6 +128,8 @@ class Journal:
         for each in self._unsaved.values():
             if not stages or each.stage in stages:
                 kept[each.id] = each
+            else:  # it stood so when it was last kept, and does no more
+                kept.pop(each.id, None)
         return sorted(kept.values(), key=lambda each: each.opened, reverse=True)[:limit]
 
     async def violation(self, id_: str) -> KeptViolation | None:
@@ -152,6 +154,8 @@ class Journal:
     async def _refresh(self) -> None:
         """Learn from the state database what somebody acknowledged there; the rest is known better here."""
         for kept in await self._state.violations(stages=(Stage.OPEN, Stage.ACKNOWLEDGED)):
+            if kept.id in self._unsaved:  # changed, perhaps closed, while the state database was asked
+                continue
             standing = self._standing.setdefault((kept.environment, kept.probe), {})
             mine = standing.get(kept.id)
             if mine is None or (mine.stage is Stage.OPEN and kept.stage is Stage.ACKNOWLEDGED):
