@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Reason, Verdict
-from monitor.embedded.process import free_port
+from monitor.embedded.server import free_port
 from monitor.ports import Store
 from monitor.probes.thread import ThreadProbe
 from tests.conftest import MakeProxy, MakeSite, Site, in_database
