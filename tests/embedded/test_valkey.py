@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 
-from monitor.embedded import EmbeddedError, EmbeddedValkey, PrivateFolder, valkey
+from monitor.embedded import EmbeddedError, EmbeddedValkey, PrivateFolder, process, valkey
 from monitor.embedded import server as server_module
 from tests.embedded.test_proxy import occupied_port
 
