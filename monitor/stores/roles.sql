@@ -13,5 +13,5 @@ $$;
 INSERT INTO holdfast.environment (name) VALUES ('@environment@') ON CONFLICT DO NOTHING;
 
 GRANT USAGE ON SCHEMA holdfast TO "@role@";
-GRANT SELECT, INSERT ON holdfast.environment TO "@role@";
+GRANT SELECT ON holdfast.environment TO "@role@";
 GRANT SELECT, INSERT, UPDATE, DELETE ON holdfast.threads, holdfast.messages TO "@role@";
