@@ -317,7 +317,6 @@ class App:
                 name, labels=environment.labels, probes=list(probes.values()), stores=environment.stores
             )
             self._schedule.watch(self._live[name], probes.values())
-            log.info("environment.ready", environment=name, probes=sorted(probes))
         for problem in self._loaded.warnings:
             log.warning("config.doubtful", message=str(problem))
         log.info("config.loaded", environments=len(self._live), files=[str(file) for file in self._loaded.files])

@@ -26,10 +26,9 @@ from monitor.ports import Clock, Connection, Environment, Store
 def _length(value: object) -> object:
     if isinstance(value, str):
         return duration.parse(value)
-    if isinstance(value, timedelta):
-        return value
-    # A bare 7 would be read as seven seconds by one person and as seven minutes by another.
-    raise ValueError("a length of time needs its unit; write it like 500ms, 30s, 5m, 1h30m or 7d")
+    if isinstance(value, int | float):  # a bare 7 is seven seconds to one person and seven minutes to another
+        raise ValueError("a length of time needs its unit; write it like 500ms, 30s, 5m, 1h30m or 7d")  # noqa: TRY004  pydantic wants it
+    return value
 
 
 Duration = Annotated[

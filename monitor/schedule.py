@@ -51,6 +51,7 @@ class Schedule:
         self._due: dict[Place, datetime] = {}
         self._running: dict[Place, asyncio.Task[RunRecord]] = {}
         self._health: dict[tuple[str, Store], Backoff] = {}
+        self._met: set[tuple[str, Store]] = set()
         self._paused: dict[str, datetime] = {}
         self._first_round: set[Place] = set()
         self._draining = False
@@ -65,6 +66,8 @@ class Schedule:
         A probe whose interval is unchanged keeps its rhythm.
         """
         wanted = {(environment.name, probe.name): probe for probe in probes}
+        for store in Store:  # whoever changed the configuration wants to see at once whether that helped
+            self._health.pop((environment.name, store), None)
         for place in [place for place in self._jobs if place[0] == environment.name and place not in wanted]:
             self._drop(place)
         for place, probe in wanted.items():
@@ -219,10 +222,32 @@ class Schedule:
             record = await run_once(probe, environment, self._desk)
         finally:
             for key in stores:
-                self._health[key] = self._learned(self._health[key], record)
+                self._learn(key, record)
             self._first_round.add(place)
         self._desk.metrics.up(place[0], up=not self.sick(place[0]))
         return record
+
+    def _learn(self, key: tuple[str, Store], record: RunRecord | None) -> None:
+        """Note how a store is after a run, and tell people when that changes."""
+        environment, store = key
+        before = self._backoff(*key)
+        after = self._health[key] = self._learned(before, record)
+        if record is None:
+            return
+        if after.sick and not before.sick:
+            finding = record.finding
+            self._met.discard(key)
+            log.warning(
+                "environment.unreachable",
+                environment=environment,
+                store=store,
+                run_id=record.run_id,
+                reason=finding.reason,
+                message=finding.message,
+            )
+        elif record.finding.reason is None and key not in self._met:
+            self._met.add(key)
+            log.info("environment.ready", environment=environment, store=store, run_id=record.run_id)
 
     def _learned(self, state: Backoff, record: RunRecord | None) -> Backoff:
         if record is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from monitor.core.payload import Message, Thread
-from monitor.core.verdict import Kind, Violation
+from monitor.core.verdict import Json, Kind, Violation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +29,15 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """What one reload brought: the header, its own count of messages, and the messages in the order of the store."""
+    """What one reload brought: the header, its own count of messages, and the messages in the order of the store.
+
+    `asked` is how somebody can ask the same: the statement and as whom.
+    """
 
     thread: Thread | None
     count: int | None
     messages: tuple[Message, ...]
+    asked: str = ""
 
 
 def compare(expected: Expected, read: Transcript) -> tuple[Violation, ...]:
@@ -42,7 +46,8 @@ def compare(expected: Expected, read: Transcript) -> tuple[Violation, ...]:
     One cause has one name: a message that is missing or doubled is not also misplaced, and missing parts of a batch
     are `torn` only where everything else came back (else it is plain loss). Linear in the number of messages.
     """
-    return tuple(_differences(expected, read))
+    asked: dict[str, Json] = {"thread": str(expected.thread.id), "asked": read.asked}
+    return tuple(replace(found, evidence={**found.evidence, **asked}) for found in _differences(expected, read))
 
 
 def _differences(expected: Expected, read: Transcript) -> Iterator[Violation]:

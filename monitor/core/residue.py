@@ -48,7 +48,7 @@ def index_key(environment: str, instance_id: str) -> str:
 class Broom:
     """What a sweep takes: records of an environment that no run will ask for again.
 
-    Of this daemon's earlier incarnations everything; of its present one what is older than `own_age`, longer than
+    Of this daemon's other incarnations everything (they are dead, or it could not hold its state); of its present one what is older than `own_age`, longer than
     any run lasts; of other daemons what is older than `any_age`.
     """
 

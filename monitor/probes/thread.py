@@ -292,4 +292,5 @@ def _remains(read: Transcript) -> Iterator[Violation]:
             subject="the deleted thread",
             expected="absent",
             actual=f"{header} and {len(read.messages)} messages",
+            evidence={"asked": read.asked},
         )

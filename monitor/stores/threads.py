@@ -171,6 +171,7 @@ class OwnThreadConnection:
                 )
                 for row in rows
             ),
+            asked=f"as {thread.user}: {STATEMENTS['load_messages']} with $1 = '{thread.id}'",
         )
 
     @asynccontextmanager

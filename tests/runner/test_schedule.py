@@ -392,3 +392,29 @@ async def test_a_clock_that_jumps_misses_nothing(stage: Stage, hours: int, monke
     assert stage.missed() < 50
     assert stage.ended() - ended < 50
     assert stage.metrics.value("holdfast_paused") == 0
+
+
+async def test_people_are_told_when_a_store_goes_and_comes_back(stage: Stage) -> None:
+    """environment.ready at the first contact, environment.unreachable once when it goes, ready when it is back."""
+    store = SickStore()
+    store.healthy = True
+    with capture_logs() as logs:
+        stage.watch(every(3_600_000, deed=store.answer))
+        for healthy in (True, True, False, False, True):
+            store.healthy = healthy
+            stage.clock.passed += 1000
+            await stage.schedule.run_now("production", "doing")
+    told = [(line["event"], line["store"]) for line in logs if line["event"].startswith("environment.")]
+    assert told == [(f"environment.{event}", Store.POSTGRES) for event in ("ready", "unreachable", "ready")]
+    (gone,) = (line for line in logs if line["event"] == "environment.unreachable")
+    assert (gone["reason"], gone["environment"]) == (Reason.UNREACHABLE, "production")
+    assert "connection refused" in gone["message"]
+
+
+async def test_a_new_configuration_ends_a_backoff(stage: Stage) -> None:
+    """Whoever corrects a DSN sees at the next turn whether that helped."""
+    stage.watch(every(3_600_000, deed=SickStore().answer))
+    await stage.schedule.run_now("production", "doing")
+    assert list(stage.schedule.sick("production")) == [Store.POSTGRES]
+    stage.watch(every(3_600_000))
+    assert stage.schedule.sick("production") == {}
