@@ -48,8 +48,8 @@ def index_key(environment: str, instance_id: str) -> str:
 class Broom:
     """What a sweep takes: records of an environment that no run will ask for again.
 
-    Of this daemon's other incarnations everything (they are dead, or it could not hold its state); of its present one what is older than `own_age`, longer than
-    any run lasts; of other daemons what is older than `any_age`.
+    Of this daemon's other incarnations everything, for they are dead; of its present one what is older than `own_age`,
+    longer than any run lasts; of other daemons what is older than `any_age`.
     """
 
     environment: str
