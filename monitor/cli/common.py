@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -82,9 +83,19 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wro
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log in detail.")]
 
 
+class Output(Console):
+    """A console whose reader may go away, as `head` does: that ends a command as any other error does."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Rich would exit here, also in the middle of an event loop, which does not bear that."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
+
+
 def out() -> Console:
     """Where results go. Colour on a terminal only, and not where NO_COLOR is set."""
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    return Output(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def err() -> Console:

@@ -1,0 +1,262 @@
+"""`holdfast demo`: it shows what it should, breaks what it was told to, and leaves nothing behind however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from monitor.embedded.faults import FAULTS, Fault
+from tests.system import COMMAND, PATIENCE, holdfast, until, variables
+
+GONE_SECONDS = 3.0
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Demo:
+    """A demo as a process of its own, with a temporary folder of its own. A terminal stands before it if asked for."""
+
+    def __init__(self, folder: Path, *arguments: str, terminal: bool = False, **changes: str) -> None:
+        self.folder = folder
+        command = [COMMAND, "demo", *(arguments if "--port" in arguments else ("--port", "0", *arguments))]
+        env = variables(TMPDIR=str(folder), TERM="xterm-256color", **changes)
+        if terminal:
+            self._reader, inner = os.openpty()
+            fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+            self.process = subprocess.Popen(
+                command,
+                env=env,
+                pass_fds=(inner,),
+                preexec_fn=lambda: os.login_tty(inner),  # noqa: PLW1509  it takes no lock
+            )
+        else:
+            self._reader, inner = os.pipe()
+            self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=inner, stderr=inner)
+        os.close(inner)
+        os.set_blocking(self._reader, False)
+        self._family: dict[int, psutil.Process] = {}
+        self._text = b""
+
+    def text(self) -> str:
+        """All that it has shown."""
+        with suppress(BlockingIOError, OSError):  # a terminal whose other end is closed is an error to read
+            while chunk := os.read(self._reader, 65536):
+                self._text += chunk
+        return self._text.decode()
+
+    def type(self, keys: bytes) -> None:
+        """Press keys at its terminal."""
+        os.write(self._reader, keys)
+
+    async def shows(self, *words: str) -> str:
+        """Wait until it has shown all of this; -> all that it has shown."""
+
+        def there() -> bool:
+            shown = self.text()
+            assert all(word in shown for word in words) or self.process.poll() is None, shown
+            return all(word in shown for word in words)
+
+        await until(there, what=f"{words} in {self.text()!r}")
+        self.family()
+        return self.text()
+
+    def family(self) -> list[psutil.Process]:
+        """It, and every process that it ever had below it when somebody looked."""
+        with suppress(psutil.NoSuchProcess):
+            mother = psutil.Process(self.process.pid)
+            self._family |= {each.pid: each for each in (mother, *mother.children(recursive=True))}
+        return list(self._family.values())
+
+    def left(self) -> list[str]:
+        """What still lives or lies about."""
+        alive = []
+        for each in self._family.values():
+            with suppress(psutil.NoSuchProcess):
+                if each.is_running() and each.status() != psutil.STATUS_ZOMBIE:
+                    alive.append(f"{each.pid} {each.name()}")
+        return alive + sorted(path.name for path in self.folder.iterdir())
+
+    async def ended(self) -> int:
+        """Wait for its end; -> the exit status."""
+        await until(lambda: self.process.poll() is not None, what=f"the end of {self.text()!r}")
+        return int(self.process.returncode)
+
+    def close(self) -> None:
+        """End it, if it still lives."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._reader)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A temporary folder that the servers' user can pass through."""
+    path = Path(tempfile.mkdtemp(prefix="demo-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _empty(folder: Path) -> bool:
+    return list(folder.iterdir()) == []
+
+
+@contextmanager
+def demo(folder: Path, *arguments: str, terminal: bool = False, **changes: str) -> Iterator[Demo]:
+    """A demo that does not outlive the test."""
+    started = Demo(folder, *arguments, terminal=terminal, **changes)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+async def test_shows_both_verdicts_and_ends_by_itself(folder: Path) -> None:
+    """With --for it shows its page and both verdicts, ends with 0, and leaves neither a process nor a file."""
+    with demo(folder, "--for", "8s") as shown:
+        text = await shown.shows("status page", "demo thread: ok", "demo session: ok")
+        url = re.findall(r"status page +(http://127\.0\.0\.1:\d+/)", text)[0]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            page = await client.get(url)
+        assert page.status_code == 200
+        assert "demo" in page.text
+        assert len(shown.family()) > 3
+        assert await shown.ended() == 0
+        assert shown.left() == []
+        assert "Traceback" not in shown.text()
+
+
+async def test_its_configuration_can_be_checked_by_another_command(folder: Path) -> None:
+    """The `holdfast check` that it proposes works as it stands, beside the daemon, and finds all well."""
+    with demo(folder) as shown:
+        text = await shown.shows("holdfast check", "demo thread: ok")
+        words = re.findall(r"try +holdfast (check --config \S+)", text)[0].split()
+        ended = await holdfast(*words)
+        assert ended.code in (0, 1), ended.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+async def test_a_signal_ends_it_in_order(folder: Path, number: signal.Signals) -> None:
+    """SIGINT, SIGTERM and SIGHUP end it with 0, and nothing is left."""
+    with demo(folder) as shown:
+        await shown.shows("status page")
+        shown.process.send_signal(number)
+        assert await shown.ended() == 0
+        assert shown.left() == []
+        assert "removing everything" in shown.text()
+        assert "Traceback" not in shown.text()
+
+
+async def test_nothing_survives_its_death(folder: Path) -> None:
+    """After SIGKILL no server, no reaper and no folder is left within three seconds."""
+    with demo(folder) as shown:
+        await shown.shows("demo thread: ok")
+        assert len(shown.family()) > 3
+        shown.process.kill()
+        shown.process.wait()
+        await until(lambda: shown.left() == [], within=GONE_SECONDS, what=f"the end of {shown.left()}")
+
+
+async def test_nothing_survives_its_death_while_it_starts(folder: Path) -> None:
+    """SIGKILL in the middle of making the servers leaves nothing either."""
+    with demo(folder) as shown:
+        await until(lambda: any((each / "postgres").exists() for each in folder.iterdir()))
+        shown.family()
+        shown.process.kill()
+        shown.process.wait()
+        await until(lambda: shown.left() == [], within=GONE_SECONDS, what=f"the end of {shown.left()}")
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_a_fault_is_caught(folder: Path, fault: Fault) -> None:
+    """With --fault it is healthy first, then says what it breaks, and then what the probe found."""
+    with demo(folder, "--fault", fault.name) as shown:
+        text = await shown.shows(f"violation {fault.kind}, found by {fault.probe}", f"demo {fault.probe}: violated")
+        assert text.index(f"demo {fault.probe}: ok") < text.index(f"broken now   {fault.name}")
+        assert text.index(f"broken now   {fault.name}") < text.index(f"violation {fault.kind}")
+        assert set(re.findall(r"^violation (\w+), found by (\w+)", text, re.MULTILINE)) == {(fault.kind, fault.probe)}
+        shown.process.send_signal(signal.SIGINT)
+        assert await shown.ended() == 0
+        assert shown.left() == []
+
+
+async def test_a_wrong_fault_starts_nothing(folder: Path) -> None:
+    """An unknown fault ends with 64 and names the nearest."""
+    with demo(folder, "--fault", "ttl-never-sett") as shown:
+        assert await shown.ended() == 64
+        assert "did you mean 'ttl-never-set'?" in shown.text()
+        assert shown.left() == []
+
+
+async def test_a_taken_port_is_told(folder: Path) -> None:
+    """Where another process listens it says so and what to do, ends with 1, and leaves nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with demo(folder, "--port", port) as shown:
+            assert await shown.ended() == 1
+            text = shown.text()
+    assert f"cannot listen on 127.0.0.1:{port}: another process listens there" in text
+    assert "Traceback" not in text
+    assert _empty(folder)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3])
+async def test_a_reader_that_goes_away_ends_it(folder: Path, lines: int) -> None:
+    """`holdfast demo | head -1` leaves nothing behind."""
+    script = f"{COMMAND} demo --port 0 2>/dev/null | head -{lines}"
+    env = variables(TMPDIR=str(folder))
+    pipe = await asyncio.create_subprocess_exec("bash", "-c", script, env=env, stdout=subprocess.PIPE)
+    out, _ = await asyncio.wait_for(pipe.communicate(), PATIENCE)
+    assert out.startswith(b"status page")
+    await until(lambda: _empty(folder), what="an empty folder")
+
+
+async def test_a_terminal_shows_a_table_and_takes_ctrl_c(folder: Path) -> None:
+    """On a terminal there is a coloured table that renews itself; Ctrl-C ends it with 0 and gives the cursor back."""
+    with demo(folder, terminal=True) as shown:
+        await shown.shows("✔ ok", "step p99", "Ctrl-C ends the demo")
+        await until(lambda: len(re.findall(r"\x1b\[\d*A", shown.text())) > 3, what="a table that renews itself")
+        shown.type(b"\x03")
+        assert await shown.ended() == 0
+        text = shown.text()
+        assert shown.left() == []
+    assert re.search(r"\x1b\[[0-9;]*32m✔ ok", text)
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    plain = COLOUR.sub("", text)
+    assert re.search(r"demo +│ thread +│ ✔ ok +│ +[0-9.]+ ms", plain)
+    assert "Traceback" not in plain
+    assert "KeyboardInterrupt" not in plain
+
+
+async def test_no_colour_where_none_is_wanted(folder: Path) -> None:
+    """With NO_COLOR the same table has no colour, and a Ctrl-C before the servers run is heeded as well."""
+    with demo(folder, terminal=True, NO_COLOR="1") as shown:
+        await shown.shows("✔ ok")
+        shown.type(b"\x03")
+        assert await shown.ended() == 0
+        assert [code for code in COLOUR.findall(shown.text()) if re.search(r"[\[;](3[0-7]|9[0-7]|38)[;m]", code)] == []
+
+
+async def test_ctrl_c_while_it_starts(folder: Path) -> None:
+    """Ctrl-C before the servers run ends it in order, too."""
+    with demo(folder, terminal=True) as shown:
+        await shown.shows("starting PostgreSQL")
+        shown.type(b"\x03")
+        assert await shown.ended() == 0
+        assert shown.left() == []
+        assert "Traceback" not in shown.text()
