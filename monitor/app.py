@@ -11,7 +11,6 @@ from secrets import token_hex
 
 import structlog
 from uuid_utils import uuid7
-from watchfiles import awatch
 
 from monitor import __version__
 from monitor.configfile import ConfigError, Loaded, secrets_in
@@ -38,23 +37,28 @@ _BEAT = 0.25  # seconds between two turns of the loop that are watched
 _CLOCK_JUMP = 2.0  # seconds by which the wall clock may part from the monotonic one before the schedule is realigned
 _FLUSH = timedelta(seconds=1)
 _SWEEP = timedelta(minutes=10)
+_SWEEP_TIMEOUT = timedelta(seconds=30)
 _PRUNE = timedelta(hours=1)
-_LOOK_MS = 2000  # how often the file is looked at where the system does not tell of changes
+_LOOK = timedelta(seconds=1)  # how often the files of the configuration are looked at
 
 
-async def open_state(url: str) -> SqliteState:
-    """The state database of a configuration; one in memory, and a clear error in the log, where it cannot be used."""
+async def open_state(url: str) -> tuple[SqliteState, Instance]:
+    """The state database of a configuration, and who this daemon is by it.
+
+    Where it cannot be used, that is a clear error in the log, and one in memory takes its place.
+    """
     state = SqliteState(Path(url.removeprefix("sqlite:///")))
     try:
         await state.open()
+        return state, await open_instance(state)
     except StateError as error:
         log.error(
             "state.unusable", message=f"{error}; until the next start, runs and violations are kept in memory only"
         )
         await state.close()
-        state = SqliteState(None)
-        await state.open()
-    return state
+    state = SqliteState(None)
+    await state.open()
+    return state, await open_instance(state)
 
 
 async def open_instance(state: SqliteState) -> Instance:
@@ -100,16 +104,15 @@ class App:
 
         Raises ListenError, and whatever ended a background task that has no end.
         """
-        self._state = await open_state(self.settings.state)
-        self._instance = await open_instance(self._state)
+        self._state, self._instance = await open_state(self.settings.state)
         self.journal = Journal(self._state, clock=self.clock, new_id=lambda: str(uuid7()))
         await self.journal.load()
         self._schedule = Schedule(Desk(journal=self.journal, metrics=self.metrics, clock=self.clock))
-        self._apply()
-        await self._recall_pauses()
-        self.metrics.reloaded(self.clock.now())
         web_stop, serving = asyncio.Event(), None
         try:
+            self._apply(self._loaded)
+            await self._recall_pauses()
+            self.metrics.reloaded(self.clock.now())
             serving = await self._serve(web_stop)
             self.url = serving.url
             self._schedule.start()
@@ -242,10 +245,11 @@ class App:
             return
         for store in environment.stores:
             try:
-                async with environment.slots({store: 1}):
+                # A server that stops answering in the midst of it must not hold the probes' connections for ever.
+                async with asyncio.timeout(_SWEEP_TIMEOUT.total_seconds()), environment.slots({store: 1}):
                     gone = await environment.sweep(store)
                     self.metrics.items(environment.name, {store: await environment.census(store)})
-            except StoreError as error:
+            except (StoreError, TimeoutError) as error:
                 log.debug("sweep.failed", environment=environment.name, store=store, message=str(error))
             else:
                 log.info("sweep.finished", environment=environment.name, store=store, removed=gone)
@@ -256,7 +260,11 @@ class App:
 
     async def _recall_pauses(self) -> None:
         for environment in self._live:
-            until = await self._state.recall(f"paused:{environment}")
+            try:
+                until = await self._state.recall(f"paused:{environment}")
+            except StateError as error:
+                log.error("state.failed", message=str(error))
+                return
             if until and datetime.fromisoformat(until) > self.clock.now():
                 self._schedule.pause(environment, datetime.fromisoformat(until))
 
@@ -277,30 +285,42 @@ class App:
             await self._hup.wait()
             self._hup.clear()
             try:
-                loaded = await asyncio.to_thread(self._reload)
+                self._apply(await asyncio.to_thread(self._reload))
             except ConfigError as error:
                 self.metrics.rejected()
                 log.error("config.rejected", problems=[str(problem) for problem in error.problems])
                 continue
-            self._loaded = loaded
-            self._apply()
             self.metrics.reloaded(self.clock.now())
 
     async def _watch_files(self) -> None:
-        """Ask for a reload when a file of the configuration changes, also where a folder above it is swapped."""
-        if not self._loaded.files:
-            await asyncio.Event().wait()
-        folders = {file.resolve().parent for file in self._loaded.files} | {file.parent for file in self._loaded.files}
-        before = _contents(self._loaded.files)
-        async for _ in awatch(*folders, recursive=False, yield_on_timeout=True, rust_timeout=_LOOK_MS):
-            now = _contents(self._loaded.files)
+        """Ask for a reload when what a file of the configuration holds changes, however it came to.
+
+        They are read every second, since notices of changes are lost where a folder above is swapped or a file system
+        is shared, and there are only so many of them to be had on one machine.
+        """
+        files, before = self._loaded.files, _contents(self._loaded.files)
+        while True:
+            await asyncio.sleep(_LOOK.total_seconds())
+            if files != self._loaded.files:
+                files, before = self._loaded.files, _contents(self._loaded.files)
+            now = await asyncio.to_thread(_contents, files)
             if now != before:
                 before = now
                 self._hup.set()
 
-    def _apply(self) -> None:
-        """Put the configuration in force: probes keep their rhythm where nothing changed for them."""
-        settings = self.settings
+    def _apply(self, loaded: Loaded) -> None:
+        """Put a configuration in force: probes keep their rhythm where nothing changed for them.
+
+        Raises ConfigError, and leaves everything as it was, where an address cannot be used.
+        """
+        live = {
+            name: live_environment(name, environment, instance=self._instance, metrics=self.metrics)
+            for name, environment in loaded.settings.environments.items()
+        }
+        for key in ("state", "http", "logging"):
+            if getattr(loaded.settings, key) != getattr(self.settings, key):
+                log.warning("config.doubtful", message=f"{key} has changed; that takes effect at the next start")
+        self._loaded, settings = loaded, loaded.settings
         self._scrubbing.scrub = Scrubber(secrets_in(settings))
         shape_metrics(self.metrics, settings)
         gone = set(self._live) - set(settings.environments)
@@ -310,7 +330,7 @@ class App:
             del self._live[name]
         self.journal.forget(gone)
         for name, environment in settings.environments.items():
-            self._live[name] = live_environment(name, environment, instance=self._instance, metrics=self.metrics)
+            self._live[name] = live[name]
             probes = environment.active()
             self.metrics.forget_probes(name, keep=probes)
             self.metrics.expect(

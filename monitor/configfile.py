@@ -114,8 +114,8 @@ def schema(probes: Probes) -> dict[str, Any]:
     }
 
 
-def secrets_in(settings: Settings) -> list[str]:
-    """Every secret of the configuration: tokens, and the passwords inside DSNs and URLs, as written and decoded."""
+def secrets_in(settings: BaseModel) -> list[str]:
+    """Every secret of a configuration, or of a part: tokens, and passwords in DSNs and URLs, as written and decoded."""
     return sorted(set(_secrets(settings)))
 
 

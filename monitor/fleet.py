@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from monitor.configfile import ConfigError, Problem, secrets_in
 from monitor.core.residue import Instance
+from monitor.core.secrets import Scrubber
 from monitor.metrics import Metrics
 from monitor.settings import EnvironmentSettings, Provision, Settings
 from monitor.stores.environment import LiveEnvironment
@@ -30,18 +32,22 @@ def shape_metrics(metrics: Metrics, settings: Settings) -> None:
 def live_environment(
     name: str, settings: EnvironmentSettings, *, instance: Instance, metrics: Metrics
 ) -> LiveEnvironment:
-    """An environment as it will be probed. Opens no connection."""
+    """An environment as it will be probed. Opens no connection. Raises ConfigError where a driver refuses its URL."""
     timeouts = [probe.timeout for probe in settings.active().values()]
-    return LiveEnvironment(
-        name,
-        instance=instance,
-        tally=metrics.tally(name),
-        postgres_dsn=settings.postgres.dsn.get_secret_value() if settings.postgres else None,
-        redis_url=settings.redis.url.get_secret_value() if settings.redis else None,
-        connections={store: settings.max_connections(store) for store in settings.stores},
-        provision=settings.postgres is not None and settings.postgres.provision is Provision.AUTO,
-        longest_run=max(_LEAST_AGE, 2 * max(timeouts, default=timedelta())),
-    )
+    try:
+        return LiveEnvironment(
+            name,
+            instance=instance,
+            tally=metrics.tally(name),
+            postgres_dsn=settings.postgres.dsn.get_secret_value() if settings.postgres else None,
+            redis_url=settings.redis.url.get_secret_value() if settings.redis else None,
+            connections={store: settings.max_connections(store) for store in settings.stores},
+            provision=settings.postgres is not None and settings.postgres.provision is Provision.AUTO,
+            longest_run=max(_LEAST_AGE, 2 * max(timeouts, default=timedelta())),
+        )
+    except ValueError as error:
+        scrub = Scrubber(secrets_in(settings))
+        raise ConfigError([Problem(where="", key=f"environments.{name}", message=scrub(str(error)))]) from None
 
 
 def left_out(settings: EnvironmentSettings) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -28,6 +29,24 @@ class Scrubbing:
         return self.scrub(str(line))
 
 
+class _Enduring:
+    """A stream that takes what it can: a full disk, or a reader that went away, is no reason to stop probing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if that is possible."""
+        with suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def set_up(*, form: str, level: str, scrubbing: Scrubbing, stream: TextIO = sys.stderr) -> None:
     """Send everything that is logged to one stream. `form` is json, console, or auto: console on a terminal only."""
     on_terminal = stream.isatty()
@@ -45,13 +64,17 @@ def set_up(*, form: str, level: str, scrubbing: Scrubbing, stream: TextIO = sys.
         if console
         else [structlog.processors.format_exc_info, _json]
     )
+    enduring = _Enduring(stream)
     structlog.configure(
         processors=[*shared, *rendered, scrubbing],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),  # past the standard library, which costs ten times as much
+        logger_factory=structlog.WriteLoggerFactory(
+            cast("TextIO", enduring)
+        ),  # past the standard library, which costs ten times as much
         cache_logger_on_first_use=False,  # modules hold loggers from before this call
     )
-    handler = logging.StreamHandler(stream)
+    logging.captureWarnings(True)  # noqa: FBT003  the signature is the library's
+    handler = logging.StreamHandler(enduring)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered, scrubbing],

@@ -166,8 +166,12 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     with suppress(ImportError):  # it is not there on every platform
         from uvloop import new_event_loop as factory  # noqa: PLC0415
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main())
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(main())
+    except ConfigError as error:  # a driver has refused an address
+        complain(error)
+        raise typer.Exit(WRONG_CONFIGURATION) from None
 
 
 def on_terminal() -> bool:

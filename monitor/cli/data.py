@@ -11,18 +11,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from monitor.app import open_state
 from monitor.cli import common
 from monitor.core import duration
 from monitor.core.residue import Instance
 from monitor.fleet import left_out, live_environment
 from monitor.metrics import Metrics
-from monitor.ports import Store, StoreError
+from monitor.ports import StateError, Store, StoreError
 from monitor.probe import Probe
 from monitor.settings import EnvironmentSettings
 from monitor.stores import sessions, threads
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.provision import grant, redis_acl, roles_sql
+from monitor.stores.state import SqliteState
 
 _FAILED = 2
 NOBODY = Instance("00000000", 0)
@@ -162,10 +162,14 @@ class Swept:
 
 async def _present_instance(url: str) -> Instance:
     """Who the daemon of this configuration is, without counting as a start of it."""
-    state = await open_state(url)
+    state = SqliteState(Path(url.removeprefix("sqlite:///")))
     try:
+        await state.open()
         id_, incarnation = await state.recall("instance"), await state.recall("incarnation")
         return Instance(id_ or NOBODY.id, int(incarnation or 0))
+    except StateError as error:
+        common.err().print(Text(f"holdfast: {error}; only what is old enough for anybody to remove is swept"))
+        return NOBODY
     finally:
         await state.close()
 

@@ -40,6 +40,8 @@ def command(config: Config = None, quiet: Quiet = False, verbose: Verbose = Fals
 
     try:
         run(main)
+    except typer.Exit:
+        raise
     except ListenError as error:
         fail(str(error), 1)
     except Exception as error:
