@@ -32,7 +32,7 @@ class Wire:
     """
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
         self._open: set[asyncio.StreamWriter] = set()
         self._edits: Callable[[int], tuple[Edit, Edit]] = lambda _: (unchanged, unchanged)
         self._count = 0
@@ -63,7 +63,7 @@ class Wire:
         try:
             if self.before is not None:
                 await self.before(number)
-            answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+            answers, server = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.transport.abort()
             return

@@ -154,14 +154,43 @@ async def loading(valkey: EmbeddedValkey) -> None:
                 await asyncio.sleep(0)
 
 
-async def test_a_replica_is_read_only(make_site: MakeSite, site: Site, start_valkey: StartValkey) -> None:
-    """A URL that points at a real replica is read_only, and the message says so."""
-    primary, replica = site.servers.valkey, await start_valkey()
+async def replicating(primary: EmbeddedValkey, start_valkey: StartValkey) -> EmbeddedValkey:
+    """A real replica of a Valkey, in step with it."""
+    replica = await start_valkey()
     await replica.command("CONFIG", "SET", "masterauth", primary.password)
     await replica.command("REPLICAOF", "127.0.0.1", primary.port)
     async with asyncio.timeout(20):
         while b"master_link_status:up" not in await replica.command("INFO", "replication"):  # type: ignore[operator]
             pass
+    return replica
+
+
+async def test_a_second_look_at_a_replica_confirms_nothing(
+    make_site: MakeSite, site: Site, start_valkey: StartValkey
+) -> None:
+    """Where the second look is answered by a replica, nobody is accused, although it saw the same."""
+    primary = site.servers.valkey
+    replica = await replicating(primary, start_valkey)
+    await replica.command("CONFIG", "SET", "requirepass", primary.password)
+    async with wired(primary.port) as wire:
+        here = await make_site(postgres_dsn=None, redis_url=moved(primary, wire.port))
+        wire.edit(lambda _: (lambda data: data.replace(b"$5\r\n60000\r\n", b"$5\r\n10000\r\n"), unchanged))
+
+        async def elsewhere(number: int) -> None:
+            if number == 1:  # the second look, on a new connection
+                await primary.command("WAIT", 1, 5000)
+                wire.target = replica.port
+
+        wire.before = elsewhere
+        record = await run_unknown(here, PROBE, Reason.INCONCLUSIVE)
+        assert "ttl_early was seen, but 127.0.0.1:" in record.finding.message
+        assert record.finding.message.endswith("is not the primary")
+        assert record.server["role"] == "replica"
+
+
+async def test_a_replica_is_read_only(make_site: MakeSite, site: Site, start_valkey: StartValkey) -> None:
+    """A URL that points at a real replica is read_only, and the message says so."""
+    replica = await replicating(site.servers.valkey, start_valkey)
     here = await make_site(postgres_dsn=None, redis_url=replica.url)
     await told(here, Reason.READ_ONLY, "this is a replica; point the URL at the primary")
 
