@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -85,6 +86,7 @@ class App:
         self._loaded = loaded
         self._reload = reload
         self._scrubbing = scrubbing
+        self._seen = _contents(loaded.files)  # here, so that a change while it starts is one, too
         self._hup = asyncio.Event()
         self._live: dict[str, LiveEnvironment] = {}
         self._beat = self.clock.monotonic()
@@ -298,14 +300,10 @@ class App:
         They are read every second, since notices of changes are lost where a folder above is swapped or a file system
         is shared, and there are only so many of them to be had on one machine.
         """
-        files, before = self._loaded.files, _contents(self._loaded.files)
         while True:
             await asyncio.sleep(_LOOK.total_seconds())
-            if files != self._loaded.files:
-                files, before = self._loaded.files, _contents(self._loaded.files)
-            now = await asyncio.to_thread(_contents, files)
-            if now != before:
-                before = now
+            before, self._seen = self._seen, await asyncio.to_thread(_contents, self._loaded.files)
+            if any(before.get(file, now) != now for file, now in self._seen.items()):
                 self._hup.set()
 
     def _apply(self, loaded: Loaded) -> None:
@@ -342,11 +340,9 @@ class App:
         log.info("config.loaded", environments=len(self._live), files=[str(file) for file in self._loaded.files])
 
 
-def _contents(files: Sequence[Path]) -> list[bytes | None]:
-    found: list[bytes | None] = []
+def _contents(files: Sequence[Path]) -> dict[Path, bytes | None]:
+    found: dict[Path, bytes | None] = dict.fromkeys(files)
     for file in files:
-        try:
-            found.append(file.read_bytes())
-        except OSError:
-            found.append(None)
+        with suppress(OSError):
+            found[file] = file.read_bytes()
     return found

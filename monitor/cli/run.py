@@ -43,8 +43,9 @@ def command(config: Config = None, quiet: Quiet = False, verbose: Verbose = Fals
     except typer.Exit:
         raise
     except ListenError as error:
-        fail(str(error), 1)
-    except Exception as error:
+        log.error("daemon.failed", message=str(error))
+        raise typer.Exit(1) from None
+    except Exception:
         log.exception("daemon.failed")
-        fail(f"the daemon ended by {type(error).__name__}; the log above says more", 1)
+        raise typer.Exit(1) from None
     raise typer.Exit(0)

@@ -36,14 +36,16 @@ def variables(**changes: str) -> dict[str, str]:
     return {**kept, "COLUMNS": "200", **changes}
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], *, within: float = PATIENCE, what: str = "") -> None:
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], *, within: float = PATIENCE, what: str | Callable[[], str] = ""
+) -> None:
     """Wait for a condition. AssertionError if it does not come true in time."""
     deadline = monotonic() + within
     while True:
         held = condition()
         if held if isinstance(held, bool) else await held:
             return
-        assert monotonic() < deadline, f"not within {within:g} s: {what or condition}"
+        assert monotonic() < deadline, f"not within {within:g} s: {what() if callable(what) else what or condition}"
         await asyncio.sleep(0.02)
 
 
@@ -185,7 +187,7 @@ class Daemon:
             assert len(self.events(name, **fields)) >= times or self.process.poll() is None, self.written()
             return len(self.events(name, **fields)) >= times
 
-        await until(there, within=within, what=f"{times} x {name} {fields} in {self.written()[-3000:]}")
+        await until(there, within=within, what=lambda: f"{times} x {name} {fields} in {self.written()[-3000:]}")
         return self.events(name, **fields)[-1]
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
