@@ -84,7 +84,7 @@ def set_up(*, form: str, level: str, scrubbing: Scrubbing, stream: TextIO = sys.
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in ("apscheduler", "uvicorn.access", "watchfiles", "asyncio", "aiosqlite", "alembic"):
+    for name in ("apscheduler", "uvicorn.access", "asyncio", "aiosqlite", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)  # one line a run is what people read
 
 

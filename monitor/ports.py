@@ -102,7 +102,7 @@ class Connection(Protocol):
         """Really close it: say goodbye, bounded in time, then drop the socket."""
 
 
-Discipline = Literal["watch", "lua", "naive"]
+Discipline = Literal["watch", "lua", "fields", "naive"]
 """How an application changes a value that others change too. `naive` reads, then writes, and loses updates."""
 
 Count = Callable[[], Awaitable[int]]
@@ -171,7 +171,7 @@ class SessionConnection(Connection, Protocol):
     async def touch(self, key: str, *, ttl: float) -> Lease:
         """Extend the life of a key, as sliding expiry does on each use."""
 
-    async def increment(self, session: Session, counter: str, *, discipline: Discipline) -> None:
+    async def increment(self, session: Session, counter: str) -> None:
         """Add one to a counter inside a stored session."""
 
     async def damage(self, key: str) -> None:
@@ -186,6 +186,9 @@ class SessionConnection(Connection, Protocol):
 
 class Sessions(Protocol):
     """The place where an environment keeps sessions."""
+
+    def under(self, discipline: Discipline) -> Sessions:
+        """The same sessions, kept and changed in another way."""
 
     def key(self, run_id: str, name: str) -> str:
         """The key of a session of one run; no other daemon makes the same."""

@@ -21,6 +21,8 @@ from monitor.probe import Probe, Run
 
 log = structlog.get_logger("holdfast")
 
+_SLOW = "the store answers too slowly, or the timeout is too short for it"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
@@ -44,7 +46,9 @@ async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> R
             environment.learn(error)
             finding = Finding.unknown(error.reason, f"{error}{run.where()}")
         except TimeoutError:
-            finding = Finding.unknown(Reason.TIMEOUT, f"not done after {duration.text(probe.timeout)}{run.where()}")
+            finding = Finding.unknown(
+                Reason.TIMEOUT, f"not done after {duration.text(probe.timeout)}{run.where()}; {_SLOW}"
+            )
         except Exception as error:
             log.exception("run.failed", environment=environment.name, probe=probe.name, run_id=run.run_id)
             finding = Finding.unknown(Reason.INTERNAL, f"{type(error).__name__}{run.where()}; the log has more")

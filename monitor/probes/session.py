@@ -18,7 +18,7 @@ from monitor.core.expiry import Lease, Removals, judge_lease
 from monitor.core.payload import synthetic_user
 from monitor.core.session import COUNTERS, Session
 from monitor.core.verdict import Finding, Kind, Violation
-from monitor.ports import Discipline, Look, MisroutedError, MissingError, SessionConnection, Store, StoreError
+from monitor.ports import Discipline, Look, MisroutedError, MissingError, SessionConnection, Sessions, Store, StoreError
 from monitor.probe import Duration, Probe, Run, Use, together
 
 COUNTER = COUNTERS[0]
@@ -88,6 +88,7 @@ class Watch:
     """
 
     run: Run
+    sessions: Sessions
     lease: Lease
     removed: Removals
     keys: tuple[str, ...]
@@ -157,10 +158,11 @@ class SessionProbe(Probe[Seen | Misrouting]):
     def plan(self) -> tuple[Use, ...]:
         """What one healthy run sends."""
         use = partial(Use, store=Store.REDIS)
+        kept = "_fields" if self.discipline == "fields" else ""
         return (
             use(operation="removals", times=2),
-            use(operation="save", times=4, rows=4, payload=4 * 800),
-            use(operation="look", times=7 + self.sliding),
+            use(operation=f"save{kept}", times=4, rows=4, payload=4 * 800),
+            use(operation=f"look{kept}", times=7 + self.sliding),
             use(
                 operation=f"increment_{self.discipline}",
                 times=2 * self.updates,
@@ -168,7 +170,7 @@ class SessionProbe(Probe[Seen | Misrouting]):
                 payload=2 * self.updates * 800,
             ),
             use(operation="touch", times=int(self.sliding)),
-            use(operation="damage", times=1, rows=1, payload=9),
+            use(operation=f"damage{kept}", times=1, rows=1, payload=9),
             use(operation="delete", times=2),
         )
 
@@ -186,7 +188,8 @@ class SessionProbe(Probe[Seen | Misrouting]):
 
     async def _scenario(self, run: Run, attempt: str) -> Seen:
         """Save three sessions; update one from two clients; go away, come back, and look at each promise in turn."""
-        connect, key = run.environment.sessions.connect, run.environment.sessions.key
+        sessions = run.environment.sessions.under(self.discipline)
+        connect, key = sessions.connect, sessions.key
         ttl, brief_ttl = self.ttl.total_seconds(), self.brief_ttl.total_seconds()
         user, stranger = synthetic_user(0), synthetic_user(1)
         own = Session.of(key(run.run_id, f"{attempt}-own"), user=user)
@@ -197,7 +200,9 @@ class SessionProbe(Probe[Seen | Misrouting]):
             removed = await writer.removals()
             async with run.step("save"):
                 lease = await writer.save(own, ttl=ttl)
-            watch = Watch(run=run, lease=lease, removed=removed, keys=(own.key, other.key, brief.key))
+            watch = Watch(
+                run=run, sessions=sessions, lease=lease, removed=removed, keys=(own.key, other.key, brief.key)
+            )
             beside = Must(session=other, lease=await writer.save(other, ttl=ttl))
             passing = Must(session=brief, lease=await writer.save(brief, ttl=brief_ttl))
             if not await self._right(watch, writer, "after saving", Must(session=own, lease=lease), beside, passing):
@@ -244,7 +249,7 @@ class SessionProbe(Probe[Seen | Misrouting]):
             lambda connection: connection.look(*keys),
             lambda look: not any(self._wrong(musts, NOTHING_REMOVED, look)),
             on=on,
-            connect=watch.run.environment.sessions.connect,
+            connect=watch.sessions.connect,
             step=step,
         )
         watch.sightings.append(Sighting(name=name, musts=musts, reading=reading))
@@ -258,7 +263,7 @@ class SessionProbe(Probe[Seen | Misrouting]):
             nonlocal acknowledged
             for _ in range(self.updates):
                 async with run.step("update"):
-                    await connection.increment(own, COUNTER, discipline=self.discipline)
+                    await connection.increment(own, COUNTER)
                 acknowledged += 1
 
         async def patient_client(connection: SessionConnection) -> None:
@@ -267,7 +272,7 @@ class SessionProbe(Probe[Seen | Misrouting]):
             except MissingError as error:  # the next look tells what became of the session
                 watch.missing = error
 
-        async with run.connection(run.environment.sessions.connect) as second:
+        async with run.connection(watch.sessions.connect) as second:
             await together(patient_client(writer), patient_client(second))
         return acknowledged
 

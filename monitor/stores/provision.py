@@ -35,7 +35,7 @@ def redis_acl(*, user: str) -> str:
     """The Redis ACL for a user that may do what the probes do, on Holdfast's own keys only."""
     commands = (
         "+ping +echo +time +info +client|setname +select +get +set +setrange +del +unlink +pexpire +pttl"
-        " +zadd +zrem +zrange +zcard +watch +multi +exec +eval +scan"
+        " +hset +hgetall +hexists +hincrby +zadd +zrem +zrange +zcard +watch +multi +exec +eval +scan"
     )
     return f"ACL SETUSER {user} on >CHOOSE-A-PASSWORD resetkeys ~holdfast:* resetchannels nocommands {commands}"
 

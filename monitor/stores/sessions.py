@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -13,31 +12,37 @@ from monitor.core.record import Node
 from monitor.core.residue import PREFIX, Broom, Instance, index_key, session_key
 from monitor.core.session import Session
 from monitor.core.verdict import Reason
-from monitor.ports import Discipline, Look, MisroutedError, MissingError, Outcome, Store, StoreError
+from monitor.ports import Discipline, Look, MisroutedError, Store, StoreError
+from monitor.stores.encodings import ENCODINGS, Encoding, acknowledged
 from monitor.stores.redis import Command, Redis, RedisConnection, Reply, fields
 
 _INDEX_LIFE_MS = 7 * 24 * 3600 * 1000  # the index of a daemon that never comes back vanishes by itself
 _BATCH = 500
-_ATTEMPTS = 50  # a WATCH that lost so many races in a row has no fair chance
-_INCREMENT = (
-    "local read, value = pcall(cjson.decode, redis.call('GET', KEYS[1]) or '')"
-    " if not read or type(value) ~= 'table' or type(value.counters) ~= 'table'"
-    " or type(value.counters[ARGV[1]]) ~= 'number' then return false end"
-    " value.counters[ARGV[1]] = value.counters[ARGV[1]] + 1"
-    " return redis.call('SET', KEYS[1], cjson.encode(value), 'KEEPTTL')"
-)
 
+_SAVE = ("ECHO NONCE", "TIME", "ZADD {index} EXPIRY {key}", "PEXPIRE {index} …")
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
-    "save": ("ECHO NONCE", "TIME", "ZADD {index} EXPIRY {key}", "PEXPIRE {index} …", "SET {key} VALUE PX …", "TIME"),
+    "save": (*_SAVE, "SET {key} VALUE PX …", "TIME"),
+    "save_fields": (
+        *_SAVE,
+        "MULTI",
+        "DEL {key}",
+        "HSET {key} value VALUE counter:… 0",
+        "PEXPIRE {key} …",
+        "EXEC",
+        "TIME",
+    ),
     "look": ("ECHO NONCE", "TIME", "GET {key} …", "PTTL {key} …", "TIME"),
+    "look_fields": ("ECHO NONCE", "TIME", "HGETALL {key} …", "PTTL {key} …", "TIME"),
     "touch": ("ECHO NONCE", "TIME", "PEXPIRE {key} …", "TIME"),
     "increment_watch": (
         *("ECHO NONCE", "WATCH {key}", "GET {key}"),
         *("ECHO NONCE", "MULTI", "SET {key} VALUE KEEPTTL", "EXEC"),
     ),
     "increment_lua": ("ECHO NONCE", "EVAL SCRIPT 1 {key} COUNTER"),
+    "increment_fields": ("ECHO NONCE", "HEXISTS {key} value", "HINCRBY {key} counter:COUNTER 1"),
     "increment_naive": ("ECHO NONCE", "GET {key}", "ECHO NONCE", "SET {key} VALUE KEEPTTL"),
     "damage": ("ECHO NONCE", "SETRANGE {key} 8 RUBBISH"),
+    "damage_fields": ("ECHO NONCE", "HSET {key} value RUBBISH"),
     "delete": ("ECHO NONCE", "DEL {key} …", "ZREM {index} {key} …"),
     "removals": ("ECHO NONCE", "INFO stats"),
 }
@@ -50,10 +55,15 @@ class OwnSessions:
     The index is written before the key, so that what a killed daemon leaves behind is found without a SCAN.
     """
 
-    def __init__(self, redis: Redis, *, environment: str, instance: Instance) -> None:
+    def __init__(self, redis: Redis, *, environment: str, instance: Instance, discipline: Discipline = "watch") -> None:
         self._redis = redis
         self._environment = environment
         self._instance = instance
+        self._discipline: Discipline = discipline
+
+    def under(self, discipline: Discipline) -> OwnSessions:
+        """The same sessions, kept and changed in another way."""
+        return OwnSessions(self._redis, environment=self._environment, instance=self._instance, discipline=discipline)
 
     def key(self, run_id: str, name: str) -> str:
         """The key of a session of one run."""
@@ -62,15 +72,16 @@ class OwnSessions:
     async def connect(self, label: str) -> OwnSessionConnection:
         """A new connection."""
         index = index_key(self._environment, self._instance.id)
-        return OwnSessionConnection(await self._redis.connect(label), index=index)
+        return OwnSessionConnection(await self._redis.connect(label), index=index, encoding=ENCODINGS[self._discipline])
 
 
 class OwnSessionConnection:
     """One connection."""
 
-    def __init__(self, connection: RedisConnection, *, index: str) -> None:
+    def __init__(self, connection: RedisConnection, *, index: str, encoding: Encoding) -> None:
         self._connection = connection
         self._index = index
+        self._encoding = encoding
 
     async def node(self) -> Node:
         """The server at the other end."""
@@ -90,28 +101,29 @@ class OwnSessionConnection:
 
     async def save(self, session: Session, *, ttl: float) -> Lease:
         """Store a session under its key, to expire after `ttl` seconds."""
-        before, _, _, answer, after = await self._ask(
+        before, *_, answer, after = await self._ask(
             ("TIME",),
             ("ZADD", self._index, round(time() + ttl), session.key),
             ("PEXPIRE", self._index, _INDEX_LIFE_MS),
-            ("SET", session.key, session.encode(), "PX", round(ttl * 1000)),
+            *self._encoding.write(session, round(ttl * 1000)),
             ("TIME",),
             writing=True,
         )
-        _acknowledged(answer, b"OK", "SET")
+        acknowledged(answer, "a session")
         return Lease(key=session.key, ttl=ttl, after=_seconds(before), before=_seconds(after))
 
     async def look(self, *keys: str) -> Look:
         """Read keys and their times to live, with the server's clock before and after."""
         before, *middle, after = await self._ask(
             ("TIME",),
-            *(("GET", key) for key in keys),
+            *(self._encoding.read(key) for key in keys),
             *(("PTTL", key) for key in keys),
             ("TIME",),
         )
-        values, remaining = middle[: len(keys)], middle[len(keys) :]
+        values = tuple(self._encoding.value(reply) for reply in middle[: len(keys)])
+        remaining = middle[len(keys) :]
         return Look(
-            values=tuple(value if isinstance(value, bytes) else None for value in values),
+            values=values,
             sights=tuple(_sight(value, left, before, after) for value, left in zip(values, remaining, strict=True)),
         )
 
@@ -120,30 +132,13 @@ class OwnSessionConnection:
         before, _, after = await self._ask(("TIME",), ("PEXPIRE", key, round(ttl * 1000)), ("TIME",), writing=True)
         return Lease(key=key, ttl=ttl, after=_seconds(before), before=_seconds(after))
 
-    async def increment(self, session: Session, counter: str, *, discipline: Discipline) -> None:
+    async def increment(self, session: Session, counter: str) -> None:
         """Add one to a counter inside a stored session."""
-        if discipline == "lua":
-            (answer,) = await self._ask(("EVAL", _INCREMENT, 1, session.key, counter), writing=True)
-            if answer is None:
-                raise _unreadable(session.key)
-            return _acknowledged(answer, b"OK", "SET")
-        if discipline == "naive":  # reads, then writes: whatever others wrote between is lost, and is to be seen lost
-            (value,) = await self._ask(("GET", session.key))
-            written = ("SET", session.key, _incremented(session.key, value, counter), "KEEPTTL")
-            (answer,) = await self._ask(written, writing=True)
-            return _acknowledged(answer, b"OK", "SET")
-        for _ in range(_ATTEMPTS):
-            _, value = await self._ask(("WATCH", session.key), ("GET", session.key))
-            written = ("SET", session.key, _incremented(session.key, value, counter), "KEEPTTL")
-            *_, answer = await self._ask(("MULTI",), written, ("EXEC",), writing=True)
-            if answer is not None:
-                return None
-        message = f"WATCH on {session.key} lost {_ATTEMPTS} races in a row"
-        raise StoreError(Reason.INCONCLUSIVE, message, store=Store.REDIS)
+        await self._encoding.increment(self._ask, session.key, counter)
 
     async def damage(self, key: str) -> None:
         """Overwrite part of a stored value of our own with rubbish, keeping its expiry."""
-        await self._ask(("SETRANGE", key, 8, b"\xff\x00rubbish"), writing=True)
+        await self._ask(self._encoding.damage(key), writing=True)
 
     async def delete(self, *keys: str) -> None:
         """Delete keys of our own, and forget them in the index."""
@@ -159,27 +154,6 @@ class OwnSessionConnection:
             raise StoreError(Reason.MISCONFIGURED, message, store=Store.REDIS) from None
 
 
-def _acknowledged(answer: Reply, wanted: bytes, command: str) -> None:
-    if answer != wanted:
-        message = f"Redis answered {command} by {answer!r}, where {wanted!r} was expected: nothing was acknowledged"
-        raise StoreError(Reason.INCONCLUSIVE, message, store=Store.REDIS, outcome=Outcome.INDETERMINATE)
-
-
-def _incremented(key: str, value: Reply, counter: str) -> bytes:
-    try:
-        session = json.loads(value if isinstance(value, bytes) else b"")
-        session["counters"][counter] += 1
-        return json.dumps(session, ensure_ascii=False).encode()
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise _unreadable(key) from None
-
-
-def _unreadable(key: str) -> MissingError:
-    return MissingError(
-        f"the session {key} was not there, or not readable, when it was to be updated", store=Store.REDIS
-    )
-
-
 def _seconds(reply: Reply) -> float:
     if not isinstance(reply, list | tuple) or not all(isinstance(part, int | bytes) for part in reply):
         raise StoreError(Reason.INCONCLUSIVE, f"Redis answered TIME by {reply!r}", store=Store.REDIS)
@@ -187,7 +161,7 @@ def _seconds(reply: Reply) -> float:
     return seconds + microseconds / 1_000_000
 
 
-def _sight(value: Reply, left: Reply, before: Reply, after: Reply) -> Sight:
+def _sight(value: bytes | None, left: Reply, before: Reply, after: Reply) -> Sight:
     remaining = left / 1000 if isinstance(left, int) and left >= 0 else None
     return Sight(after=_seconds(before), before=_seconds(after), present=value is not None, remaining=remaining)
 

@@ -13,8 +13,14 @@ from tests.conftest import Site
 
 @pytest.mark.parametrize(
     "probe",
-    [ThreadProbe(), ThreadProbe(messages=2, batch=2), SessionProbe(), SessionProbe(discipline="lua", sliding=False)],
-    ids=["thread", "thread-small", "session", "session-lua"],
+    [
+        ThreadProbe(),
+        ThreadProbe(messages=2, batch=2),
+        SessionProbe(),
+        SessionProbe(discipline="lua", sliding=False),
+        SessionProbe(discipline="fields"),
+    ],
+    ids=["thread", "thread-small", "session", "session-lua", "session-fields"],
 )
 async def test_is_ok_again_and_again_and_leaves_nothing(site: Site, probe: Probe[object]) -> None:
     """Ten runs in a row are ok, and neither a row nor a key is left behind."""

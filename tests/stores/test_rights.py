@@ -142,7 +142,7 @@ async def fenced(make_site: MakeSite, site: Site) -> AsyncIterator[Site]:
     await valkey.command("DEL", "customer:1")
 
 
-@pytest.mark.parametrize("discipline", ["watch", "lua"])
+@pytest.mark.parametrize("discipline", ["watch", "lua", "fields"])
 @pytest.mark.parametrize("sliding", [True, False], ids=["sliding", "fixed"])
 async def test_the_acl_suffices_for_the_probe_and_the_sweep(fenced: Site, discipline: str, *, sliding: bool) -> None:
     """With the printed ACL the probe is ok, and leftovers are found and removed, by index and by SCAN."""
@@ -188,7 +188,7 @@ async def test_the_acl_suffices_to_say_who_confirmed_a_violation(fenced: Site) -
         ("PUBLISH", "x", "y"),
         ("MONITOR",),
         ("SHUTDOWN",),
-        ("HSET", "holdfast:x", "a", "b"),
+        ("LPUSH", "holdfast:x", "a"),
     ],
     ids=lambda command: " ".join(map(str, command)),
 )
