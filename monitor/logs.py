@@ -16,8 +16,9 @@ from monitor.core.secrets import Scrubber
 
 
 class Scrubbing:
-    """The last processor: takes secrets out of the finished line, whatever wrote them into it.
+    """Takes secrets out of what is logged: out of the values, and, as the last processor, out of the finished line.
 
+    Out of both, because a line spells its values anew: what was quoted in a traceback is quoted twice in JSON.
     `scrub` may be replaced when the configuration is.
     """
 
@@ -27,6 +28,19 @@ class Scrubbing:
     def __call__(self, _logger: WrappedLogger, _method: str, line: Any) -> str:  # noqa: ANN401  a renderer's string
         """The line without secrets."""
         return self.scrub(str(line))
+
+    def values(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        """The event without secrets in its texts."""
+        return {name: self._clean(value) for name, value in event.items()}
+
+    def _clean(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.scrub(value)
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._clean(each) for each in value]
+        if isinstance(value, dict):
+            return {self._clean(key): self._clean(each) for key, each in value.items()}
+        return value
 
 
 class _Enduring:
@@ -60,9 +74,12 @@ def set_up(*, form: str, level: str, scrubbing: Scrubbing, stream: TextIO = sys.
     ]
     # Plain tracebacks: the rich ones show the values of variables, and a DSN is one.
     rendered: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)]
+        [
+            scrubbing.values,
+            structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback),
+        ]
         if console
-        else [structlog.processors.format_exc_info, _json]
+        else [structlog.processors.format_exc_info, scrubbing.values, _json]
     )
     enduring = _Enduring(stream)
     structlog.configure(
