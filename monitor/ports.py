@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from time import monotonic
 from typing import Literal, Protocol
 
 from monitor.core.conversation import Transcript
-from monitor.core.expiry import Lease, Removals, Sight
+from monitor.core.expiry import Lease, Removals
 from monitor.core.payload import Message, Thread
 from monitor.core.record import Node, RunRecord
 from monitor.core.session import Session
+from monitor.core.sightings import Look
 from monitor.core.verdict import Reason
 from monitor.core.violations import KeptViolation, Stage
 
@@ -146,14 +146,6 @@ class Threads(Protocol):
 
     async def connect(self, label: str) -> ThreadConnection:
         """A new connection; `label` names the probe to whoever looks at the server."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One look at some keys in one pipeline: the raw values in the order asked, each with its sight."""
-
-    values: tuple[bytes | None, ...]
-    sights: tuple[Sight, ...]
 
 
 class SessionConnection(Connection, Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,54 +10,16 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from monitor.core import confirmation, conversation
-from monitor.core.confirmation import Judgement, Reading
+from monitor.core import conversation, reloads
+from monitor.core.confirmation import Reading
 from monitor.core.conversation import Expected, Transcript
 from monitor.core.payload import Message, Thread, synthetic_user
-from monitor.core.verdict import Finding, Kind, Violation
+from monitor.core.reloads import Reload, Seen, Watched
+from monitor.core.verdict import Finding, Kind
 from monitor.ports import MissingError, Store, StoreError, ThreadConnection
 from monitor.probe import Probe, Run, Use, together
 
 AVERAGE_BYTES = 6500  # of one message with its metadata, over all kinds of content; one in eleven has 64 KiB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """How many of a transaction's `size` messages a concurrent reader saw before COMMIT, around it, and after it."""
-
-    size: int
-    uncommitted: int
-    around: tuple[int, ...]
-    after: int
-
-    @property
-    def torn(self) -> bool:
-        """Whether a part was visible although the whole came in the end; if it did not, the reload judges that."""
-        partly = self.uncommitted > 0 or any(0 < seen < self.size for seen in self.around)
-        return partly and self.after == self.size
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reload:
-    """One reload: what had to come back, and what did."""
-
-    name: str
-    expected: Expected
-    reading: Reading[Transcript]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """All that one run saw.
-
-    `gone` is the deleted thread, `sibling_found` the one beside it that stays: the control. Neither is there where a
-    reload before was not right: the scenario then ends early. `watched` is empty where it ended before the batch.
-    """
-
-    reloads: tuple[Reload, ...]
-    watched: tuple[Watched, ...]
-    gone: Reading[Transcript] | None = None
-    sibling_found: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -187,7 +148,7 @@ class ThreadProbe(Probe[Seen]):
             async with run.step("delete"):
                 await reader.delete_thread(thread)
             gone = await run.reading(
-                lambda on: on.load(thread), lambda read: not any(_remains(read)), on=reader, connect=connect
+                lambda on: on.load(thread), lambda read: not any(reloads.remains(read)), on=reader, connect=connect
             )
             control = await reader.load(sibling)
             await _remove(reader, sibling)
@@ -208,17 +169,7 @@ class ThreadProbe(Probe[Seen]):
 
     def judge(self, seen: Seen) -> Finding:
         """Each reload against what had to come back; then what had to be gone, beside what had to stay."""
-        judgements = [
-            confirmation.judge(reload.name, reload.reading, partial(conversation.compare, reload.expected))
-            for reload in seen.reloads
-        ]
-        judgements.append(_judge_watched(*seen.watched))
-        if seen.gone is not None:
-            judgements.append(confirmation.judge("reload after deletion", seen.gone, _remains))
-            if not seen.sibling_found:
-                doubt = "the thread beside the deleted one is not visible, so absence proves nothing"
-                judgements.append(Judgement(doubt=doubt))
-        return confirmation.conclude(judgements, checks=len(judgements))
+        return reloads.judge(seen)
 
 
 async def _remove(reader: ThreadConnection, *threads: Thread) -> None:
@@ -266,31 +217,3 @@ async def _watch(writer: ThreadConnection, reader: ThreadConnection, thread: Thr
         await together(write(), look())
         after = await count()
     return Watched(size=len(batch), uncommitted=uncommitted, around=tuple(around), after=after)
-
-
-def _judge_watched(first: Watched | None = None, second: Watched | None = None) -> Judgement:
-    if first is None or not first.torn:
-        return Judgement()
-    if second is None or not second.torn:
-        return Judgement(doubt="a part of a transaction was visible once, and not when it was tried again")
-    violation = Violation(
-        kind=Kind.TORN,
-        subject=f"a transaction of {first.size} messages",
-        expected="none visible before its COMMIT, all after",
-        actual=f"{first.uncommitted} visible before it, then {[*first.around]}",
-        evidence={"again": [second.uncommitted, *second.around], "after": second.after},
-    )
-    return Judgement(violations=(violation,))
-
-
-def _remains(read: Transcript) -> Iterator[Violation]:
-    """What is left of a deleted conversation."""
-    if read.thread is not None or read.messages:
-        header = "its header" if read.thread is not None else "no header"
-        yield Violation(
-            kind=Kind.RESURRECTED,
-            subject="the deleted thread",
-            expected="absent",
-            actual=f"{header} and {len(read.messages)} messages",
-            evidence={"asked": read.asked},
-        )

@@ -11,8 +11,9 @@ from monitor.core.expiry import Lease, Removals, Sight
 from monitor.core.record import Node
 from monitor.core.residue import PREFIX, Broom, Instance, index_key, session_key
 from monitor.core.session import Session
+from monitor.core.sightings import Look
 from monitor.core.verdict import Reason
-from monitor.ports import Discipline, Look, MisroutedError, Store, StoreError
+from monitor.ports import Discipline, MisroutedError, Store, StoreError
 from monitor.stores.encodings import ENCODINGS, Encoding, acknowledged
 from monitor.stores.redis import Command, Redis, RedisConnection, Reply, fields
 
