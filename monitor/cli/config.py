@@ -12,7 +12,12 @@ from monitor.cli import common
 from monitor.configfile import effective, schema
 from monitor.probe import discover
 
-app = typer.Typer(no_args_is_help=True, help="Validate and show the configuration.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Validate and show the configuration.",
+    epilog="Example: holdfast config check --config holdfast.yaml",
+)
 
 
 @app.command()

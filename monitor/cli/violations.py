@@ -19,7 +19,12 @@ from monitor.ports import StateError
 from monitor.stores.state import SqliteState
 
 T = TypeVar("T")
-app = typer.Typer(no_args_is_help=True, help="List, show and acknowledge violations.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="List, show and acknowledge violations.",
+    epilog="Example: holdfast violations list --all",
+)
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of a violation, or an unmistakable part of its end.")]
 
 _STYLE = {Stage.OPEN: "bold red", Stage.ACKNOWLEDGED: "yellow", Stage.CLOSED: "dim"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -10,15 +11,19 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
-import psutil
 import yaml
 
+from tests.system.zygote import Zygote
+
+_AT_ONCE = asyncio.Semaphore(3)  # commands; a machine of two cores does no more
 COMMAND = str(Path(sys.executable).with_name("holdfast"))
 ENVIRONMENT = "lime"
 """A name whose probes have their first turns within half a second of the start: turns are spread by a hash of it."""
@@ -46,7 +51,7 @@ async def until(
         if held if isinstance(held, bool) else await held:
             return
         assert monotonic() < deadline, f"not within {within:g} s: {what() if callable(what) else what or condition}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.01)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,31 +63,71 @@ class Ended:
     err: str
 
 
+class Process(Protocol):
+    """What the tests need of a process, forked or spawned."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+
+    def wait(self) -> int:
+        """Wait for its end."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send a signal, if it still lives."""
+
+    def kill(self) -> None:
+        """SIGKILL, if it still lives."""
+
+
+@cache
+def zygote() -> Zygote:
+    """The process that has all imports, started once."""
+    started = Zygote()
+    atexit.register(started.close)
+    return started
+
+
+def spawn(
+    *arguments: str | Path,
+    out: int,
+    err: int,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    command: Sequence[str] | None = None,
+    script: str | None = None,
+) -> Process:
+    """Start the command: forked, or by the command line that is given. A script runs in its place."""
+    words, env = [str(word) for word in arguments], variables() if env is None else env
+    if command is None:
+        return zygote().fork(words, script=script, env=env, cwd=cwd, out=out, err=err)
+    return subprocess.Popen([*command, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env, cwd=cwd)
+
+
 async def holdfast(
     *arguments: str | Path,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    command: Sequence[str] = (COMMAND,),
+    command: Sequence[str] | None = None,
+    script: str | None = None,
     within: float = PATIENCE * 2,
 ) -> Ended:
     """Run the command to its end."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        *map(str, arguments),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=env if env is not None else variables(),
-        cwd=cwd,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), within)
-    except BaseException:
-        process.kill()
-        await process.wait()
-        raise
-    assert process.returncode is not None
-    return Ended(code=process.returncode, out=out.decode(), err=err.decode())
+    with TemporaryFile() as out, TemporaryFile() as err:
+        async with _AT_ONCE:
+            process = spawn(
+                *arguments, out=out.fileno(), err=err.fileno(), env=env, cwd=cwd, command=command, script=script
+            )
+            try:
+                await until(lambda: process.poll() is not None, within=within, what=f"the end of {arguments}")
+            finally:
+                process.kill()
+        out.seek(0)
+        err.seek(0)
+        return Ended(code=process.wait(), out=out.read().decode(), err=err.read().decode())
 
 
 def write(file: Path, values: Mapping[str, Any]) -> Path:
@@ -115,11 +160,12 @@ class Daemon:
     config: Path
     folder: Path
     arguments: Sequence[str] = ()
-    command: Sequence[str] = (COMMAND,)
+    command: Sequence[str] | None = None
+    script: str | None = None
     env: Mapping[str, str] | None = None
     log: Path = field(init=False)
     url: str = field(init=False, default="")
-    process: subprocess.Popen[bytes] = field(init=False)
+    process: Process = field(init=False)
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -139,13 +185,17 @@ class Daemon:
         """Start the process, and wait for nothing."""
         self.log = self.folder / f"log-{monotonic()}.jsonl"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*self.command, "run", "--config", str(self.config), *self.arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.env if self.env is not None else variables(),
+            self.process = spawn(
+                "run",
+                "--config",
+                self.config,
+                *self.arguments,
+                out=log.fileno(),
+                err=log.fileno(),
+                env=self.env,
                 cwd=self.folder,
+                command=self.command,
+                script=self.script,
             )
 
     def kill(self) -> None:
@@ -165,7 +215,7 @@ class Daemon:
     async def ended(self, *, within: float = PATIENCE) -> int:
         """Wait for the end; -> the exit status."""
         await until(lambda: self.process.poll() is not None, within=within, what=f"the end of {self.written()}")
-        return int(self.process.returncode)
+        return self.process.wait()
 
     def written(self) -> str:
         """All that it wrote."""
@@ -218,13 +268,3 @@ class Daemon:
             for series, _, value in (line.rpartition(" "),)
             if series.partition("{")[0] == name and all(each in series for each in wanted)
         }
-
-
-def holdfast_processes() -> set[int]:
-    """Every process that a demo may have started: servers, reapers, the demo itself."""
-    found = set()
-    for process in psutil.process_iter(["cmdline"]):
-        words = " ".join(process.info["cmdline"] or ())
-        if any(part in words for part in ("holdfast-", "valkey-server", "postgres", "reaper.py")):
-            found.add(process.pid)
-    return found

@@ -7,7 +7,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections import Counter
 from contextlib import closing, suppress
 from datetime import datetime
@@ -27,14 +26,13 @@ NOISY = """
 import asyncio, logging, warnings
 from monitor import app, cli
 
-class Noisy(app.App):
-    async def _prune(self):
-        warnings.warn("a warning of a library")
-        logging.getLogger("apscheduler").warning("from the scheduler: %s", "late")
-        logging.getLogger("uvicorn.error").error("from the server", exc_info=ValueError("odd"))
-        asyncio.get_running_loop().call_exception_handler({"message": "from the loop"})
+async def prune(self):
+    warnings.warn("a warning of a library")
+    logging.getLogger("apscheduler").warning("from the scheduler: %s", "late")
+    logging.getLogger("uvicorn.error").error("from the server", exc_info=ValueError("odd"))
+    asyncio.get_running_loop().call_exception_handler({"message": "from the loop"})
 
-app.App = Noisy
+app.App._prune = prune
 cli.main()
 """
 
@@ -42,7 +40,7 @@ cli.main()
 async def test_every_line_is_json(place: Place) -> None:
     """Off a terminal every line is an object with event, level and timestamp, from whichever library it came."""
     config = place.configured(probes=FAST)
-    async with Daemon(config, place.folder, command=(sys.executable, "-c", NOISY), arguments=("--verbose",)) as noisy:
+    async with Daemon(config, place.folder, script=NOISY, arguments=("--verbose",)) as noisy:
         await noisy.event("run.finished", times=3)
         place.file.write_text("environments: [")
         await noisy.event("config.rejected")

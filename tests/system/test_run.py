@@ -19,7 +19,7 @@ from monitor.embedded.faults import FAULTS, Site
 from monitor.embedded.servers import Servers
 from monitor.stores.state import SqliteState
 from tests.conftest import MakeProxy
-from tests.system import ENVIRONMENT, OFTEN, PATIENCE, RARELY, TOKEN, Daemon, described, holdfast, until, write
+from tests.system import COMMAND, ENVIRONMENT, OFTEN, PATIENCE, RARELY, TOKEN, Daemon, described, holdfast, until, write
 from tests.system.conftest import Place
 
 FAST = {
@@ -44,7 +44,7 @@ async def ready(watching: Daemon) -> None:
 
 async def test_a_full_life(place: Place) -> None:
     """It starts, answers on every path over HTTP, and after SIGTERM ends with 0, having logged its end in order."""
-    async with daemon(place, probes=OFTEN) as watching:
+    async with Daemon(place.configured(probes=OFTEN), place.folder, command=(COMMAND,)) as watching:
         assert (await watching.get("/healthz")).text == "alive\n"
         await ready(watching)
         health = await watching.get(f"/health/{ENVIRONMENT}")
@@ -341,19 +341,18 @@ DYING = """
 import asyncio
 from monitor import app, cli
 
-class Dying(app.App):
-    async def _prune(self):
-        await asyncio.sleep(0.5)
-        raise OSError("the ground gave way")
+async def prune(self):
+    await asyncio.sleep(0.5)
+    raise OSError("the ground gave way")
 
-app.App = Dying
+app.App._prune = prune
 cli.main()
 """
 
 
 async def test_a_dead_background_task_ends_it(place: Place) -> None:
     """Where a task that has no end dies, the daemon says which and why, stops in order, and ends with 1."""
-    watching = Daemon(place.configured(probes=RARELY), place.folder, command=(sys.executable, "-c", DYING))
+    watching = Daemon(place.configured(probes=RARELY), place.folder, script=DYING)
     async with watching:
         assert await watching.ended() == 1
         names = [each["event"] for each in watching.events() if each]
@@ -486,7 +485,7 @@ async def test_a_store_that_falls_silent_during_a_sweep_blocks_no_probe(place: P
     dsn = place.dsn.replace(f":{place.servers.postgres.port}/", f":{proxy.port}/")
     script = SHORT_SWEEPS.replace("GATE", repr(str(place.folder / "gate")))
     file = place.configured(dsn=dsn, url=None, probes=FAST)
-    async with Daemon(file, place.folder, command=(sys.executable, "-c", script)) as watching:
+    async with Daemon(file, place.folder, script=script) as watching:
         await watching.event("sweep.begins")
         proxy.blackhole = True
         (place.folder / "gate").touch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -142,7 +141,6 @@ async def test_in_the_query(place: Place, name: str) -> None:
 
 
 CRASHING = """
-import sys
 from monitor import cli
 from monitor.stores import environment, postgres
 
@@ -177,15 +175,13 @@ async def test_in_a_traceback(place: Place) -> None:
     """A fault of Holdfast's own is told with its traceback, from which the password is taken out."""
     place.configured(values(place, port=1))
     script = CRASHING.format(password=PASSWORD)
-    async with Daemon(place.file, place.folder, command=(sys.executable, "-c", script)) as watching:
+    async with Daemon(place.file, place.folder, script=script) as watching:
         failed = await watching.event("run.failed", probe="thread")
         shown = await everything_shown(watching)
         assert await watching.stop() == 0
     assert "KeyError" in failed["exception"]
     assert "********" in failed["exception"]
-    checked = await holdfast(
-        "check", "-v", "--config", place.file, "--format", "json", command=(sys.executable, "-c", script)
-    )
+    checked = await holdfast("check", "-v", "--config", place.file, "--format", "json", script=script)
     (run,) = [run for run in json.loads(checked.out)["runs"] if run["probe"] == "thread"]
     assert (checked.code, run["reason"]) == (3, "internal")
     assert_silent(log=watching.written(), out=checked.out, err=checked.err, **shown)
@@ -197,9 +193,7 @@ async def test_in_a_traceback(place: Place) -> None:
 async def test_in_the_fall_of_a_command(place: Place, command: tuple[str, ...]) -> None:
     """A command that falls over says how, with its traceback, ends with a number of its own, and tells no password."""
     place.configured(values(place))
-    fallen = await holdfast(
-        *command, "--config", place.file, command=(sys.executable, "-c", FALLING.format(password=PASSWORD))
-    )
+    fallen = await holdfast(*command, "--config", place.file, script=FALLING.format(password=PASSWORD))
     assert fallen.code == (1 if command == ("run",) else 70)
     assert "RuntimeError" in fallen.err
     assert "fell over" in fallen.err

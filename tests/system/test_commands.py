@@ -1,0 +1,326 @@
+"""The commands around the daemon: plan, setup, sweep, the lists, the configuration, help and completion."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import jsonschema
+import pytest
+import yaml
+
+import monitor
+import monitor.probes
+from monitor.cli import COMMANDS
+from monitor.embedded.faults import FAULTS
+from monitor.probe import discover
+from tests.conftest import in_database
+from tests.system import COMMAND, ENVIRONMENT, Daemon, holdfast, until, variables
+from tests.system.conftest import Place
+
+REPOSITORY = Path(monitor.__file__).parents[1]
+PROBES = discover(monitor.probes)
+PATIENT = {name: {"budget": "9s"} for name in PROBES}
+SUBCOMMANDS = ("config check", "config show", "config schema", "violations list", "violations show", "violations ack")
+
+
+async def test_version() -> None:
+    """--version is the version of the package."""
+    ended = await holdfast("--version", command=(COMMAND,))
+    assert (ended.code, ended.out) == (0, f"holdfast {monitor.__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, *SUBCOMMANDS])
+async def test_every_help_has_an_example(command: str) -> None:
+    """--help says what a command does and shows a line that one can type."""
+    ended = await holdfast(*command.split(), "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.search(rf"holdfast {command or 'demo'}", ended.out.partition("Usage:")[2].partition("\n")[2]), ended.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("chek",), ("run", "--nope"), ("plan",), ("plan", "a", "b"), ("config", "x")]
+)
+async def test_a_wrong_usage(arguments: tuple[str, ...]) -> None:
+    """A wrong usage ends with 64, in words, on standard error."""
+    ended = await holdfast(*arguments)
+    assert (ended.code, ended.out) == (64, "")
+    assert "Usage:" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_probes_lists_every_probe() -> None:
+    """Each probe is listed with its promise, its kinds and its settings with their defaults."""
+    ended = await holdfast("probes")
+    assert ended.code == 0
+    for name, probe in PROBES.items():
+        assert f"{name}: {probe.promise()}" in ended.out
+        assert all(kind in ended.out for kind in probe.kinds)
+        assert all(f"    {field}: " in ended.out for field in probe.model_fields)
+
+
+async def test_faults_lists_every_fault() -> None:
+    """Each fault is listed with its kind and its probe, in a line that is not cut."""
+    ended = await holdfast("faults")
+    lines = ended.out.splitlines()
+    assert ended.code == 0
+    for fault in FAULTS.values():
+        (line,) = [line for line in lines if line.split()[:1] == [fault.name]]
+        assert line.split()[1:3] == [fault.kind, fault.probe]
+
+
+class TestPlan:
+    """`holdfast plan`."""
+
+    async def test_touches_nothing(self, place: Place) -> None:
+        """It shows statements and amounts of every probe for servers that are not there."""
+        file = place.configured(dsn="postgresql://u:p@127.0.0.1:1/app", url="redis://127.0.0.1:1/0")
+        ended = await holdfast("plan", ENVIRONMENT, "--config", file)
+        assert ended.code == 0
+        assert "INSERT INTO holdfast.messages" in ended.out
+        assert "SET {key} VALUE PX" in ended.out
+        for name in PROBES:
+            assert re.search(rf"^{name}  every ", ended.out, re.MULTILINE)
+        assert len(re.findall(r"= [0-9.e+]+ runs, [0-9,]+ rows or keys and [0-9.,]+ MB an hour", ended.out)) == len(
+            PROBES
+        )
+
+    async def test_names_what_is_left_out(self, place: Place) -> None:
+        """A probe that does not run here is named with the reason; an unknown environment ends with 64."""
+        file = place.configured(url=None)
+        ended = await holdfast("plan", ENVIRONMENT, "--config", file)
+        assert "session is left out: it needs redis" in ended.out
+        assert (await holdfast("plan", "nowhere", "--config", file)).code == 64
+
+
+class TestSetup:
+    """`holdfast setup`."""
+
+    @pytest.fixture
+    async def least(self, place: Place) -> AsyncIterator[str]:
+        """The name of a role that is not there yet, and of a Valkey user; both are gone afterwards."""
+        role = f"least_{place.database}"
+        yield role
+        await place.servers.valkey.command("ACL", "DELUSER", role)
+        await place.sql(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role};")
+
+    async def test_what_is_printed_works(self, place: Place, least: str) -> None:
+        """The SQL runs as superuser, twice; with the ACL beside it the role and user that it makes suffice, no more."""
+        values = place.values(probes=PATIENT)
+        printed = await holdfast("setup", ENVIRONMENT, "--print", "--role", least, "--config", place.configured(values))
+        assert printed.code == 0
+        for _ in range(2):
+            await place.sql(printed.out)
+        (acl,) = re.findall(r"^-- (ACL SETUSER .*)$", printed.out, re.MULTILINE)
+        await place.servers.valkey.command(*acl.replace("CHOOSE-A-PASSWORD", "chosen").split())
+        await place.sql(f"ALTER ROLE {least} PASSWORD 'chosen'")
+        store = values["environments"][ENVIRONMENT]
+        store["postgres"] = {"dsn": _as(place.dsn, least), "provision": "off"}
+        store["redis"] = {"url": _as(place.url, least)}
+        place.configured(values)
+        checked = await holdfast("check", "--config", place.file)
+        swept = await holdfast("sweep", ENVIRONMENT, "--all", "--config", place.file)
+        again = await holdfast("setup", ENVIRONMENT, "--config", place.file)
+        assert (checked.code, swept.code, again.code) == (0, 0, 0), checked.out + swept.err + again.err
+        strong = await place.sql("SELECT rolname FROM pg_roles WHERE rolsuper OR rolbypassrls")
+        assert least not in strong.splitlines()
+
+    async def test_as_superuser(self, place: Place, least: str) -> None:
+        """With the DSN of a superuser it makes all that itself, and may be run again."""
+        values = place.values(url=None, probes=PATIENT)
+        values["environments"][ENVIRONMENT]["postgres"]["provision"] = "off"
+        file = place.configured(values)
+        assert (await holdfast("check", "--config", file)).code == 3
+        superuser = in_database(place.servers.postgres.superuser_dsn(), place.database)
+        env = variables(HOLDFAST_SETUP_DSN=superuser)
+        values["environments"][ENVIRONMENT]["postgres"]["dsn"] = _as(place.dsn, least)
+        command = ("setup", ENVIRONMENT, "--role", least, "--config", place.configured(values))
+        first = await holdfast(*command, env=env)
+        assert (first.code, "password authentication failed" in first.err) == (2, True)
+        await place.sql(f"ALTER ROLE {least} PASSWORD 'chosen'")
+        for _ in range(2):
+            ended = await holdfast(*command, env=env)
+            assert (ended.code, "is ready for Holdfast" in ended.out) == (0, True), ended.err
+        assert (await holdfast("check", "--config", file)).code == 0
+
+    async def test_where_it_may_not(self, place: Place) -> None:
+        """A role that may not make a schema ends with 2, and is told what a DBA must run."""
+        await place.sql(f"REVOKE CREATE ON DATABASE {place.database} FROM holdfast")
+        ended = await holdfast("setup", ENVIRONMENT, "--config", place.configured(url=None))
+        assert (ended.code, ended.out) == (2, "")
+        assert "permission denied" in ended.err
+        assert f"holdfast setup {ENVIRONMENT} --print" in ended.err
+
+    async def test_where_nobody_answers(self, place: Place) -> None:
+        """A server that is not there ends with 2, with the reason."""
+        ended = await holdfast("setup", ENVIRONMENT, "--config", place.configured(dsn="postgresql://u@127.0.0.1:1/app"))
+        assert (ended.code, "check that the server runs" in ended.err) == (2, True)
+
+    async def test_a_role_that_is_no_name(self, place: Place) -> None:
+        """A role is a plain name, so that nothing else gets into the SQL."""
+        ended = await holdfast("setup", ENVIRONMENT, "--print", "--role", 'x"; DROP', "--config", place.configured())
+        assert (ended.code, ended.out) == (64, "")
+
+
+def _as(address: str, user: str) -> str:
+    """The same address for another user, whose password is `chosen`."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=f"{user}:chosen@{parts.hostname}:{parts.port}"))
+
+
+class TestSweep:
+    """`holdfast sweep`."""
+
+    async def test_takes_what_a_killed_daemon_left_and_nothing_else(self, place: Place) -> None:
+        """--dry-run counts, the sweep removes, strangers' rows and keys stay, and a second sweep finds nothing."""
+        probes = {"thread": {"every": "1h"}, "session": {"every": "1h", "brief_ttl": "5s", "timeout": "30s"}}
+        file = place.configured(probes=probes)
+        async with Daemon(file, place.folder) as watching:
+            await until(lambda: _has_session(place), what="a session under way")
+            watching.kill()
+        await place.sql(
+            "INSERT INTO holdfast.threads (id, instance, user_id, name, metadata)"
+            " VALUES (gen_random_uuid(), '0badcafe-1', 'a-customer', 'mine', '{}')"
+        )
+        await place.servers.valkey.command("SET", f"holdfast:{ENVIRONMENT}:notes", "mine")
+        # The next incarnation is not born yet: for this one everything is young. So it is made older.
+        left = [key for key in await place.keys() if ":session:" in key]
+        assert left
+
+        counted = await holdfast("sweep", ENVIRONMENT, "--dry-run", "--config", file)
+        assert (counted.code, [key for key in await place.keys() if ":session:" in key]) == (0, left)
+        async with Daemon(file, place.folder) as again:
+            await again.event("sweep.finished", store="redis")
+            assert [key for key in left if key in await place.keys()] == []
+            assert await again.stop() == 0
+        swept = await holdfast("sweep", ENVIRONMENT, "--all", "--config", file)
+        assert (swept.code, swept.out) == (0, f"{ENVIRONMENT} postgres: 0 removed\n{ENVIRONMENT} redis: 0 removed\n")
+        assert (await place.rows(), await place.keys()) == (1, [f"holdfast:{ENVIRONMENT}:notes"])
+
+    async def test_one_sick_store_does_not_keep_the_other_dirty(self, place: Place) -> None:
+        """Where a store is not there, the other is swept, and the end is 2."""
+        ended = await holdfast(
+            "sweep", ENVIRONMENT, "--all", "--config", place.configured(dsn="postgresql://u@127.0.0.1:1/app")
+        )
+        assert (ended.code, ended.out) == (2, f"{ENVIRONMENT} redis: 0 removed\n")
+        assert "check that the server runs" in ended.err
+
+    async def test_a_state_file_that_is_none(self, place: Place) -> None:
+        """With a state file that cannot be read it is said that only what is old goes, and the sweep takes place."""
+        place.state.write_bytes(b"This is no database. " * 1000)
+        ended = await holdfast("sweep", ENVIRONMENT, "--config", place.configured(url=None))
+        assert (ended.code, ended.out) == (0, f"{ENVIRONMENT} postgres: 0 removed\n")
+        assert "only what is old enough" in ended.err
+
+
+async def _has_session(place: Place) -> bool:
+    return any(":session:" in key for key in await place.keys())
+
+
+class TestConfig:
+    """`holdfast config`."""
+
+    async def test_show_can_be_loaded_again(self, place: Place) -> None:
+        """What is in force is shown with every default, as a file that can be used, its secrets masked."""
+        file = place.configured()
+        shown = await holdfast("config", "show", "--config", file)
+        assert shown.code == 0
+        values: dict[str, Any] = yaml.safe_load(shown.out)
+        assert values["probes"]["thread"]["messages"] == PROBES["thread"].model_fields["messages"].default
+        assert values["shutdown_timeout"] == "10s"
+        assert "********" in values["environments"][ENVIRONMENT]["postgres"]["dsn"]
+        copy = place.folder / "copy.yaml"
+        copy.write_text(shown.out)
+        checked = await holdfast("config", "check", "--config", copy)
+        assert (checked.code, checked.err) == (0, "")
+        assert yaml.safe_load((await holdfast("config", "show", "--config", copy)).out) == values
+
+    async def test_schema_fits_the_commented_file(self, place: Place) -> None:
+        """The JSON Schema is one, takes config/holdfast.yaml and a real configuration, and refuses a wrong key."""
+        schema = json.loads((await holdfast("config", "schema")).out)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        validator = jsonschema.Draft202012Validator(schema)
+        validator.validate(yaml.safe_load((REPOSITORY / "config" / "holdfast.yaml").read_text()))
+        values = place.values()
+        validator.validate(values)
+        values["environments"][ENVIRONMENT]["postgres"]["dns"] = "x"
+        assert not validator.is_valid(values)
+
+    async def test_check(self, place: Place) -> None:
+        """A good file ends with 0 and names the environments, or nothing when quiet; a bad one says every problem."""
+        good = await holdfast("config", "check", "--config", place.configured())
+        assert (good.code, ENVIRONMENT in good.out) == (0, True)
+        quiet = await holdfast("config", "check", "--quiet", "--config", place.file)
+        assert (quiet.code, quiet.out) == (0, "")
+        place.file.write_text("locaton: x\nhttp: {listen: nowhere}\n")
+        bad = await holdfast("config", "check", "--config", place.file)
+        assert (bad.code, bad.out) == (78, "")
+        assert "2 problems" in bad.err
+        assert "holdfast.yaml:1: locaton: unknown key; did you mean `location`?" in bad.err
+        assert "holdfast.yaml:2: http.listen: expected HOST:PORT" in bad.err
+
+    async def test_is_found_and_overridden(self, place: Place) -> None:
+        """./holdfast.yaml is found without a flag, HOLDFAST_CONFIG names another, and variables win over both."""
+        place.configured()
+        here = await holdfast("config", "check", cwd=place.folder)
+        named = await holdfast("config", "check", env=variables(HOLDFAST_CONFIG=str(place.file)))
+        over = await holdfast("config", "show", cwd=place.folder, env=variables(HOLDFAST_LOCATION="over"))
+        assert [ENVIRONMENT in each.out for each in (here, named)] == [True, True]
+        assert yaml.safe_load(over.out)["location"] == "over"
+
+
+class TestCompletion:
+    """What the shell is told after TAB."""
+
+    async def complete(self, place: Place, line: str) -> list[str]:
+        """What may stand at the end of a line, as bash asks for it."""
+        words = line.split(" ")
+        env = variables(_HOLDFAST_COMPLETE="complete_bash", COMP_WORDS="\n".join(words), COMP_CWORD=str(len(words) - 1))
+        ended = await holdfast(env=env, cwd=place.folder, command=(COMMAND,))
+        assert ended.err == ""
+        return ended.out.split()
+
+    @pytest.mark.parametrize(
+        ("line", "wanted"),
+        [
+            ("holdfast vio", ["violations"]),
+            ("holdfast check li", [ENVIRONMENT]),
+            ("holdfast plan ", [ENVIRONMENT, "oak"]),
+            ("holdfast sweep o", ["oak"]),
+            ("holdfast check --probe th", ["thread"]),
+            ("holdfast check --format j", ["json", "junit"]),
+            ("holdfast demo --fault ttl-n", ["ttl-never-set"]),
+            ("holdfast violations a", ["ack"]),
+        ],
+    )
+    async def test_names(self, place: Place, line: str, wanted: list[str]) -> None:
+        """Commands, environments, probes, forms and faults are completed."""
+        values = place.values()
+        values["environments"]["oak"] = values["environments"][ENVIRONMENT]
+        place.configured(values)
+        assert await self.complete(place, line) == wanted
+
+    async def test_the_named_configuration_is_read(self, place: Place) -> None:
+        """After --config the environments are those of that file; a broken one completes to nothing, in silence."""
+        other = place.folder / "other.yaml"
+        place.configured().replace(other)
+        assert await self.complete(place, f"holdfast plan --config {other} ") == [ENVIRONMENT]
+        other.write_text("environments: [")
+        assert await self.complete(place, f"holdfast plan --config {other} ") == []
+
+    async def test_the_script_for_a_shell(self) -> None:
+        """--show-completion prints a script for the shell that asks."""
+        script = await holdfast(command=("bash", "-c", f"{COMMAND} --show-completion; exit $?"))
+        assert (script.code, "_HOLDFAST_COMPLETE" in script.out) == (0, True)
+
+
+async def test_a_terminal_without_a_tick(place: Place) -> None:
+    """Where the terminal cannot show a sign, another is shown, and the exit is that of the verdict."""
+    env = variables(PYTHONIOENCODING="ascii")
+    ended = await holdfast("check", "--config", place.configured(probes=PATIENT), env=env, command=(COMMAND,))
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[-1] == "? ok"
