@@ -29,6 +29,7 @@ COMMANDS = {
     "plan": "monitor.cli.data:plan",
     "setup": "monitor.cli.data:setup",
     "sweep": "monitor.cli.data:sweep",
+    "history": "monitor.cli.history:app",
     "violations": "monitor.cli.violations:app",
     "probes": "monitor.cli.lists:probes",
     "faults": "monitor.cli.lists:faults",

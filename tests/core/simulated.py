@@ -81,6 +81,11 @@ class Database:
         self.locks = {key: holder for key, holder in self.locks.items() if holder is not client}
 
 
+def dice(seed: int) -> Random:
+    """Chance that can be repeated."""
+    return Random(seed)  # noqa: S311  nothing is kept secret by it
+
+
 def asked(random: Random, *, keys: int, next_element: dict[Key, int], longest: int = 4) -> tuple[MicroOperation, ...]:
     """What a client wants to do: a few reads and appends, each element new to its key."""
     wanted: list[MicroOperation] = []
