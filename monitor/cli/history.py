@@ -30,12 +30,17 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _TOLD = 20_000  # operations between two words of progress: a few in a second
 
-app = typer.Typer(no_args_is_help=True, help="Judge recorded histories of transactions.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Judge recorded histories of transactions.",
+    epilog="Example: holdfast history check history.jsonl --level serializable",
+)
 
 
 @app.callback()
 def _group() -> None:
-    """Judge recorded histories of transactions."""
+    """Only here because Typer would make a lone command of a group with one."""
 
 
 def _known_levels(incomplete: str) -> list[str]:
@@ -50,9 +55,7 @@ def _known_anomalies(incomplete: str) -> list[str]:
 def check(
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE", help="The history; - for standard input.", exists=True, dir_okay=False, allow_dash=True
-        ),
+        typer.Argument(metavar="FILE", help="The history; - for standard input."),
     ],
     level: Annotated[
         list[str] | None,
@@ -109,6 +112,8 @@ def check(
             found = judge(recorded, levels=levels, anomalies=anomalies, patience=_patience)
     except MalformedError as error:
         common.fail(f"{file}: {error}", MALFORMED)
+    except OSError as error:
+        common.fail(f"{file}: expected a file that can be read, found: {error.strerror}", common.USAGE)
     typer.echo(_report(found, levels, anomalies, quiet=quiet))
     raise typer.Exit(EXIT[found.valid])
 
@@ -165,7 +170,7 @@ def _objects(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     for number, line in enumerate(stream, start=1):
         text = (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).strip()
         if not begun and text.startswith(b"["):
-            yield from _elements(b"\n" * (number - 1) + text + b"\n" + stream.read())
+            yield from _elements(b"\n" * (number - 1) + (text + b"\n" + stream.read()).rstrip())
             return
         if text:
             begun = True
