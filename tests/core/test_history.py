@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from monitor.core.history.cycles import Cycle
+from monitor.core.history.graph import ANTI, FLOW, TIME, WRITE, Order, dependencies
 from monitor.core.history.judge import Judgement, judge
 from monitor.core.history.models import ANOMALIES, LEVELS, TIMEOUT, canonical, impossible, prohibited, weakest
 from monitor.core.history.operations import Append, Kind, MicroOperation, Operation, Read, transactions
+from monitor.core.history.proof import Witness
 from monitor.core.history.recorded import Recorded
+from monitor.core.history.versions import gather
 
 CASES = json.loads((Path(__file__).parents[1] / "data" / "list_append_open.json").read_text())["cases"]
 VALID = {True: True, False: False, None: "unknown"}
@@ -163,6 +167,19 @@ def test_a_cycle_that_needs_an_indeterminate_commit_is_no_dirty_write() -> None:
     assert judged(*lines, level="read-committed").anomaly_types == ("G1c",)
 
 
+def test_a_disputed_order_makes_no_dirty_write() -> None:
+    """Of two orders one was never committed, and nobody knows which; the level below read committed allows that."""
+    lines = ["x+1 y+1", "x+2 y+2", "x=12", "x=21", "y=21", "y=12"]
+    assert judged(*lines, level="read-uncommitted").valid is True
+    assert judged(*lines, level="read-committed").valid is False
+
+
+def test_what_failed_is_in_no_cycle() -> None:
+    """An aborted append has no place in the order of versions; that it was read is the only thing to say."""
+    found = judged("fail x+1 y+1", "x+2 y+2", "x=12", "y=21")
+    assert set(found.counts) == {"G1a", "dirty-update"}
+
+
 @pytest.mark.parametrize("lines", [["x+1"], ["fail x+1"], ["x=", "y="]])
 def test_nothing_to_judge_by_is_unknown(lines: list[str]) -> None:
     """Where no transaction depends on another, nothing was checked, and nothing is called valid."""
@@ -258,6 +275,39 @@ def test_one_read_skew_is_found_among_many_write_skews() -> None:
     found = _serializable(values)
     assert "G-single-item" in found.anomaly_types
     assert TIMEOUT not in found.anomaly_types
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("G0", ((0, 1, WRITE), (1, 0, WRITE))),
+        ("G1c", ((0, 1, FLOW), (1, 0, FLOW))),
+        ("G-single-item", ((0, 1, FLOW), (1, 0, ANTI))),
+        ("G2-item", ((0, 1, ANTI), (1, 0, ANTI))),
+        ("G1c-realtime", ((0, 1, FLOW), (1, 0, TIME))),
+        ("G1c", ((0, 1, FLOW), (1, 2, FLOW))),
+        ("G0", ((0, 1, FLOW), (1, 0, FLOW))),
+    ],
+)
+def test_a_cycle_that_is_none_does_not_count(name: str, steps: tuple[tuple[int, int, int], ...]) -> None:
+    """A fault in the search would make the verdict unknown, never a conviction."""
+    recorded = transactions(told("x+1 y+1", "x=1 y=1 x+2", "x=12", apart=True))
+    cycle = Cycle(name, steps)
+    assert Witness(recorded, [cycle], Order.REALTIME).confirm(cycle) is None
+
+
+def test_the_graph_is_linear_where_pairs_are_not() -> None:
+    """A thousand readers of an empty list, a thousand appends that nobody saw, and a thousand clients at once."""
+    count = 1000
+    values: list[MicroOperation] = [*[Read("x", ())] * count, *(Append("x", n) for n in range(count))]
+    begins = [Operation(Kind.INVOKE, n, (value,), n) for n, value in enumerate(values)]
+    ends = [Operation(Kind.OK, n, (value,), n + 2 * count) for n, value in enumerate(values)]
+    again = [Operation(Kind.OK if n % 2 else Kind.INVOKE, n // 2, (Read("y", ()),), n + 4 * count) for n in range(200)]
+    graph = dependencies(gather(transactions([*begins, *ends, *again])), Order.REALTIME)
+    assert sum(map(len, graph.out)) < 4 * (len(values) + len(again))
+    assert graph.knots() == []
+    healthy = dependencies(gather(transactions(told("x= x+1", "x+2", "x+3", "x="))), Order.NONE)
+    assert healthy.knots() == []  # who reads and appends does not come back to itself through a hub
 
 
 class TestPairing:
