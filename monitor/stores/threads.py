@@ -243,42 +243,45 @@ def _size(message: Message) -> int:
 
 
 async def sweep_threads(postgres: Postgres, broom: Broom, *, dry_run: bool) -> int:
-    """Remove leftover conversations. Returns how many rows went (or would go).
+    """Remove leftover conversations. Returns how many rows went (or would go)."""
 
-    Acts as each synthetic user in turn under row-level security, so that a foreign row cannot even be seen.
-    """
-    connection = await postgres.connect("sweep")
-    gone = 0
-    broken = True
-    try:
-        async with postgres.asked():
-            for number in range(USERS):
-                user = synthetic_user(number)
-                await connection.execute(_BEGIN.format(user=user, ms=60_000))
-                for statement in ("sweep_messages", "sweep_threads"):
-                    own = (broom.instance.id, broom.instance.mark, broom.own_age, broom.any_age)
-                    tag = await connection.execute(STATEMENTS[statement], user, *own)
-                    gone += int(tag.rsplit(" ", 1)[-1])
-                await connection.execute("ROLLBACK" if dry_run else "COMMIT")
-        broken = False
-    finally:
-        await postgres.close(connection, broken=broken)
-    return gone
+    async def sweep(connection: asyncpg.Connection[Any], user: str) -> int:
+        own = (broom.instance.id, broom.instance.mark, broom.own_age, broom.any_age)
+        tags = [
+            await connection.execute(STATEMENTS[statement], user, *own)
+            for statement in ("sweep_messages", "sweep_threads")
+        ]
+        return sum(int(tag.rsplit(" ", 1)[-1]) for tag in tags)
+
+    return await _as_each_user(postgres, sweep, end="ROLLBACK" if dry_run else "COMMIT")
 
 
 async def count_threads(postgres: Postgres) -> int:
     """How many synthetic conversations there are, of all instances."""
+
+    async def count(connection: asyncpg.Connection[Any], user: str) -> int:
+        return int(await connection.fetchval(STATEMENTS["count_threads"], user))
+
+    return await _as_each_user(postgres, count, end="COMMIT")
+
+
+async def _as_each_user(
+    postgres: Postgres, work: Callable[[asyncpg.Connection[Any], str], Awaitable[int]], *, end: str
+) -> int:
+    """Do something as each synthetic user in turn, and add up what it returns.
+
+    Row-level security is what fences it: a row of anybody else cannot even be seen.
+    """
     connection = await postgres.connect("sweep")
-    found = 0
-    broken = True
+    total, broken = 0, True
     try:
         async with postgres.asked():
             for number in range(USERS):
                 user = synthetic_user(number)
                 await connection.execute(_BEGIN.format(user=user, ms=60_000))
-                found += int(await connection.fetchval(STATEMENTS["count_threads"], user))
-                await connection.execute("COMMIT")
+                total += await work(connection, user)
+                await connection.execute(end)
         broken = False
     finally:
         await postgres.close(connection, broken=broken)
-    return found
+    return total
