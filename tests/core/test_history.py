@@ -296,6 +296,18 @@ def test_a_cycle_that_is_none_does_not_count(name: str, steps: tuple[tuple[int, 
     assert Witness(recorded, [cycle], Order.REALTIME).confirm(cycle) is None
 
 
+def test_of_two_elements_in_reads_that_disagree_neither_is_first() -> None:
+    """Only a list that shows both tells their order, or one that shows the first while none shows the second."""
+    recorded = transactions(told("x+1", "x+3", "x+2", "x=13", "x=2"))
+    cycle = Cycle("G1c", ((2, 0, FLOW), (0, 2, FLOW)))
+    assert Witness(recorded, [cycle], Order.NONE).confirm(cycle) is None
+
+
+def test_between_two_transactions_the_stronger_edge_counts() -> None:
+    """Who was followed by an append and also missed another one of the same transaction makes no read skew of it."""
+    assert set(judged("x+1 y= z=1", "x+2 y+1 z+1", "x=12", level="serializable").counts) == {"G1c"}
+
+
 def test_the_graph_is_linear_where_pairs_are_not() -> None:
     """A thousand readers of an empty list, a thousand appends that nobody saw, and a thousand clients at once."""
     count = 1000
