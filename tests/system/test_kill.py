@@ -7,7 +7,7 @@ import random
 import sqlite3
 from contextlib import closing
 
-from tests.system import Daemon, until
+from tests.system import RARELY, Daemon
 from tests.system.conftest import Place
 
 TIMES = 50
@@ -41,25 +41,23 @@ async def test_fifty_times(place: Place) -> None:
             assert kept(place, "SELECT * FROM violations") == []
 
     left = (await place.rows(), len(await place.keys()))
+    place.configured(probes=RARELY)  # a run that is cut off by so short a timeout leaves something as well
     async with Daemon(place.file, place.folder) as last:
         for store in ("postgres", "redis"):
             await last.event("sweep.finished", store=store)
-        await last.event("run.finished", times=6)
+        for probe in RARELY:
+            await last.event("run.finished", probe=probe)
         assert (await last.get("/api/v1/violations")).json() == {"violations": []}
         assert await last.stop() == 0
     everyone = [*killed, last]
     swept = sum(line["removed"] for each in everyone for line in each.events("sweep.finished"))
     runs = [line for each in everyone for line in each.events("run.finished")]
     assert [line for each in everyone for line in each.events("violation.opened")] == []
-    assert {line["verdict"] for line in runs} <= {"ok", "unknown"}
+    assert {line["verdict"] for line in runs} <= {"ok", "slow", "unknown"}
     assert {line["reason"] for line in runs if line["verdict"] == "unknown"} <= {"timeout", "inconclusive"}
     assert sum(line["verdict"] == "ok" for line in runs) > TIMES, "hardly a run came to its end: there was no load"
     assert swept > 0, f"nothing was ever left ({left}): there was no load"
     assert kept(place, "SELECT * FROM violations") == []
     assert kept(place, "PRAGMA integrity_check") == [("ok",)]
-    await until(lambda: _clean(place), within=5, what="clean stores")
+    assert (await place.rows(), await place.keys()) == (0, [])
     print(f"{len(runs)} runs, {swept} rows and keys swept, {left} before the last start")  # noqa: T201
-
-
-async def _clean(place: Place) -> bool:
-    return await place.rows() == 0 and await place.keys() == []
