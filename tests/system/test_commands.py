@@ -25,7 +25,10 @@ from tests.system.conftest import Place
 REPOSITORY = Path(monitor.__file__).parents[1]
 PROBES = discover(monitor.probes)
 PATIENT = {name: {"budget": "9s"} for name in PROBES}
-SUBCOMMANDS = ("config check", "config show", "config schema", "violations list", "violations show", "violations ack")
+SUBCOMMANDS = (
+    *("config check", "config show", "config schema", "violations list", "violations show", "violations ack"),
+    "history check",
+)
 
 
 async def test_version() -> None:
