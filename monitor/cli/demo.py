@@ -163,6 +163,10 @@ async def _show(app: App, screen: Screen, begun: asyncio.Event, file: Path, faul
     with screen:
         screen.say(f"status page  {app.url}")
         screen.say(f"try          holdfast check --config {file}")
+        probes = app.environments()[ENVIRONMENT].probes
+        for ended in asyncio.as_completed([app.run_now(ENVIRONMENT, probe) for probe in probes]):
+            await ended  # at once: who watches does not want to wait for the probes' turns
+            await _update(app, screen)
         injected: float | None = None
         healthy_for = 0
         while True:
@@ -174,4 +178,9 @@ async def _show(app: App, screen: Screen, begun: asyncio.Event, file: Path, faul
                 await fault.inject(site)
                 injected = app.clock.monotonic()
                 screen.say(f"broken now   {fault.name}: {fault.breaks}")
-            screen.update(latest, app.journal.standing(ENVIRONMENT), await app.journal.runs(limit=200))
+            await _update(app, screen)
+
+
+async def _update(app: App, screen: Screen) -> None:
+    journal = app.journal
+    screen.update(journal.latest(ENVIRONMENT), journal.standing(ENVIRONMENT), await journal.runs(limit=200))
