@@ -12,7 +12,7 @@ from uuid_utils import uuid7
 from monitor.core import duration
 from monitor.core.budget import within_budget
 from monitor.core.record import RunRecord
-from monitor.core.verdict import Finding, Reason
+from monitor.core.verdict import Finding, Reason, Verdict
 from monitor.core.violations import Changes
 from monitor.journal import Journal
 from monitor.metrics import Metrics
@@ -78,7 +78,8 @@ def _log(record: RunRecord, changes: Changes) -> None:
             "violation.closed", **what, verdict=record.verdict, kind=kept.kind, violation=kept.id, times=kept.times
         )
     finding = record.finding
-    log.info(
+    tell = log.info if record.verdict in (Verdict.OK, Verdict.SLOW) else log.warning
+    tell(
         "run.finished",
         **what,
         verdict=record.verdict,

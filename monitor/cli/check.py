@@ -187,7 +187,7 @@ def _evidence(console: Console, found: Round) -> None:
                 ("found", violation.actual),
                 *violation.evidence.items(),
             ):
-                console.print(Text(f"  {name:<17}", style="dim") + Text(_readable(value)))
+                console.print(Text(f"  {name:<20}  ", style="dim") + Text(_readable(value)))
 
 
 def _readable(value: object) -> str:

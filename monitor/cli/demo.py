@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
+import sys
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from importlib import import_module
@@ -162,7 +165,7 @@ async def _show(app: App, screen: Screen, begun: asyncio.Event, file: Path, faul
     await begun.wait()
     with screen:
         screen.say(f"status page  {app.url}")
-        screen.say(f"try          holdfast check --config {file}")
+        screen.say(f"try          {_typed()} check --config {file}")
         probes = app.environments()[ENVIRONMENT].probes
         for ended in asyncio.as_completed([app.run_now(ENVIRONMENT, probe) for probe in probes]):
             await ended  # at once: who watches does not want to wait for the probes' turns
@@ -171,6 +174,8 @@ async def _show(app: App, screen: Screen, begun: asyncio.Event, file: Path, faul
         healthy_for = 0
         while True:
             await asyncio.sleep(_GLANCE)
+            if dead := [server for server in (site.servers.postgres, site.servers.valkey) if not server.alive]:
+                raise EmbeddedError(f"the demo's {dead[0].title} has died; its log ended with:\n{dead[0].log_tail()}")
             latest = app.journal.latest(ENVIRONMENT)
             healthy = not app.not_ready() and all(run.verdict in (Verdict.OK, Verdict.SLOW) for run in latest.values())
             healthy_for = healthy_for + 1 if healthy else 0
@@ -179,6 +184,11 @@ async def _show(app: App, screen: Screen, begun: asyncio.Event, file: Path, faul
                 injected = app.clock.monotonic()
                 screen.say(f"broken now   {fault.name}: {fault.breaks}")
             await _update(app, screen)
+
+
+def _typed() -> str:
+    """How this command can be typed: by its name where the shell finds it, else by its path."""
+    return "holdfast" if shutil.which("holdfast") else os.path.relpath(sys.argv[0])
 
 
 async def _update(app: App, screen: Screen) -> None:

@@ -56,6 +56,11 @@ class Server(ABC):
             raise EmbeddedError(f"{self.title} is not running: call start() first")
         return self._child.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether its first process runs."""
+        return self._child is not None and not self._child.ended()
+
     def log_tail(self) -> str:
         """The last lines of the server's log."""
         return tail(read(self.log))

@@ -160,12 +160,12 @@ def _refused(host: str, port: int, error: OSError) -> ListenError:
     at = _at(host, port)
     if error.errno == errno.EADDRINUSE:
         return PortTakenError(
-            f"cannot listen on {at}: another process listens there; end it, or choose another port with --port "
-            "or http.listen in the configuration (0 takes any free one)"
+            f"cannot listen on {at}: another process listens there; end it, or choose another port "
+            "by http.listen (for the demo: --port); 0 takes any free one"
         )
     if error.errno == errno.EACCES:
         return ListenError(
-            f"cannot listen on {at}: this user may not; choose a port from 1024 with --port or http.listen"
+            f"cannot listen on {at}: this user may not; choose a port from 1024 by http.listen (for the demo: --port)"
         )
     return ListenError(
         f"cannot listen on {at}: {error.strerror}; set http.listen to an address that this machine has, "

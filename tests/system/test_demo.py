@@ -145,7 +145,7 @@ async def test_its_configuration_can_be_checked_by_another_command(folder: Path)
     """The `holdfast check` that it proposes works as it stands, beside the daemon, and finds all well."""
     with demo(folder) as shown:
         text = await shown.shows("holdfast check", "demo thread: ok")
-        words = re.findall(r"try +holdfast (check --config \S+)", text)[0].split()
+        words = re.findall(r"try +\S*holdfast (check --config \S+)", text)[0].split()
         ended = await holdfast(*words)
         assert ended.code in (0, 1), ended.out
 
@@ -261,3 +261,14 @@ async def test_ctrl_c_while_it_starts(folder: Path) -> None:
         assert await shown.ended() == 0
         assert shown.left() == []
         assert "Traceback" not in shown.text()
+
+
+async def test_a_server_that_dies_ends_it(folder: Path) -> None:
+    """Where a server of the demo itself dies, the demo says so and ends with 1, and nothing is left."""
+    with demo(folder) as shown:
+        await shown.shows("demo session: ok")
+        (valkey,) = (child for child in psutil.Process(shown.process.pid).children() if "valkey" in child.name())
+        valkey.kill()
+        assert await shown.ended() == 1
+        assert "the demo's Valkey has died" in shown.text()
+        assert shown.left() == []

@@ -107,7 +107,7 @@ async def test_taken_port_is_named() -> None:
             await serve(app, host=HERE, port=first.port, stop=asyncio.Event())
     assert str(caught.value) == (
         f"cannot listen on 127.0.0.1:{first.port}: another process listens there; end it, or choose another port "
-        "with --port or http.listen in the configuration (0 takes any free one)"
+        "by http.listen (for the demo: --port); 0 takes any free one"
     )
 
 
