@@ -22,14 +22,15 @@ from monitor.fleet import left_out, live_environment, shape_metrics
 from monitor.journal import Journal
 from monitor.logs import Scrubbing
 from monitor.metrics import Metrics
-from monitor.ports import Clock, StateError, StoreError, SystemClock
+from monitor.ports import Clock, StateError, Store, StoreError, SystemClock
 from monitor.runner import Desk
 from monitor.schedule import Schedule
 from monitor.settings import Settings
 from monitor.stores.environment import LiveEnvironment
+from monitor.stores.lock import StateLock
 from monitor.stores.state import SqliteState
 from monitor.web import create_app
-from monitor.web.daemon import Watched
+from monitor.web.daemon import Notice, Watched
 from monitor.web.server import GRACE, Serving, serve
 
 log = structlog.get_logger("holdfast")
@@ -40,26 +41,28 @@ _FLUSH = timedelta(seconds=1)
 _SWEEP = timedelta(minutes=10)
 _SWEEP_TIMEOUT = timedelta(seconds=30)
 _PRUNE = timedelta(hours=1)
+_AT_START = ("state", "http", "logging")  # settings that are read once
 _LOOK = timedelta(seconds=1)  # how often the files of the configuration are looked at
 
 
-async def open_state(url: str) -> tuple[SqliteState, Instance]:
-    """The state database of a configuration, and who this daemon is by it.
+async def open_state(path: Path, lock: StateLock) -> tuple[SqliteState, Instance, str]:
+    """The state database in a file that is now this daemon's, who the daemon is by it, and what is wrong with it.
 
     Where it cannot be used, that is a clear error in the log, and one in memory takes its place.
     """
-    state = SqliteState(Path(url.removeprefix("sqlite:///")))
+    state = SqliteState(path)
     try:
+        lock.take()
         await state.open()
-        return state, await open_instance(state)
+        return state, await open_instance(state), ""
     except StateError as error:
-        log.error(
-            "state.unusable", message=f"{error}; until the next start, runs and violations are kept in memory only"
-        )
+        trouble = f"{error}; until the next start, runs and violations are kept in memory only"
+        log.error("state.unusable", message=trouble)
         await state.close()
+        lock.release()
     state = SqliteState(None)
     await state.open()
-    return state, await open_instance(state)
+    return state, await open_instance(state), trouble
 
 
 async def open_instance(state: SqliteState) -> Instance:
@@ -87,6 +90,8 @@ class App:
         self._reload = reload
         self._scrubbing = scrubbing
         self._seen = _contents(loaded.files)  # here, so that a change while it starts is one, too
+        self._begun_with = loaded.settings
+        self._rejected: tuple[str, ...] = ()
         self._hup = asyncio.Event()
         self._live: dict[str, LiveEnvironment] = {}
         self._beat = self.clock.monotonic()
@@ -106,7 +111,9 @@ class App:
 
         Raises ListenError, and whatever ended a background task that has no end.
         """
-        self._state, self._instance = await open_state(self.settings.state)
+        path = Path(self.settings.state.removeprefix("sqlite:///"))
+        lock = StateLock(path)
+        self._state, self._instance, self._state_trouble = await open_state(path, lock)
         self.journal = Journal(self._state, clock=self.clock, new_id=lambda: str(uuid7()))
         await self.journal.load()
         self._schedule = Schedule(Desk(journal=self.journal, metrics=self.metrics, clock=self.clock))
@@ -132,6 +139,7 @@ class App:
                 await asyncio.wait({serving.task}, timeout=GRACE + 1)
             await self.journal.flush()
             await self._state.close()
+            lock.release()
             log.info("daemon.stopped", runs_cut_off=cut_off or None)
 
     async def _serve(self, web_stop: asyncio.Event) -> Serving:
@@ -199,9 +207,32 @@ class App:
         """When a pause ends, or None if there is none."""
         return self._schedule.paused_until(environment)
 
+    def resting(self, environment: str) -> Mapping[Store, datetime]:
+        """The stores that are left alone because runs against them failed, and when they are tried next."""
+        now, at = self.clock.now(), self.clock.monotonic()
+        return {
+            store: now + timedelta(seconds=state.until - at)
+            for store, state in self._schedule.sick(environment).items()
+            if state.until > at
+        }
+
     def not_ready(self) -> Sequence[str]:
         """What is missing until every probe has had its first run."""
         return () if self._schedule.first_round_done else ("the first round of runs is not done",)
+
+    def notices(self) -> Sequence[Notice]:
+        """What somebody should mend about the daemon itself; a log line is soon out of sight."""
+        state = [Notice("state database", each) for each in (self._state_trouble, self.journal.trouble) if each]
+        rejected = [
+            Notice("configuration", f"the new one cannot be used, so the old one is in force: {problem}")
+            for problem in self._rejected
+        ]
+        waiting = [
+            Notice("configuration", f"{key} has changed; that takes effect at the next start")
+            for key in _AT_START
+            if getattr(self.settings, key) != getattr(self._begun_with, key)
+        ]
+        return (*state, *rejected, *waiting)
 
     def stalled(self) -> float:
         """Seconds since the loop last turned."""
@@ -290,8 +321,10 @@ class App:
                 self._apply(await asyncio.to_thread(self._reload))
             except ConfigError as error:
                 self.metrics.rejected()
-                log.error("config.rejected", problems=[str(problem) for problem in error.problems])
+                self._rejected = tuple(map(str, error.problems))
+                log.error("config.rejected", problems=list(self._rejected))
                 continue
+            self._rejected = ()
             self.metrics.reloaded(self.clock.now())
 
     async def _watch_files(self) -> None:
@@ -315,7 +348,7 @@ class App:
             name: live_environment(name, environment, instance=self._instance, metrics=self.metrics)
             for name, environment in loaded.settings.environments.items()
         }
-        for key in ("state", "http", "logging"):
+        for key in _AT_START:
             if getattr(loaded.settings, key) != getattr(self.settings, key):
                 log.warning("config.doubtful", message=f"{key} has changed; that takes effect at the next start")
         self._loaded, settings = loaded, loaded.settings

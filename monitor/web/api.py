@@ -39,6 +39,7 @@ class Api:
         """Its paths."""
         environment = "/environments/{environment}"
         return [
+            Route("/", self.index, methods=["GET"]),
             Route("/environments", self.environments, methods=["GET"]),
             Route(environment, self.environment, methods=["GET"]),
             Route(f"{environment}/pause", self._guarded(self.pause), methods=["POST"]),
@@ -50,6 +51,24 @@ class Api:
             Route("/violations/{id}/ack", self._guarded(self.acknowledge), methods=["POST"]),
         ]
 
+    async def index(self, request: Request) -> Response:
+        """What there is to ask for, and what somebody should mend about the daemon itself."""
+        Query(request)
+        routes = [route for route in self.routes() if route.path != "/"]
+        return Json(
+            {
+                "version": self._daemon.version,
+                "location": self._daemon.location,
+                "started": moment(self._daemon.started),
+                "notices": wire.notices(self._daemon.notices()),
+                "endpoints": [
+                    {"method": method, "path": f"/api/v1{route.path}", "token": method == "POST"}
+                    for route in routes
+                    for method in sorted((route.methods or set()) - {"HEAD"})
+                ],
+            }
+        )
+
     async def environments(self, request: Request) -> Response:
         """Every environment as it stands now."""
         Query(request)
@@ -57,7 +76,7 @@ class Api:
         for watched in list(self._daemon.environments().values()):
             found.append(wire.environment(picture(self._daemon, watched)))
             await turns.give()
-        return Json({"environments": found})
+        return Json({"environments": found, "notices": wire.notices(self._daemon.notices())})
 
     async def environment(self, request: Request) -> Response:
         """One environment as it stands now."""

@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Router
+from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
 from monitor.web.answers import HANDLERS, answer_crash
@@ -24,11 +24,13 @@ HERE = Path(__file__).parent
 
 def create_app(daemon: Daemon, *, token: str | None) -> Starlette:
     """The application that shows a daemon. `token` guards what changes anything; without one nothing can be changed."""
+    api = Api(daemon, Token(token))
     app = Starlette(
         routes=[
             *Pages(daemon).routes(),
             *Health(daemon).routes(),
-            Mount("/api/v1", Router(Api(daemon, Token(token)).routes(), redirect_slashes=False)),
+            Route("/api/v1", api.index, methods=["GET"]),
+            Mount("/api/v1", Router(api.routes(), redirect_slashes=False)),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(SafeHeaders)],

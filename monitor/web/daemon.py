@@ -28,6 +28,14 @@ class Watched:
     left_out: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about the daemon itself that somebody should mend: what it is about, what is wrong, what to do."""
+
+    about: str
+    message: str
+
+
 class Daemon(Protocol):
     """The running daemon. Nothing that it hands out holds a secret."""
 
@@ -69,6 +77,12 @@ class Daemon(Protocol):
 
     def paused_until(self, environment: str) -> datetime | None:
         """When a pause ends, or None if there is none."""
+
+    def resting(self, environment: str) -> Mapping[Store, datetime]:
+        """The stores that are left alone because runs against them failed, and when they are tried next."""
+
+    def notices(self) -> Sequence[Notice]:
+        """What somebody should mend about the daemon itself; empty when nothing."""
 
     def not_ready(self) -> Sequence[str]:
         """What is missing until the daemon is ready, in words; empty when it is."""

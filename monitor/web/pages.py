@@ -59,7 +59,7 @@ class Pages:
             verdict=worst(each.verdict for each in pictures),
             open=[kept for kept in standing if kept.stage is Stage.OPEN],
             acknowledged=[kept for kept in standing if kept.stage is Stage.ACKNOWLEDGED],
-            trouble=self._daemon.journal.trouble,
+            notices=list(self._daemon.notices()),
             lacking=list(self._daemon.not_ready()),
             pauses={
                 each.watched.name: pause_text(each.paused_until, self._daemon.clock.now())

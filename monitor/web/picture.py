@@ -11,6 +11,7 @@ from monitor.core import duration
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Reason, Verdict, worst
 from monitor.core.violations import KeptViolation
+from monitor.ports import Store
 from monitor.probe import Probe
 from monitor.web.answers import Fault, missing, moment
 from monitor.web.daemon import Daemon, Watched
@@ -67,12 +68,16 @@ class ProbePicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One environment: its probes, the violations that stand, the latest opened first, and its pause."""
+    """One environment: its probes, the violations that stand, the latest opened first, its pause, and what rests.
+
+    `resting` has the stores that are left alone because runs against them failed, and when they are tried next.
+    """
 
     watched: Watched
     probes: Mapping[str, ProbePicture]
     violations: tuple[KeptViolation, ...]
     paused_until: datetime | None
+    resting: Mapping[Store, datetime]
 
     @property
     def verdict(self) -> Verdict:
@@ -96,7 +101,13 @@ def picture(daemon: Daemon, watched: Watched) -> Picture:
         age = max(timedelta(), now - record.started - record.took) if record else None
         probes[name] = ProbePicture(probe=probe, latest=record, age=age, paused=paused_until is not None)
     standing = tuple(daemon.journal.standing(watched.name))
-    return Picture(watched=watched, probes=probes, violations=standing, paused_until=paused_until)
+    return Picture(
+        watched=watched,
+        probes=probes,
+        violations=standing,
+        paused_until=paused_until,
+        resting=daemon.resting(watched.name),
+    )
 
 
 def find_environment(daemon: Daemon, name: str) -> Watched:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from monitor.core.record import RunRecord
 from monitor.core.violations import KeptViolation
 from monitor.web.answers import moment, seconds
+from monitor.web.daemon import Notice
 from monitor.web.picture import Picture, ProbePicture
 
 
@@ -98,9 +101,15 @@ def health(of: Picture) -> dict[str, object]:
         "environment": of.watched.name,
         "verdict": of.verdict,
         "paused_until": moment(of.paused_until),
+        "stores_tried_next": _resting(of),
         "violations": [violation(kept) for kept in of.violations],
         "probes": {name: probe(each) for name, each in of.probes.items()},
     }
+
+
+def notices(of: Sequence[Notice]) -> list[dict[str, object]]:
+    """What somebody should mend about the daemon itself."""
+    return [{"about": each.about, "message": each.message} for each in of]
 
 
 def environment(of: Picture) -> dict[str, object]:
@@ -121,7 +130,12 @@ def environment(of: Picture) -> dict[str, object]:
         "stores": sorted(of.watched.stores),
         "verdict": of.verdict,
         "paused_until": moment(of.paused_until),
+        "stores_tried_next": _resting(of),
         "violations": [violation(kept) for kept in of.violations],
         "probes": probes,
         "left_out": dict(of.watched.left_out),
     }
+
+
+def _resting(of: Picture) -> dict[str, object]:
+    return {store: moment(until) for store, until in of.resting.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import os
 import signal
 import socket
@@ -161,12 +162,16 @@ class TestReload:
             assert rejected["level"] == "error"
             assert any("holdfast.yaml:1" in problem and "dns" in problem for problem in rejected["problems"])
             assert await watching.metric("holdfast_config_reload_success") == 0
+            (notice, *_) = await notices(watching)
+            assert notice.startswith("configuration: the new one cannot be used, so the old one is in force: ")
+            assert "did you mean `dsn`?" in notice
             runs = len(watching.events("run.finished"))
             await watching.event("run.finished", times=runs + 2, environment=ENVIRONMENT)
             place.configured(values)
             watching.tell(signal.SIGHUP)
             await watching.event("config.loaded", times=2)
             assert await watching.metric("holdfast_config_reload_success") == 1
+            assert await notices(watching) == []
             rejections = [
                 value
                 for name, value in (await _all_series(watching)).items()
@@ -221,6 +226,16 @@ class TestReload:
             watching.tell(signal.SIGHUP)
             await watching.event("config.doubtful", message="http has changed; that takes effect at the next start")
             assert (await watching.get("/healthz")).status_code == 200
+            assert await notices(watching) == ["configuration: http has changed; that takes effect at the next start"]
+
+
+async def notices(watching: Daemon) -> list[str]:
+    """What the API says is wrong with the daemon itself; the page says the same."""
+    found = [f"{each['about']}: {each['message']}" for each in (await _json(watching, "/api/v1/"))["notices"]]
+    page = html.unescape((await watching.get("/")).text)
+    assert page.count('class="notice"') == len(found)
+    assert all(each.partition(": ")[2] in page for each in found)
+    return found
 
 
 async def _json(watching: Daemon, path: str) -> dict[str, Any]:
@@ -316,6 +331,7 @@ async def test_a_state_that_cannot_be_used_stops_no_probe(place: Place, state: s
         unusable = await watching.event("state.unusable")
         assert unusable["level"] == "error"
         assert state.removeprefix("sqlite:///") in unusable["message"]
+        assert await notices(watching) == [f"state database: {unusable['message']}"]
         await watching.event("run.finished", times=3, verdict="ok")
         assert await watching.metric("holdfast_state_up") == 0
         assert await watching.stop() == 0
@@ -531,6 +547,22 @@ async def test_two_daemons_beside_each_other(place: Place) -> None:
             assert {run["verdict"] for run in each.events("run.finished")} <= {"ok", "slow", "unknown"}
         assert one.events("daemon.started")[0]["instance"] != two.events("daemon.started")[0]["instance"]
     assert (await place.rows(), await place.keys()) == (0, [])
+
+
+async def test_two_daemons_with_one_state(place: Place) -> None:
+    """The second says that the state belongs to a daemon that runs, and probes without it; the first goes on."""
+    values = place.values(probes=FAST, url=None)
+    async with daemon(place, values=values) as one, daemon(place, values=values) as two:
+        (notice,) = await notices(two)
+        assert f"the state file {place.state} belongs to another daemon, which is running" in notice
+        for each in (one, two):
+            await each.event("run.finished", times=3, verdict="ok")
+            assert each.events("violation.opened") == []
+        assert await notices(one) == []
+        one.kill()
+        assert await two.stop() == 0
+    async with daemon(place, values=values) as three:
+        assert await notices(three) == []
 
 
 async def test_the_database_of_another_environment_is_refused(place: Place) -> None:

@@ -15,7 +15,7 @@ from monitor.journal import Journal
 from monitor.metrics import Metrics
 from monitor.ports import StateError, Store
 from monitor.probe import Probe, Run, Use
-from monitor.web.daemon import Watched
+from monitor.web.daemon import Notice, Watched
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOKEN = "planted-token"
@@ -171,6 +171,8 @@ class SmallDaemon:
         self.journal = Journal(self.state, clock=self.clock, new_id=lambda: next(self._ids))
         self.known: dict[str, Watched] = {}
         self.pauses: dict[str, datetime] = {}
+        self.resting_until: dict[Store, datetime] = {}
+        self.own_notices: list[Notice] = []
         self.lacking: list[str] = []
         self.stall = 0.0
         self.calls: list[Call] = []
@@ -233,6 +235,16 @@ class SmallDaemon:
     def paused_until(self, environment: str) -> datetime | None:
         """The end of a pause."""
         return self.pauses.get(environment)
+
+    def resting(self, environment: str) -> Mapping[Store, datetime]:
+        """What the test set."""
+        assert environment in self.known
+        return self.resting_until
+
+    def notices(self) -> Sequence[Notice]:
+        """What the test set, after the trouble of the state database."""
+        trouble = self.journal.trouble
+        return [*([Notice("state database", trouble)] if trouble else []), *self.own_notices]
 
     def not_ready(self) -> Sequence[str]:
         """What the test set."""

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from monitor.core.verdict import Finding, Kind, Verdict, Violation
-from monitor.ports import StateError
+from monitor.ports import StateError, Store
+from monitor.web.daemon import Notice
 
 from . import AUTH, FINDINGS, LOST, NOON, Call, SmallDaemon, kinds
 
@@ -43,7 +44,38 @@ async def test_environment_tells_all_that_is_known(daemon: SmallDaemon, client: 
     assert (chat["promise"], chat["every_seconds"], chat["timeout_seconds"]) == ("A chat comes back.", 30.0, 10.0)
     assert chat["budget_seconds"] == {"connect": 2.0, "reload": 2.0}
     assert (chat["verdict"], chat["took_seconds"], chat["age_seconds"]) == ("slow", 0.25, 0.0)
-    assert (await client.get("/api/v1/environments")).json() == {"environments": [body]}
+    assert (await client.get("/api/v1/environments")).json() == {"environments": [body], "notices": []}
+
+
+@pytest.mark.parametrize("path", ["/api/v1", "/api/v1/"])
+async def test_index_names_every_endpoint_and_what_is_wrong_with_the_daemon(
+    daemon: SmallDaemon, client: httpx.AsyncClient, path: str
+) -> None:
+    """Whoever begins at the top finds every path, which of them need the token, and what somebody should mend."""
+    daemon.own_notices = [Notice("configuration", "http has changed; that takes effect at the next start")]
+    body = (await client.get(path)).json()
+    assert (body["version"], body["location"], body["started"]) == ("1.2.3", "eu-west-1", "2026-02-28T12:00:00.000Z")
+    assert body["notices"] == [
+        {"about": "configuration", "message": "http has changed; that takes effect at the next start"}
+    ]
+    assert body["notices"] == (await client.get("/api/v1/environments")).json()["notices"]
+    assert {"method": "GET", "path": "/api/v1/runs", "token": False} in body["endpoints"]
+    acknowledge = {"method": "POST", "path": "/api/v1/violations/{id}/ack", "token": True}
+    assert acknowledge in body["endpoints"]
+    for each in body["endpoints"]:
+        known = each["path"].format(environment="production", probe="chat", id="0190aaaa-0001")
+        answer = await client.request(each["method"], known)
+        assert answer.status_code in ((401,) if each["token"] else (200, 404)), each
+
+
+async def test_environment_tells_when_a_sick_store_is_tried_next(
+    daemon: SmallDaemon, client: httpx.AsyncClient
+) -> None:
+    """A store that is left alone is named with the moment of its next trial, for people and on call alike."""
+    assert (await client.get(PRODUCTION)).json()["stores_tried_next"] == {}
+    daemon.resting_until = {Store.POSTGRES: NOON + timedelta(seconds=40)}
+    for path in (PRODUCTION, "/health/production"):
+        assert (await client.get(path)).json()["stores_tried_next"] == {"postgres": "2026-03-01T12:00:40.000Z"}
 
 
 async def test_runs_are_the_latest_first_and_can_be_chosen(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:

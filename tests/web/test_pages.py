@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from monitor.core.verdict import Finding, Reason, Verdict
+from monitor.ports import Store
 from monitor.web import words
+from monitor.web.daemon import Notice
 
 from . import AUTH, FINDINGS, LOST, NOON, SCRIPT, Basket, Chat, SmallDaemon, watched, with_text
 
@@ -106,11 +108,15 @@ async def test_open_violations_come_first(daemon: SmallDaemon, client: httpx.Asy
 async def test_page_tells_what_is_paused_left_out_missing_and_wrong(
     daemon: SmallDaemon, client: httpx.AsyncClient
 ) -> None:
-    """A pause, a probe that does not run, a daemon that is not ready and a sick state database are said in words."""
+    """A pause, a probe that does not run, a sick store, and what is wrong with the daemon are said in words."""
     daemon.pauses["production"] = NOON + timedelta(minutes=30)
     daemon.lacking = ["the first round of runs is not done"]
     daemon.journal.trouble = "the state file /x cannot be used: disk full; free some space"
+    daemon.own_notices = [Notice("configuration", "the new one cannot be used: holdfast.yaml:3: x: unknown key")]
+    daemon.resting_until = {Store.POSTGRES: NOON + timedelta(seconds=40)}
     text = (await page(client)).text
+    assert "postgres is left alone because runs against it failed. It is tried next in 40 s, at 2026" in text
+    assert "Configuration: the new one cannot be used: holdfast.yaml:3: x: unknown key" in text
     assert "Probing is paused for another 30m, until 2026-03-01T12:30:00.000Z." in text
     assert "session does not run here: needs redis, which this environment does not have" in text
     assert "Not ready yet the first round of runs is not done" in text
