@@ -6,12 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from monitor.core.record import RunRecord
 from monitor.core.violations import Changes, KeptViolation, Stage, after
 from monitor.ports import Clock, State, StateError
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _PENDING = 10_000  # runs that wait for a state database that does not answer; the oldest go first
 
 
@@ -58,8 +59,9 @@ class Journal:
     async def flush(self) -> None:
         """Keep what is pending; learn what somebody else acknowledged. Trouble is noted, and nothing is dropped."""
         async with self._flushing:
-            runs, violations = list(self._pending), dict(self._unsaved)
             try:
+                await self._refresh()
+                runs, violations = list(self._pending), dict(self._unsaved)
                 if runs or violations:
                     await self._state.save(runs, list(violations.values()))
                     saved = {record.run_id for record in runs}
@@ -67,7 +69,6 @@ class Journal:
                         self._pending.popleft()
                     changed = {id_: kept for id_, kept in self._unsaved.items() if kept is not violations.get(id_)}
                     self._unsaved = changed
-                await self._refresh()
             except StateError as error:
                 self.trouble = str(error)
             else:
@@ -77,12 +78,7 @@ class Journal:
         """Quieten a violation until its check passes again. Returns it, or None if none of this id stands."""
         for standing in self._standing.values():
             if id_ in standing:
-                kept = replace(
-                    standing[id_],
-                    stage=Stage.ACKNOWLEDGED,
-                    acknowledged=self._clock.now(),
-                    note=note or standing[id_].note,
-                )
+                kept = acknowledged(standing[id_], at=self._clock.now(), note=note)
                 self._take(kept)
                 await self.flush()
                 return kept
@@ -154,9 +150,18 @@ class Journal:
     async def _refresh(self) -> None:
         """Learn from the state database what somebody acknowledged there; the rest is known better here."""
         for kept in await self._state.violations(stages=(Stage.OPEN, Stage.ACKNOWLEDGED)):
-            if kept.id in self._unsaved:  # changed, perhaps closed, while the state database was asked
-                continue
             standing = self._standing.setdefault((kept.environment, kept.probe), {})
             mine = standing.get(kept.id)
-            if mine is None or (mine.stage is Stage.OPEN and kept.stage is Stage.ACKNOWLEDGED):
+            if mine is None and kept.id not in self._unsaved:  # else it was closed here
                 standing[kept.id] = kept
+            elif mine is not None and (kept.acknowledged or _NEVER) > (mine.acknowledged or _NEVER):
+                heard = replace(mine, stage=Stage.ACKNOWLEDGED, acknowledged=kept.acknowledged, note=kept.note)
+                standing[kept.id] = heard
+                if kept.id in self._unsaved:  # or what is saved next would undo it
+                    self._unsaved[kept.id] = heard
+
+
+def acknowledged(kept: KeptViolation, *, at: datetime, note: str = "") -> KeptViolation:
+    """The same violation, quiet from this moment; a note goes below those that were made before."""
+    notes = "\n".join(filter(None, (kept.note, note)))
+    return replace(kept, stage=Stage.ACKNOWLEDGED, acknowledged=at, note=notes)

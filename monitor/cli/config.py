@@ -9,6 +9,7 @@ from rich.text import Text
 
 import monitor.probes
 from monitor.cli import common
+from monitor.cli.statefile import hindrance, state_path
 from monitor.configfile import effective, schema
 from monitor.probe import discover
 
@@ -24,14 +25,25 @@ app = typer.Typer(
 def check(config: common.Config = None, quiet: common.Quiet = False) -> None:
     """Validate the configuration; nothing is contacted. Ends with 0, or with 78 and every problem.
 
+    What can be used and looks wrong all the same is a warning, such as a state file that this user cannot write.
+
     Example:  holdfast config check --config holdfast.yaml
     """
     loaded = common.configuration(config)
-    for problem in loaded.warnings:
-        common.err().print(Text("warning: ", style="yellow") + Text(str(problem)))
-    if not quiet:
-        names = ", ".join(loaded.settings.environments) or "none"
-        common.out().print(Text("✔ ", style="green") + Text(f"the configuration can be used; environments: {names}"))
+    warnings = [*map(str, loaded.warnings)]
+    if wrong := hindrance(state_path(loaded.settings.state)):
+        warnings.append(f"state: {wrong}; as it is, the daemon would forget runs and violations at its end")
+    for warning in warnings:
+        common.err().print(Text("warning: ", style="yellow") + Text(warning))
+    if quiet:
+        return
+    names = ", ".join(loaded.settings.environments)
+    if not names:
+        common.out().print(Text("! ", style="yellow") + Text("the configuration is valid, but watches nothing"))
+    else:
+        count = f", with {len(warnings)} warning{'s' * (len(warnings) > 1)}" if warnings else ""
+        mark = Text("! ", style="yellow") if warnings else Text("✔ ", style="green")
+        common.out().print(mark + Text(f"the configuration can be used{count}; environments: {names}"))
 
 
 @app.command()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli import common
+from monitor.cli.statefile import hindrance, state_path
 from monitor.core.violations import KeptViolation, Stage
+from monitor.journal import acknowledged
 from monitor.ports import StateError
 from monitor.stores.state import SqliteState
 
@@ -27,13 +29,22 @@ app = typer.Typer(
 )
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of a violation, or an unmistakable part of its end.")]
 
+
+class Form(StrEnum):
+    """The forms of an answer."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Format = Annotated[Form, typer.Option("--format", help="How to answer.")]
 _STYLE = {Stage.OPEN: "bold red", Stage.ACKNOWLEDGED: "yellow", Stage.CLOSED: "dim"}
 
 
 @app.command("list")
 def list_(
     everything: Annotated[bool, typer.Option("--all", help="Closed ones, too.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    form: Format = Form.TEXT,
     config: common.Config = None,
 ) -> None:
     """List violations that are open or acknowledged, the latest first.
@@ -42,7 +53,7 @@ def list_(
     """
     stages = () if everything else (Stage.OPEN, Stage.ACKNOWLEDGED)
     found = _with_state(config, lambda state: state.violations(stages=stages))
-    if json:
+    if form is Form.JSON:
         typer.echo(orjson.dumps([_plain(kept) for kept in found], option=orjson.OPT_INDENT_2).decode())
         return
     if not found:
@@ -62,7 +73,7 @@ def list_(
 @app.command()
 def show(
     id_: Id,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    form: Format = Form.TEXT,
     config: common.Config = None,
 ) -> None:
     """Show one violation with all its evidence.
@@ -70,7 +81,7 @@ def show(
     Example:  holdfast violations show 31dab60df79b
     """
     kept = _one(config, id_)
-    if json:
+    if form is Form.JSON:
         typer.echo(orjson.dumps(_plain(kept), option=orjson.OPT_INDENT_2).decode())
         return
     console = common.out()
@@ -91,20 +102,30 @@ def ack(
 ) -> None:
     """Acknowledge a violation: it stays quiet until the same check has passed again.
 
+    One that is acknowledged already stays so; the note is added to those that it has.
+
     Example:  holdfast violations ack 31dab60df79b --note "restore under way, see #412"
     """
     kept = _one(config, id_)
-    if kept.stage is not Stage.OPEN:
-        common.fail(f"the violation {kept.id} is {kept.stage} already", common.USAGE)
-    changed = replace(kept, stage=Stage.ACKNOWLEDGED, acknowledged=datetime.now(UTC), note=note)
-    _with_state(config, lambda state: state.save((), (changed,)))
-    common.out().print(
-        Text("✔ ", style="green") + Text(f"acknowledged {kept.kind} in {kept.environment} ({kept.probe})")
-    )
+    if kept.closed:
+        common.fail(
+            f"the violation {kept.id} was closed at {kept.closed:%Y-%m-%d %H:%M:%S} UTC: nothing is left to do", 1
+        )
+    done = f"acknowledged {kept.kind} in {kept.environment} ({kept.probe})"
+    if kept.acknowledged:
+        when = f"{kept.acknowledged:%Y-%m-%d %H:%M:%S} UTC"
+        done = f"{kept.kind} in {kept.environment} ({kept.probe}) was acknowledged at {when} already"
+        done += "; the note is added" if note else ""
+    if note or not kept.acknowledged:
+        changed = acknowledged(kept, at=datetime.now(UTC), note=note)
+        _with_state(config, lambda state: state.save((), (changed,)))
+    common.out().print(Text("✔ ", style="green") + Text(done))
 
 
 def _one(config: Path | None, id_: str) -> KeptViolation:
-    found = [kept for kept in _with_state(config, lambda state: state.violations()) if id_ and kept.id.endswith(id_)]
+    if not id_:
+        common.fail("the id is empty; give one that `holdfast violations list --all` shows", common.USAGE)
+    found = [kept for kept in _with_state(config, lambda state: state.violations()) if kept.id.endswith(id_)]
     if len(found) != 1:
         what = "is no violation" if not found else f"are {len(found)} violations"
         common.fail(f"there {what} whose id ends in {id_!r}; see `holdfast violations list --all`", common.USAGE)
@@ -113,9 +134,10 @@ def _one(config: Path | None, id_: str) -> KeptViolation:
 
 def _with_state(config: Path | None, ask: Callable[[SqliteState], Awaitable[T]]) -> T:
     url = common.configuration(config).settings.state
-    path = Path(url.removeprefix("sqlite:///"))
+    path = state_path(url)
     if not path.is_file():
-        common.fail(f"there is no state file {path}; has the daemon of this configuration ever run here?", 1)
+        none = f"there is no state file {path}; has the daemon of this configuration ever run here?"
+        common.fail(hindrance(path) or none, 1)
 
     async def main() -> T:
         state = SqliteState(path)

@@ -242,6 +242,19 @@ async def test_an_acknowledgement_in_the_file_shows_up(book: Book) -> None:
     assert (kept.stage, kept.note, kept.times) == (Stage.ACKNOWLEDGED, "known", 2)
 
 
+async def test_a_further_note_is_added(book: Book) -> None:
+    """Who acknowledges once more keeps the earlier notes, also in the file, while the daemon is about to save."""
+    journal, state = await book.journal()
+    (opened,) = (await journal.add(run(violated(Kind.LOST)))).opened
+    await journal.acknowledge(opened.id, note="known")
+    command, _ = await book.journal()
+    await command.acknowledge(opened.id, note="restore under way")
+    await journal.add(run(violated(Kind.LOST)))
+    await journal.flush()
+    for (kept,) in (journal.standing(), await state.violations()):
+        assert (kept.stage, kept.note, kept.times) == (Stage.ACKNOWLEDGED, "known\nrestore under way", 2)
+
+
 async def test_a_violation_that_closes_during_a_look_stays_closed(book: Book) -> None:
     """A flush that asked the file before a run closed a violation does not bring it back."""
     journal, state = await book.journal()

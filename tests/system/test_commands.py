@@ -266,6 +266,18 @@ class TestConfig:
         assert "holdfast.yaml:1: locaton: unknown key; did you mean `location`?" in bad.err
         assert "holdfast.yaml:2: http.listen: expected HOST:PORT" in bad.err
 
+    async def test_check_warns_of_what_would_not_do_what_is_meant(self, place: Place) -> None:
+        """A state file that this user cannot use is a warning, and watching nothing is no tick; both end with 0."""
+        lost = place.configured(state=f"sqlite:///{place.folder}/none/state.db")
+        warned = await holdfast("config", "check", "--config", lost)
+        assert (warned.code, warned.out.startswith("! the configuration can be used, with 1 warning")) == (0, True)
+        assert f"warning: state: the state file {place.folder}/none/state.db cannot be used" in warned.err
+        assert "make it, writable for Holdfast's user" in warned.err
+        place.file.write_text(f"state: sqlite:///{place.state}\n")
+        empty = await holdfast("config", "check", "--config", place.file)
+        assert (empty.code, empty.out) == (0, "! the configuration is valid, but watches nothing\n")
+        assert "nothing is watched; add one" in empty.err
+
     async def test_is_found_and_overridden(self, place: Place) -> None:
         """./holdfast.yaml is found without a flag, HOLDFAST_CONFIG names another, and variables win over both."""
         place.configured()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import json
 import os
 import signal
 import socket
@@ -428,18 +429,27 @@ async def test_a_violation_from_its_opening_to_its_end(place: Place, make_proxy:
         await until(is_quiet, what="the acknowledgement in the daemon")
         found = (await _json(watching, f"/api/v1/violations/{id_}")) | {"evidence": ""}
         assert (found["stage"], found["note"]) == ("acknowledged", "known, #412")
-        again = await holdfast("violations", "ack", id_[-12:], "--config", place.file)
-        assert (again.code, "acknowledged already" in again.err) == (64, True)
+        once_more = ("violations", "ack", id_[-12:], "--config", place.file)
+        again, noted = await holdfast(*once_more), await holdfast(*once_more, "--note", "restore under way")
+        assert [(each.code, "already" in each.out) for each in (again, noted)] == [(0, True), (0, True)]
+
+        async def is_noted() -> bool:
+            notes = (await _json(watching, f"/api/v1/violations/{id_}"))["note"]
+            return bool(notes == "known, #412\nrestore under way")
+
+        await until(is_noted, what="the second note in the daemon")
 
         await fault.heal(site)
         await watching.event("violation.closed", violation=id_)
         assert await watching.stop() == 0
     assert len(watching.events("violation.opened")) == len(watching.events("violation.closed")) == 1
     rest = await holdfast("violations", "list", "--config", place.file)
-    everything = await holdfast("violations", "list", "--all", "--json", "--config", place.file)
+    everything = await holdfast("violations", "list", "--all", "--format", "json", "--config", place.file)
     assert rest.out == "no violation is open\n"
-    assert f'"id": "{id_}"' in everything.out
-    assert '"stage": "closed"' in everything.out
+    (closed,) = json.loads(everything.out)
+    assert (closed["id"], closed["stage"], closed["note"]) == (id_, "closed", "known, #412\nrestore under way")
+    late = await holdfast("violations", "ack", id_, "--config", place.file)
+    assert (late.code, "was closed at" in late.err) == (1, True)
 
 
 async def test_violations_without_a_state_file(place: Place) -> None:
@@ -447,6 +457,15 @@ async def test_violations_without_a_state_file(place: Place) -> None:
     file = place.configured()
     ended = await holdfast("violations", "list", "--config", file)
     assert (ended.code, "has the daemon of this configuration ever run here?" in ended.err) == (1, True)
+
+
+async def test_violations_of_a_state_that_cannot_be_used(place: Place) -> None:
+    """Where the path of the state file cannot be used, that is said; an empty id is no id."""
+    file = place.configured(state=f"sqlite:///{place.folder}/none/state.db")
+    ended = await holdfast("violations", "list", "--config", file)
+    assert (ended.code, f"its folder {place.folder}/none does not exist" in ended.err) == (1, True)
+    empty = await holdfast("violations", "show", "", "--config", file)
+    assert (empty.code, "the id is empty" in empty.err) == (64, True)
 
 
 async def test_a_server_that_is_down_at_the_start(place: Place) -> None:
