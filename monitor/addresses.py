@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from pydantic import SecretStr
 
 from monitor.core.secrets import MASK
+from monitor.options import POSTGRES, REDIS, Options
 
 _HIGHEST_PORT = 65535
 
@@ -61,6 +62,7 @@ def postgres_url(value: SecretStr) -> SecretStr:
     parts = _url(value, schemes=("postgresql", "postgres"), example=example)
     if not parts.hostname and not parse_qs(parts.query).get("host"):
         raise AddressError(f"names no host; write it like {example}, or ?host=/PATH for a Unix socket")
+    _check_options(parts, POSTGRES)
     return value
 
 
@@ -75,7 +77,15 @@ def redis_url(value: SecretStr) -> SecretStr:
         raise AddressError(f"names no host; write it like {example}")
     elif not re.fullmatch(r"/?\d*", parts.path):
         raise AddressError(f"the database after the host is not a number; write it like {example}")
+    _check_options(parts, REDIS)
+    if parts.scheme != "rediss" and re.search(r"(?:^|&)ssl_", parts.query):
+        raise AddressError("options that begin with ssl_ need a URL that begins with rediss://")
     return value
+
+
+def _check_options(parts: SplitResult, options: Options) -> None:
+    if problem := options.problem(parts.query):
+        raise AddressError(problem)
 
 
 def shown(url: SecretStr) -> str:

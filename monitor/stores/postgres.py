@@ -40,6 +40,11 @@ _BY_STATE: tuple[tuple[str, Reason, str], ...] = (
     ("57", Reason.UNREACHABLE, "the server is starting or stopping"),
     ("58", Reason.CAPACITY, "the server's file system fails; look into its log"),
     ("08", Reason.UNREACHABLE, "the connection broke"),
+    (
+        "42704",
+        Reason.MISCONFIGURED,
+        "the server has nothing of this name; check what follows the ? in the DSN, else run `holdfast setup ENV`",
+    ),
     ("42", Reason.MISCONFIGURED, "the schema does not fit; run `holdfast setup ENV`"),
     ("3F", Reason.MISCONFIGURED, "the schema is missing; run `holdfast setup ENV`"),
     ("22", Reason.MISCONFIGURED, "the schema does not take Holdfast's values; run `holdfast setup ENV`"),

@@ -278,6 +278,17 @@ class TestConfig:
         assert (empty.code, empty.out) == (0, "! the configuration is valid, but watches nothing\n")
         assert "nothing is watched; add one" in empty.err
 
+    async def test_an_option_of_a_dsn(self, place: Place) -> None:
+        """A slip in an option is refused with the nearest; what only the server can know is left to it, with advice."""
+        slip = await holdfast("config", "check", "--config", place.configured(dsn=f"{place.dsn}?sslmod=require"))
+        assert (slip.code, "unknown option sslmod; did you mean sslmode?" in slip.err) == (78, True)
+        file = place.configured(dsn=f"{place.dsn}?no_such_thing=1", url=None)
+        passed, asked = await holdfast("config", "check", "--config", file), await holdfast("check", "--config", file)
+        assert (passed.code, asked.code) == (0, 3)
+        said = " ".join(asked.out.split())
+        assert '"no_such_thing"' in said
+        assert "check what follows the ? in the DSN, else run" in said
+
     async def test_is_found_and_overridden(self, place: Place) -> None:
         """./holdfast.yaml is found without a flag, HOLDFAST_CONFIG names another, and variables win over both."""
         place.configured()
