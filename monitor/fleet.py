@@ -39,9 +39,9 @@ def live_environment(
             name,
             instance=instance,
             tally=metrics.tally(name),
-            postgres_dsn=settings.postgres.dsn.get_secret_value() if settings.postgres else None,
-            redis_url=settings.redis.url.get_secret_value() if settings.redis else None,
+            addresses=settings.addresses(),
             connections={store: settings.max_connections(store) for store in settings.stores},
+            isolation=settings.postgres.isolation if settings.postgres else "read committed",
             provision=settings.postgres is not None and settings.postgres.provision is Provision.AUTO,
             longest_run=max(_LEAST_AGE, 2 * max(timeouts, default=timedelta())),
         )
@@ -60,3 +60,10 @@ def left_out(settings: EnvironmentSettings) -> dict[str, str]:
         elif not probe.enabled:
             reasons[name] = "is not enabled"
     return reasons
+
+
+def parts_left_out(settings: EnvironmentSettings) -> dict[str, tuple[str, ...]]:
+    """What the probes that do run in an environment do not check there, a sentence each."""
+    places = tuple(settings.addresses())
+    found = {name: probe.left_out(places) for name, probe in settings.active().items()}
+    return {name: sentences for name, sentences in found.items() if sentences}

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import pkgutil
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from monitor.core.confirmation import Reading
 from monitor.core.payload import Author
 from monitor.core.record import Node, RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind
-from monitor.ports import Clock, Connection, Environment, Store
+from monitor.ports import Clock, Connection, Environment, Place, Store
 
 
 def _length(value: object) -> object:
@@ -171,7 +171,7 @@ class Probe(BaseModel, Generic[Seen]):
     kinds: ClassVar[frozenset[Kind]]
     """Every kind of violation that it may report, so that its counters exist at zero."""
     needs: ClassVar[Mapping[Store, int]]
-    """The stores that it asks, each with the number of connections that it has open at once."""
+    """The stores without which it does not run, each with the number of connections that it has open at once."""
     steps: ClassVar[tuple[str, ...]]
     """Every step that it times, so that its histograms exist before the first run."""
 
@@ -207,6 +207,14 @@ class Probe(BaseModel, Generic[Seen]):
     def budget_of(self, step: str) -> timedelta:
         """The time that a step may take."""
         return self.budgets.get(step, self.budget)
+
+    def wants(self) -> Mapping[Store, int]:
+        """How many connections to each primary store, poolers included, it has open at once with these settings."""
+        return self.needs
+
+    def left_out(self, places: Collection[Place]) -> tuple[str, ...]:  # noqa: ARG002  others need it
+        """What is not checked where an environment has only these ways into its stores, a sentence each."""
+        return ()
 
     @abstractmethod
     def plan(self) -> tuple[Use, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -35,16 +35,17 @@ class Desk:
 
 async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> RunRecord:
     """Execute a probe against an environment once, and report how it ended. Raises nothing but cancellation."""
-    async with environment.slots(probe.needs):  # to wait for a free connection is lateness, not latency
+    needs = probe.wants()
+    async with environment.slots(needs):  # to wait for a free connection is lateness, not latency
         run = Run(run_id=str(uuid7()), probe=probe.name, environment=environment, clock=desk.clock)
         try:
             async with asyncio.timeout(probe.timeout.total_seconds()):
-                await environment.prepare(probe.needs)
+                await environment.prepare(needs)
                 seen = await probe.observe(run)
             finding = within_budget(probe.judge(seen), run.steps, probe.budget_of)
         except StoreError as error:
             environment.learn(error)
-            finding = Finding.unknown(error.reason, f"{error}{run.where()}")
+            finding = Finding.unknown(error.reason, f"{error}{run.where()}", place=str(error.place))
         except TimeoutError:
             finding = Finding.unknown(
                 Reason.TIMEOUT, f"not done after {duration.text(probe.timeout)}{run.where()}; {_SLOW}"
@@ -52,7 +53,7 @@ async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> R
         except Exception as error:
             log.exception("run.failed", environment=environment.name, probe=probe.name, run_id=run.run_id)
             finding = Finding.unknown(Reason.INTERNAL, f"{type(error).__name__}{run.where()}; the log has more")
-        record = run.end(finding)
+        record = run.end(replace(finding, left_out=(*probe.left_out(environment.places), *finding.left_out)))
     changes = await desk.journal.add(record)
     desk.metrics.record(record)
     desk.metrics.standing(environment.name, desk.journal.standing(environment.name))

@@ -222,7 +222,7 @@ class Schedule:
             record = await run_once(probe, environment, self._desk)
         finally:
             for key in stores:
-                self._learn(key, record)
+                self._learn(key, record if _says_something(record, key[1], stores) else None)
             self._first_round.add(place)
         self._desk.metrics.up(place[0], up=not self.sick(place[0]))
         return record
@@ -277,6 +277,16 @@ class Schedule:
                 log.warning("run.missed", environment=place[0], probe=place[1], times=missed)
         if ran:
             self._desk.metrics.started_late(self._desk.clock.now() - scheduled[-1])
+
+
+def _says_something(record: RunRecord | None, store: Store, asked: Sequence[tuple[str, Store]]) -> bool:
+    """Whether a run tells how a store is: a failure does so only of the store that failed, and never by its replica.
+
+    A run that was merely too long does not say which of two stores it waited for.
+    """
+    if record is None or record.finding.reason not in SICK:
+        return True
+    return record.finding.place == store if record.finding.place else len(asked) == 1
 
 
 def _share(place: Place) -> float:

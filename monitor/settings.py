@@ -29,7 +29,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.addresses import address, postgres_url, redis_url, shown, state_url
-from monitor.ports import Store
+from monitor.ports import Isolation, Place, Store, Way
 from monitor.probe import Duration, Probe, Probes
 
 ENV_PREFIX = "HOLDFAST_"
@@ -82,7 +82,8 @@ def _label_name(value: str) -> str:
 Length = Annotated[Duration, BeforeValidator(_no_number), AfterValidator(_longer_than_nothing)]
 """A length of time longer than nothing, always with its unit."""
 
-Connections = Annotated[int, Field(ge=1, le=4), BeforeValidator(_no_truth)]
+Connections = Annotated[int, Field(ge=1, le=100), BeforeValidator(_no_truth)]
+ReplicaName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 LabelName = Annotated[str, AfterValidator(_label_name)]
 Shown = PlainSerializer(shown, return_type=str, when_used="json")
@@ -154,7 +155,17 @@ class Postgres(Section):
         default=Provision.AUTO,
         description="`auto`: Holdfast makes its schema `holdfast` if the role may; `off`: it says what a DBA must run.",
     )
-    max_connections: Connections = Field(default=2, description="The most connections open at once, 1 to 4.")
+    pooler: Annotated[SecretStr, AfterValidator(postgres_url), Shown] | None = Field(
+        default=None, description="The same database through its pooler, such as PgBouncer, as the application asks it."
+    )
+    replicas: Annotated[
+        Mapping[ReplicaName, Annotated[SecretStr, AfterValidator(postgres_url), Shown]], _OrNothing()
+    ] = Field(default={}, description="Its streaming replicas by name, such as eu-2: each a DSN like the primary's.")
+    isolation: Isolation = Field(
+        default="read committed",
+        description="The isolation level that the application relies on; what it permits is no violation.",
+    )
+    max_connections: Connections = Field(default=4, description="The most connections open at once, 1 to 100.")
 
 
 class Redis(Section):
@@ -163,7 +174,10 @@ class Redis(Section):
     url: Annotated[SecretStr, AfterValidator(redis_url), Shown] = Field(
         description="How to connect: redis://holdfast@cache.example:6379/0, rediss:// with TLS, or unix:///SOCKET."
     )
-    max_connections: Connections = Field(default=2, description="The most connections open at once, 1 to 4.")
+    replicas: Annotated[Mapping[ReplicaName, Annotated[SecretStr, AfterValidator(redis_url), Shown]], _OrNothing()] = (
+        Field(default={}, description="Its replicas by name, such as eu-2: each a URL like the primary's.")
+    )
+    max_connections: Connections = Field(default=4, description="The most connections open at once, 1 to 100.")
 
 
 class ProbeSettings(Section):
@@ -204,7 +218,7 @@ class EnvironmentSettings(Section):
         for store in sorted(self.stores):
             most = self.max_connections(store)
             wants, name = max(
-                ((probe.needs[store], name) for name, probe in self.active().items() if store in probe.needs),
+                ((probe.wants()[store], name) for name, probe in self.active().items() if store in probe.wants()),
                 default=(0, ""),
             )
             if wants > most:
@@ -223,6 +237,21 @@ class EnvironmentSettings(Section):
         """The stores that it has."""
         given = {Store.POSTGRES: self.postgres, Store.REDIS: self.redis}
         return frozenset(store for store, settings in given.items() if settings is not None)
+
+    def addresses(self) -> Mapping[Place, str]:
+        """How to connect, by every way into its stores. Secrets are in it."""
+        found: dict[Place, SecretStr] = {}
+        if self.postgres:
+            found[Place(Store.POSTGRES)] = self.postgres.dsn
+            if self.postgres.pooler:
+                found[Place(Store.POSTGRES, Way.POOLER)] = self.postgres.pooler
+            for name, dsn in self.postgres.replicas.items():
+                found[Place(Store.POSTGRES, Way.REPLICA, name)] = dsn
+        if self.redis:
+            found[Place(Store.REDIS)] = self.redis.url
+            for name, url in self.redis.replicas.items():
+                found[Place(Store.REDIS, Way.REPLICA, name)] = url
+        return {place: address.get_secret_value() for place, address in found.items()}
 
     def max_connections(self, store: Store) -> int:
         """The most connections that may be open at once to a store, 0 where the environment does not have it."""

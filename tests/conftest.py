@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,7 @@ from monitor.embedded.proxy import TcpProxy
 from monitor.embedded.servers import Servers
 from monitor.journal import Journal
 from monitor.metrics import Metrics
-from monitor.ports import Store, SystemClock
+from monitor.ports import Place, Store, SystemClock
 from monitor.probe import Probe
 from monitor.runner import Desk, run_once
 from monitor.stores.environment import LiveEnvironment
@@ -100,16 +100,26 @@ MakeSite = Callable[..., Awaitable[Site]]
 
 @pytest.fixture
 async def make_site(servers: Servers, database: str, desk: Desk) -> MakeSite:
-    """Make an environment; keyword arguments replace those of LiveEnvironment (None leaves a store out)."""
+    """Make an environment; keyword arguments replace those of LiveEnvironment (None leaves a store out).
 
-    async def make(name: str | None = None, **changes: Any) -> Site:
+    `others` are its replicas and its pooler, if it is to have any.
+    """
+
+    async def make(
+        name: str | None = None,
+        *,
+        postgres_dsn: str | None = in_database(servers.postgres.dsn, database),
+        redis_url: str | None = servers.valkey.url,
+        others: Mapping[Place, str] | None = None,
+        **changes: Any,
+    ) -> Site:
         name = name or f"env-{secrets.token_hex(4)}"
+        own = {Place(Store.POSTGRES): postgres_dsn, Place(Store.REDIS): redis_url, **(others or {})}
         arguments: dict[str, Any] = {
             "instance": Instance(secrets.token_hex(4), 1),
             "tally": desk.metrics.tally(name),
-            "postgres_dsn": in_database(servers.postgres.dsn, database),
-            "redis_url": servers.valkey.url,
-            "connections": {Store.POSTGRES: 2, Store.REDIS: 2},
+            "addresses": {place: address for place, address in own.items() if address is not None},
+            "connections": {Store.POSTGRES: 4, Store.REDIS: 4},
             "provision": True,
             "timeout": timedelta(seconds=2),
         }

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from importlib import import_module
@@ -16,23 +17,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
+from monitor import probes
 from monitor.cli import common
 from monitor.cli.screen import LinesScreen, Screen, TableScreen
 from monitor.configfile import Loaded, secrets_in
 from monitor.core import duration
 from monitor.core.secrets import Scrubber
 from monitor.core.verdict import Verdict
-from monitor.embedded.faults import FAULTS, Fault, Site
+from monitor.embedded.faults import FAULTS, Fault, Site, addresses
+from monitor.embedded.pgbouncer import installed
+from monitor.embedded.postgres import system_bindir
 from monitor.embedded.process import EmbeddedError
-from monitor.embedded.proxy import TcpProxy
 from monitor.embedded.servers import Servers
 from monitor.logs import Scrubbing, set_up
+from monitor.ports import Place, Store, Way
+from monitor.probe import discover
 
 if TYPE_CHECKING:
     from monitor.app import App
 
 ENVIRONMENT = "demo"
-_EVERY = {"every": "2s", "timeout": "1900ms"}  # so that somebody who watches sees something happen
+# So that somebody who watches sees something happen; but what waits for a deadline of its own needs its time.
+_EVERY = {"every": "2s", "timeout": "1900ms"}
+_UNHURRIED: Mapping[str, Mapping[str, object]] = {}
 _GLANCE = 0.5  # seconds between two looks at the daemon
 
 
@@ -94,23 +101,23 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
         loop.add_signal_handler(number, stop.set)
     if length is not None:
         loop.call_later(length.total_seconds(), stop.set)
-    common.err().print("starting PostgreSQL and Valkey …") if not quiet else None
+    common.err().print("starting PostgreSQL and Valkey, each with a replica …") if not quiet else None
     async with AsyncExitStack() as stack:
         # The daemon's modules take as long to import as the servers take to start; nobody waits for both.
         loading = asyncio.create_task(asyncio.to_thread(import_module, "monitor.app"))
-        servers = await stack.enter_async_context(Servers())
+        servers = await stack.enter_async_context(_servers(fault))
         await loading
         from monitor.app import App  # noqa: PLC0415  loaded just now
         from monitor.web.server import ListenError  # noqa: PLC0415  the same
 
-        proxy = await _proxy(servers, stack) if fault and fault.valkey_proxy else None
-        file = _write_configuration(servers, proxy, port)
+        site = await Site.before(servers, stack) if fault else None  # a fault may need a proxy; nothing else does
+        file = _write_configuration(servers, site.addresses() if site else addresses(servers), fault, port)
         loaded = common.read(file)
         scrubbing = _log(loaded, servers.folder / "holdfast.log", verbose=verbose, stack=stack)
         app = App(loaded, reload=lambda: common.read(file), scrubbing=scrubbing)
         screen = TableScreen(ENVIRONMENT) if common.on_terminal() and not verbose else LinesScreen(ENVIRONMENT)
         begun = asyncio.Event()
-        show = asyncio.create_task(_show(app, screen, begun, file, fault, Site(servers=servers, valkey_proxy=proxy)))
+        show = asyncio.create_task(_show(app, screen, begun, file, servers, fault, site))
         show.add_done_callback(lambda _: stop.set())  # nobody would see what goes on
         try:
             await app.run(stop, started=begun.set)
@@ -124,24 +131,35 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
             common.err().print("stopping, and removing everything …")
 
 
-async def _proxy(servers: Servers, stack: AsyncExitStack) -> TcpProxy:
-    proxy = TcpProxy(servers.valkey.port)
-    await proxy.start()
-    stack.push_async_callback(proxy.stop)
-    return proxy
+def _servers(fault: Fault | None) -> Servers:
+    """All that a probe may look at; a fault may need contrib modules, which the wheel's PostgreSQL does not have."""
+    if fault and fault.pooler and not installed():
+        raise EmbeddedError(f"{fault.name} needs PgBouncer; install it, on Debian by apt-get install pgbouncer")
+    bindir = system_bindir() if fault and fault.contrib else None
+    if fault and fault.contrib and not bindir:
+        raise EmbeddedError(f"{fault.name} needs PostgreSQL's contrib modules; on Debian, apt-get install postgresql")
+    return Servers(replicas=True, pooler=installed() is not None, postgres_bindir=bindir)
 
 
-def _write_configuration(servers: Servers, proxy: TcpProxy | None, port: int) -> Path:
+def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fault | None, port: int) -> Path:
     """The demo is configured as anything else is, so that `holdfast check` and others can be tried on it."""
-    url = servers.valkey.url
-    if proxy is not None:
-        url = url.replace(f":{servers.valkey.port}/", f":{proxy.port}/")
+    postgres: dict[str, object] = {"dsn": found[Place(Store.POSTGRES)]}
+    redis: dict[str, object] = {"url": found[Place(Store.REDIS)]}
+    if (pooler := found.get(Place(Store.POSTGRES, Way.POOLER))) is not None:
+        postgres["pooler"] = pooler
+    for store, settings in ((Store.POSTGRES, postgres), (Store.REDIS, redis)):
+        settings["replicas"] = {
+            place.name: address for place, address in found.items() if place.store is store and place.way is Way.REPLICA
+        }
+    special = fault.settings if fault else {}
     values = {
         "location": "demo",
         "state": f"sqlite:///{servers.folder / 'state.db'}",
         "http": {"listen": f"127.0.0.1:{port}"},
-        "probes": {"thread": _EVERY, "session": _EVERY},
-        "environments": {ENVIRONMENT: {"postgres": {"dsn": servers.postgres.dsn}, "redis": {"url": url}}},
+        "probes": {
+            name: {**_EVERY, **_UNHURRIED.get(name, {}), **special.get(name, {})} for name in sorted(discover(probes))
+        },
+        "environments": {ENVIRONMENT: {"postgres": postgres, "redis": redis}},
     }
     file = servers.folder / "holdfast.yaml"
     file.touch(mode=0o600)  # before there is a password in it
@@ -161,25 +179,33 @@ def _log(loaded: Loaded, file: Path, *, verbose: bool, stack: AsyncExitStack) ->
     return scrubbing
 
 
-async def _show(app: App, screen: Screen, begun: asyncio.Event, file: Path, fault: Fault | None, site: Site) -> None:
+async def _show(
+    app: App,
+    screen: Screen,
+    begun: asyncio.Event,
+    file: Path,
+    servers: Servers,
+    fault: Fault | None,
+    site: Site | None,
+) -> None:
     await begun.wait()
     with screen:
         screen.say(f"status page  {app.url}")
         screen.say(f"try          {_typed()} check --config {file}")
-        probes = app.environments()[ENVIRONMENT].probes
-        for ended in asyncio.as_completed([app.run_now(ENVIRONMENT, probe) for probe in probes]):
+        watched = app.environments()[ENVIRONMENT].probes
+        for ended in asyncio.as_completed([app.run_now(ENVIRONMENT, probe) for probe in watched]):
             await ended  # at once: who watches does not want to wait for the probes' turns
             await _update(app, screen)
         injected: float | None = None
         healthy_for = 0
         while True:
             await asyncio.sleep(_GLANCE)
-            if dead := [server for server in (site.servers.postgres, site.servers.valkey) if not server.alive]:
+            if injected is None and (dead := [server for server in servers.all if not server.alive]):
                 raise EmbeddedError(f"the demo's {dead[0].title} has died; its log ended with:\n{dead[0].log_tail()}")
             latest = app.journal.latest(ENVIRONMENT)
             healthy = not app.not_ready() and all(run.verdict in (Verdict.OK, Verdict.SLOW) for run in latest.values())
             healthy_for = healthy_for + 1 if healthy else 0
-            if fault is not None and injected is None and healthy_for >= 4:  # noqa: PLR2004  two seconds of health
+            if fault and site and injected is None and healthy_for >= 4:  # noqa: PLR2004  two seconds of health
                 await fault.inject(site)
                 injected = app.clock.monotonic()
                 screen.say(f"broken now   {fault.name}: {fault.breaks}")

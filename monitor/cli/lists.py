@@ -8,7 +8,7 @@ from rich.text import Text
 import monitor.probes
 from monitor.cli import common
 from monitor.core import duration
-from monitor.embedded.faults import FAULTS
+from monitor.embedded.faults import AREAS
 from monitor.probe import discover
 
 
@@ -35,9 +35,13 @@ def faults() -> None:
 
     Example:  holdfast faults
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("fault", "must be reported as", "by", "what is broken"):
-        table.add_column(title, no_wrap=title != "what is broken", overflow="fold")
-    for fault in FAULTS.values():
-        table.add_row(fault.name, fault.kind, fault.probe, Text(fault.breaks))
-    common.out().print(table)
+    console = common.out()
+    for area, of_area in AREAS.items():
+        if not of_area:
+            continue
+        table = Table(title=area, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False)
+        for no_wrap in (True, True, False):
+            table.add_column(no_wrap=no_wrap, overflow="fold")
+        for fault in of_area:
+            table.add_row(fault.name, Text(f"{fault.report} by {fault.probe}", style="dim"), Text(fault.breaks))
+        console.print(table, "")

@@ -58,11 +58,11 @@ def judge(name: str, reading: Reading[T], check: Callable[[T], Iterable[Violatio
     return Judgement(violations=confirmed)
 
 
-def conclude(judgements: Iterable[Judgement], *, checks: int) -> Finding:
+def conclude(judgements: Iterable[Judgement], *, checks: int, left_out: Iterable[str] = ()) -> Finding:
     """Confirmed violations first; else doubts are `unknown`; else all is well."""
     all_of_them = tuple(judgements)
     violations = [violation for judgement in all_of_them for violation in judgement.violations]
     doubts = [judgement.doubt for judgement in all_of_them if judgement.doubt]
     if doubts and not violations:
-        return Finding.unknown(Reason.INCONCLUSIVE, "; ".join(doubts), checks=checks)
-    return Finding.of(violations, checks=checks)
+        return Finding.unknown(Reason.INCONCLUSIVE, "; ".join(doubts), checks=checks, left_out=left_out)
+    return Finding.of(violations, checks=checks, left_out=left_out)

@@ -13,7 +13,7 @@ ABANDONED = timedelta(hours=1)
 
 _KEY = re.compile(
     r"holdfast:(?P<environment>[a-z0-9][a-z0-9_-]{0,62}):(?P<id>[0-9a-f]{8})-(?P<incarnation>0|[1-9][0-9]{0,8})"
-    r":session:(?P<run>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}):(?P<name>[a-z-]{1,32})"
+    r":[a-z]{1,16}:(?P<run>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}):(?P<name>[a-z-]{1,32})"
 )
 
 
@@ -34,9 +34,9 @@ class Instance:
         return f"{self.id}-{self.incarnation}"
 
 
-def session_key(environment: str, instance: Instance, run_id: str, name: str) -> str:
-    """The key of a synthetic session."""
-    return f"{PREFIX}{environment}:{instance.mark}:session:{run_id}:{name}"
+def key_of(environment: str, instance: Instance, run_id: str, name: str, *, kind: str) -> str:
+    """The key of a synthetic thing of one run, such as a session; `kind` and `name` are lower-case words."""
+    return f"{PREFIX}{environment}:{instance.mark}:{kind}:{run_id}:{name}"
 
 
 def index_key(environment: str, instance_id: str) -> str:

@@ -93,28 +93,49 @@ class Violation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a judge says of one run. Made only by the three constructors below, so that no verdict lacks its ground."""
+    """What a judge says of one run. Made only by the three constructors below, so that no verdict lacks its ground.
+
+    `place` is the way into a store that could not be asked, where that is why nothing could be told. `left_out` says
+    what was not checked and why, a sentence each: an absence is never shown as ok.
+    """
 
     verdict: Verdict
     checks: int = 0
     violations: tuple[Violation, ...] = ()
     reason: Reason | None = None
     message: str = ""
+    place: str = ""
+    left_out: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, violations: Iterable[Violation], *, checks: int) -> Self:
+    def of(cls, violations: Iterable[Violation], *, checks: int, left_out: Iterable[str] = ()) -> Self:
         """Violated if there is any violation, each counted once, else ok; `checks` integrity checks were completed."""
         found = tuple({(v.kind, v.subject, v.expected, v.actual): v for v in violations}.values())
         if not found:
-            return cls(verdict=Verdict.OK, checks=checks)
+            return cls(verdict=Verdict.OK, checks=checks, left_out=tuple(left_out))
         message = "; ".join(f"{v.kind}: {v.subject}: expected {v.expected}, found {v.actual}" for v in found[:3])
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""  # noqa: PLR2004  three fit into a line
-        return cls(verdict=Verdict.VIOLATED, checks=checks, violations=found, message=message + more)
+        return cls(
+            verdict=Verdict.VIOLATED,
+            checks=checks,
+            violations=found,
+            message=message + more,
+            left_out=tuple(left_out),
+        )
 
     @classmethod
-    def unknown(cls, reason: Reason, message: str, *, checks: int = 0) -> Self:
+    def unknown(
+        cls, reason: Reason, message: str, *, checks: int = 0, place: str = "", left_out: Iterable[str] = ()
+    ) -> Self:
         """Could not tell, and why."""
-        return cls(verdict=Verdict.UNKNOWN, reason=reason, message=message, checks=checks)
+        return cls(
+            verdict=Verdict.UNKNOWN,
+            reason=reason,
+            message=message,
+            checks=checks,
+            place=place,
+            left_out=tuple(left_out),
+        )
 
     @classmethod
     def slow(cls, message: str, *, checks: int) -> Self:

@@ -30,12 +30,19 @@ SMALL: Mapping[str, str] = {
 }
 
 
+def system_bindir() -> Path | None:
+    """The programs of the newest PostgreSQL that the system has where Debian keeps them, None where there is none."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+    return max(found, key=lambda path: int(path.parent.name), default=None)
+
+
 class EmbeddedPostgres(Server):
     """One PostgreSQL server on the loopback interface, with the database `app` and the ordinary role `holdfast`.
 
     `bindir` names a system's programs (such as Debian's); without it they come from the wheel. `settings` go to
     postgresql.conf, `hba` lines to the top of pg_hba.conf. With `fsync` off, a crash of the server still loses
-    nothing; a crash of the machine would.
+    nothing; a crash of the machine would. `replica_of` makes it a streaming replica of a server that runs: a copy of
+    its data, with its roles, passwords and programs.
     """
 
     title = "PostgreSQL"
@@ -51,14 +58,17 @@ class EmbeddedPostgres(Server):
         settings: Mapping[str, str] | None = None,
         hba: Sequence[str] = (),
         name: str = "postgres",
+        replica_of: "EmbeddedPostgres | None" = None,
     ) -> None:
         super().__init__(folder, name)
+        self._primary = replica_of
         self._bindir = bindir
         self._settings = {**SMALL, "fsync": "on" if fsync else "off", **(settings or {})}
         self._hba = tuple(hba)
         self._binaries: Binaries | None = None
-        self._superuser_password = secrets.token_urlsafe(18)
-        self._role_password = secrets.token_urlsafe(18)
+        self.passwords: tuple[str, str] = (
+            replica_of.passwords if replica_of else (secrets.token_urlsafe(18), secrets.token_urlsafe(18))
+        )  # of the superuser and of the role
 
     @property
     def data(self) -> Path:
@@ -74,22 +84,30 @@ class EmbeddedPostgres(Server):
 
     def superuser_dsn(self, database: str = "app") -> str:
         """The address for the superuser."""
-        return f"postgresql://{SUPERUSER}:{self._superuser_password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{SUPERUSER}:{self.passwords[0]}@127.0.0.1:{self.port}/{database}"
 
     @property
     def dsn(self) -> str:
         """The address of the database `app` for the ordinary role `holdfast`."""
-        return f"postgresql://holdfast:{self._role_password}@127.0.0.1:{self.port}/app"
+        return f"postgresql://holdfast:{self.passwords[1]}@127.0.0.1:{self.port}/app"
 
     async def _prepare(self) -> None:
         if not (self.data / "PG_VERSION").exists():
-            await self._create_cluster()
+            await (self._copy(self._primary) if self._primary else self._create_cluster())
+
+    async def _copy(self, primary: "EmbeddedPostgres") -> None:
+        self._folder.subfolder(self._home.name)
+        self._binaries = primary._binaries  # noqa: SLF001  one class
+        command: list[str | Path] = [self.bindir / "pg_basebackup", "-D", self.data, "--no-sync"]
+        command += ["-d", f"{primary.superuser_dsn('')}?application_name={self._home.name}"]
+        command += ["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf"]
+        await self._folder.run(command, log=self._home / "basebackup.log", within=START_SECONDS)
 
     async def _create_cluster(self) -> None:
         self._folder.subfolder(self._home.name)
         self._binaries = await self._folder.reachable(self._locate(), program="postgres")
         password = self._home / "password"
-        self._folder.write(password, self._superuser_password)
+        self._folder.write(password, self.passwords[0])
         command: list[str | Path] = [self.bindir / "initdb", "-D", self.data, "-U", SUPERUSER, "-A", "scram-sha-256"]
         command += ["--pwfile", password, "--no-sync", "--encoding", "UTF8", "--locale", "C"]
         await self._folder.run(command, log=self._home / "initdb.log", within=START_SECONDS)
@@ -127,7 +145,7 @@ class EmbeddedPostgres(Server):
                 command,
                 log=log,
                 within=STATEMENT_SECONDS,
-                environment={"PGPASSWORD": self._superuser_password},
+                environment={"PGPASSWORD": self.passwords[0]},
                 text=script,
             )
         finally:
@@ -138,7 +156,7 @@ class EmbeddedPostgres(Server):
         await self.sql(
             f"""
             CREATE ROLE holdfast LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE
-                PASSWORD '{self._role_password}';
+                PASSWORD '{self.passwords[1]}';
             CREATE DATABASE app;
             GRANT CONNECT, CREATE, TEMPORARY ON DATABASE app TO holdfast;
             """,

@@ -1,4 +1,4 @@
-"""The demo's PostgreSQL and Valkey together: started at the same time, gone without a trace."""
+"""The demo's servers together: started at the same time, gone without a trace."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,16 +8,20 @@ from types import TracebackType
 from typing import Self
 
 from monitor.embedded.folder import PrivateFolder
+from monitor.embedded.pgbouncer import EmbeddedPgBouncer
 from monitor.embedded.postgres import EmbeddedPostgres
+from monitor.embedded.server import Server
 from monitor.embedded.valkey import EmbeddedValkey
 
 
 class Servers:
-    """``async with Servers() as servers``: both servers answer, the database and its role are there.
+    """``async with Servers() as servers``: PostgreSQL and Valkey answer, the database and its role are there.
+
+    With `replicas` each has a replica behind it, with `pooler` a PgBouncer stands before PostgreSQL.
 
     Leaving the block stops them and removes the folder; so does the death of this process, within 3 s.
-    Make it and enter it in the main thread. `servers.postgres`, `servers.valkey` and `servers.folder` are set
-    from the start.
+    Make it and enter it in the main thread. The servers and `servers.folder` are set from the
+    start.
     """
 
     def __init__(
@@ -31,6 +35,8 @@ class Servers:
         valkey_settings: Mapping[str, str] | None = None,
         valkey_appendonly: bool = True,
         valkey_maxmemory: str = "64mb",
+        replicas: bool = False,
+        pooler: bool = False,
     ) -> None:
         self.private = PrivateFolder()
         self.postgres = EmbeddedPostgres(
@@ -44,7 +50,31 @@ class Servers:
             maxmemory=valkey_maxmemory,
             settings=valkey_settings,
         )
+        self.postgres_replica = (
+            EmbeddedPostgres(self.private, fsync=fsync, name="postgres-replica", replica_of=self.postgres)
+            if replicas
+            else None
+        )
+        self.valkey_replica = (
+            EmbeddedValkey(
+                self.private,
+                server=valkey_server,
+                appendonly=False,
+                maxmemory=valkey_maxmemory,
+                name="valkey-replica",
+                replica_of=self.valkey,
+            )
+            if replicas
+            else None
+        )
+        self.pgbouncer = EmbeddedPgBouncer(self.private, self.postgres) if pooler else None
         self._stack = AsyncExitStack()
+
+    @property
+    def all(self) -> tuple[Server, ...]:
+        """Every server that there is, primaries first."""
+        servers = (self.postgres, self.valkey, self.postgres_replica, self.valkey_replica, self.pgbouncer)
+        return tuple(server for server in servers if server is not None)
 
     @property
     def folder(self) -> Path:
@@ -54,9 +84,9 @@ class Servers:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             stack.callback(self.private.close)
-            stack.push_async_callback(self.postgres.stop)
-            stack.push_async_callback(self.valkey.stop)
-            starts = [asyncio.create_task(self._start_postgres()), asyncio.create_task(self.valkey.start())]
+            for server in self.all:
+                stack.push_async_callback(server.stop)
+            starts = [asyncio.create_task(self._start_postgres()), asyncio.create_task(self._start_valkey())]
             try:
                 await asyncio.gather(*starts)
             finally:
@@ -69,6 +99,13 @@ class Servers:
     async def _start_postgres(self) -> None:
         await self.postgres.start()
         await self.postgres.create_application()
+        behind = (self.postgres_replica, self.pgbouncer)
+        await asyncio.gather(*(server.start() for server in behind if server is not None))
+
+    async def _start_valkey(self) -> None:
+        await self.valkey.start()
+        if self.valkey_replica is not None:
+            await self.valkey_replica.start()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -33,7 +33,8 @@ class EmbeddedValkey(Server):
 
     `server` names a system's valkey-server or redis-server; without it the wheel's is used. `settings` are lines
     of valkey.conf: name and the rest of the line. With `appendonly` a stopped or killed server comes back with
-    every write that it acknowledged; without it, it comes back empty.
+    every write that it acknowledged; without it, it comes back empty. `replica_of` makes it a replica of a server that
+    runs, with the same password.
     """
 
     title = "Valkey"
@@ -49,10 +50,12 @@ class EmbeddedValkey(Server):
         maxmemory: str = "64mb",
         settings: Mapping[str, str] | None = None,
         name: str = "valkey",
+        replica_of: "EmbeddedValkey | None" = None,
     ) -> None:
         super().__init__(folder, name)
         self._server = server
-        self._password = secrets.token_urlsafe(18)
+        self._primary = replica_of
+        self._password = replica_of.password if replica_of else secrets.token_urlsafe(18)
         self._settings = {
             **SMALL,
             "requirepass": self._password,
@@ -81,6 +84,8 @@ class EmbeddedValkey(Server):
         name = self._server.name if self._server else "valkey-server"
         binaries = await self._folder.reachable(self._locate(), program=name)
         self._folder.subfolder(self._home.name)
+        if self._primary is not None:
+            self._settings |= {"replicaof": f"127.0.0.1 {self._primary.port}", "masterauth": self._password}
         # A file, because a command line can be read by everyone.
         configuration = "".join(f"{name} {value}\n" for name, value in self._settings.items())
         self._folder.write(self._home / "valkey.conf", configuration)

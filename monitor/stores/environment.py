@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import cached_property
 
 from monitor.core.residue import ABANDONED, Broom, Instance
 from monitor.core.verdict import Reason
-from monitor.ports import Store, StoreError, Tally
+from monitor.ports import Isolation, Place, Store, StoreError, Tally, Way
+from monitor.stores.copies import OwnCopies
+from monitor.stores.crowd import OwnCrowd
+from monitor.stores.keys import count_keys, sweep_keys
+from monitor.stores.notices import OwnNotices
 from monitor.stores.postgres import Postgres
+from monitor.stores.profiles import OwnProfiles
 from monitor.stores.provision import make_sure
 from monitor.stores.redis import Redis
-from monitor.stores.sessions import OwnSessions, count_sessions, sweep_sessions
+from monitor.stores.registers import OwnRegisters
+from monitor.stores.rows import count_rows, sweep_rows
+from monitor.stores.sessions import OwnSessions
 from monitor.stores.slots import Slots
-from monitor.stores.threads import OwnThreads, count_threads, sweep_threads
+from monitor.stores.tenants import OwnTenants
+from monitor.stores.threads import OwnThreads
+from monitor.stores.ways import Ways
 
 
 class LiveEnvironment:
@@ -26,29 +36,35 @@ class LiveEnvironment:
         *,
         instance: Instance,
         tally: Tally,
-        postgres_dsn: str | None,
-        redis_url: str | None,
+        addresses: Mapping[Place, str],
         connections: Mapping[Store, int],
         provision: bool,
+        isolation: Isolation = "read committed",
         timeout: timedelta = timedelta(seconds=5),
         longest_run: timedelta = timedelta(minutes=1),
     ) -> None:
         self.name = name
+        self.isolation: Isolation = isolation
         self._instance = instance
         self._longest_run = longest_run
         self._provision = provision
         self._prepared: set[Store] = set()
         self._slots = {store: Slots(limit) for store, limit in connections.items()}
-        self.postgres = (
-            Postgres(postgres_dsn, tally=tally, statement_timeout=timeout, connect_timeout=timeout)
-            if postgres_dsn
-            else None
+        self.ways = Ways(
+            environment=name,
+            instance=instance,
+            timeout=timeout,
+            postgres={
+                place: Postgres(dsn, tally=tally, statement_timeout=timeout, connect_timeout=timeout, place=place)
+                for place, dsn in addresses.items()
+                if place.store is Store.POSTGRES
+            },
+            redis={
+                place: Redis(url, tally=tally, timeout=timeout, place=place)
+                for place, url in addresses.items()
+                if place.store is Store.REDIS
+            },
         )
-        self.redis = Redis(redis_url, tally=tally, timeout=timeout) if redis_url else None
-        self._threads = (
-            OwnThreads(self.postgres, instance=instance, statement_timeout=timeout) if self.postgres else None
-        )
-        self._sessions = OwnSessions(self.redis, environment=name, instance=instance) if self.redis else None
 
     @property
     def instance(self) -> str:
@@ -58,22 +74,52 @@ class LiveEnvironment:
     @property
     def stores(self) -> frozenset[Store]:
         """The stores that it has."""
-        pairs = ((Store.POSTGRES, self.postgres), (Store.REDIS, self.redis))
-        return frozenset(store for store, client in pairs if client is not None)
+        return frozenset(place.store for place in self.places if place.way is Way.PRIMARY)
 
     @property
+    def places(self) -> tuple[Place, ...]:
+        """Every way into its stores, the primaries first."""
+        return self.ways.places
+
+    @cached_property
     def threads(self) -> OwnThreads:
         """Its conversations."""
-        if self._threads is None:
-            raise LookupError(f"environment {self.name} has no postgres")
-        return self._threads
+        return OwnThreads(self.ways)
 
-    @property
+    @cached_property
     def sessions(self) -> OwnSessions:
         """Its sessions."""
-        if self._sessions is None:
-            raise LookupError(f"environment {self.name} has no redis")
-        return self._sessions
+        return OwnSessions(self.ways)
+
+    @cached_property
+    def registers(self) -> OwnRegisters:
+        """Its small numbers and lists that transactions change."""
+        return OwnRegisters(self.ways)
+
+    @cached_property
+    def tenants(self) -> OwnTenants:
+        """Its users, and every path to what is theirs."""
+        return OwnTenants(self.ways)
+
+    @cached_property
+    def copies(self) -> OwnCopies:
+        """Its sources and the places where a change must arrive."""
+        return OwnCopies(self.ways)
+
+    @cached_property
+    def notices(self) -> OwnNotices:
+        """The channels by which changes are pushed."""
+        return OwnNotices(self.ways)
+
+    @cached_property
+    def profiles(self) -> OwnProfiles:
+        """Its users' profiles and what is cached of them."""
+        return OwnProfiles(self.ways)
+
+    @cached_property
+    def crowd(self) -> OwnCrowd:
+        """Many users at once, through its pooler or a pool."""
+        return OwnCrowd(self.ways)
 
     @asynccontextmanager
     async def slots(self, needs: Mapping[Store, int]) -> AsyncIterator[None]:
@@ -86,8 +132,8 @@ class LiveEnvironment:
 
     async def prepare(self, needs: Mapping[Store, int]) -> None:
         """Make sure that the schema is there and belongs to this environment; free after the first time."""
-        if Store.POSTGRES in needs and self.postgres and Store.POSTGRES not in self._prepared:
-            await make_sure(self.postgres, environment=self.name, provision=self._provision)
+        if Store.POSTGRES in needs and Store.POSTGRES not in self._prepared:
+            await make_sure(self.ways.primary_postgres, environment=self.name, provision=self._provision)
             self._prepared.add(Store.POSTGRES)
 
     def learn(self, error: StoreError) -> None:
@@ -105,17 +151,13 @@ class LiveEnvironment:
         broom = Broom(
             environment=self.name, instance=self._instance, own_age=age, any_age=age if everybody else ABANDONED
         )
-        if store is Store.REDIS and self.redis:
-            return await sweep_sessions(self.redis, broom, everybody=everybody, dry_run=dry_run)
-        if store is Store.POSTGRES and self.postgres:
-            await make_sure(self.postgres, environment=self.name, provision=self._provision)
-            return await sweep_threads(self.postgres, broom, dry_run=dry_run)
-        raise LookupError(f"environment {self.name} has no {store}")
+        if store is Store.REDIS:
+            return await sweep_keys(self.ways.primary_redis, broom, everybody=everybody, dry_run=dry_run)
+        await make_sure(self.ways.primary_postgres, environment=self.name, provision=self._provision)
+        return await sweep_rows(self.ways.primary_postgres, broom, dry_run=dry_run)
 
     async def census(self, store: Store) -> int:
-        """How many synthetic conversations or keys a store holds now. Raises StoreError."""
-        if store is Store.REDIS and self.redis:
-            return await count_sessions(self.redis, environment=self.name, instance=self._instance)
-        if store is Store.POSTGRES and self.postgres:
-            return await count_threads(self.postgres)
-        raise LookupError(f"environment {self.name} has no {store}")
+        """How many synthetic conversations, other records or keys a store holds now. Raises StoreError."""
+        if store is Store.REDIS:
+            return await count_keys(self.ways.primary_redis, environment=self.name, instance=self._instance)
+        return await count_rows(self.ways.primary_postgres)

@@ -16,7 +16,7 @@ import asyncpg
 from monitor.core.record import Node
 from monitor.core.secrets import Scrubber, secrets_of
 from monitor.core.verdict import Reason
-from monitor.ports import Outcome, Store, StoreError, Tally
+from monitor.ports import Outcome, Place, Store, StoreError, Tally, Way
 
 _GRACE = 0.5  # seconds beyond statement_timeout after which a server that should have spoken is taken for dead
 _CLOSE_WITHIN = 0.5  # seconds; a healthy server answers in microseconds, a sick one must not hold up a run's end
@@ -69,10 +69,22 @@ _BY_TYPE: tuple[tuple[type[Exception], Reason, str], ...] = (
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
-class Postgres:
-    """One PostgreSQL server as one role: makes connections and knows how to name what goes wrong."""
+_PRIMARY = Place(Store.POSTGRES)
 
-    def __init__(self, dsn: str, *, tally: Tally, statement_timeout: timedelta, connect_timeout: timedelta) -> None:
+
+class Postgres:
+    """One way into PostgreSQL as one role: makes connections and knows how to name what goes wrong."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        tally: Tally,
+        statement_timeout: timedelta,
+        connect_timeout: timedelta,
+        place: Place = _PRIMARY,
+    ) -> None:
+        self.place = place
         self._dsn = dsn
         self._tally = tally
         self._scrub = Scrubber(secrets_of(dsn))
@@ -81,12 +93,17 @@ class Postgres:
         self._connect_timeout = connect_timeout.total_seconds()
         self._answer_timeout = statement_timeout.total_seconds() + _GRACE
         milliseconds = str(round(statement_timeout.total_seconds() * 1000))
-        # The server itself ends what this daemon, killed or cut off, can no longer end.
+        # The server itself ends what this daemon, killed or cut off, can no longer end. A pooler refuses such settings
+        # at the start of a connection, or hands them on to the next client: there a transaction's own must do.
         self._guards = {
             "statement_timeout": milliseconds,
             "lock_timeout": milliseconds,
             "idle_in_transaction_session_timeout": milliseconds,
         }
+        self._options: dict[str, int] = {}
+        if place.way is Way.POOLER:
+            self._guards = {}
+            self._options = {"statement_cache_size": 0}  # the next transaction may meet another server process
 
     @asynccontextmanager
     async def asked(self, *, sent_bytes: int = 0, committing: bool = False) -> AsyncIterator[None]:
@@ -123,6 +140,7 @@ class Postgres:
                 timeout=self._connect_timeout,
                 command_timeout=self._answer_timeout,
                 server_settings={"application_name": f"holdfast/{label}", **self._guards},
+                **self._options,
             )
 
     async def close(self, connection: asyncpg.Connection[Any], *, broken: bool) -> None:
@@ -156,8 +174,17 @@ class Postgres:
         if answered:  # the server itself said no, so nothing is in doubt
             outcome = Outcome.FAILED
         text = self._scrub(" ".join(str(error).split())) or type(error).__name__
+        return self.error(reason, f"{text} ({advice})", outcome=outcome)
+
+    def error(self, reason: Reason, what: str, *, outcome: Outcome = Outcome.FAILED) -> StoreError:
+        """A failure of this way into the store, to be raised."""
+        where = "" if self.place.way is Way.PRIMARY else f" ({self.place})"
         return StoreError(
-            reason, f"PostgreSQL at {self.address}: {text} ({advice})", store=Store.POSTGRES, outcome=outcome
+            reason,
+            f"PostgreSQL at {self.address}{where}: {what}",
+            store=Store.POSTGRES,
+            outcome=outcome,
+            place=self.place,
         )
 
 

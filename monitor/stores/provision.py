@@ -13,8 +13,14 @@ from monitor.ports import Outcome, Store, StoreError
 from monitor.stores.postgres import Postgres
 
 _PATIENCE = timedelta(seconds=10)
-_WHOSE = "SELECT name FROM holdfast.environment"
-_CLAIM = "INSERT INTO holdfast.environment (name) VALUES ($1) ON CONFLICT DO NOTHING"
+SCHEMA_VERSION = 2
+"""Grows with each change of schema.sql; an older schema is brought up to it by running that file again."""
+
+_WHOSE = "SELECT name, version FROM holdfast.environment"
+_CLAIM = (
+    "INSERT INTO holdfast.environment (name, version) VALUES ($1, $2)"
+    " ON CONFLICT (only_row) DO UPDATE SET version = excluded.version"
+)
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('holdfast'))"  # two daemons may meet an empty database at once
 
 
@@ -26,7 +32,12 @@ def schema_sql() -> str:
 def roles_sql(environment: str, *, role: str) -> str:
     """The SQL for a DBA: a role that may do what the probes do and nothing else, and the schema it works in."""
     text = (files("monitor.stores") / "roles.sql").read_text("utf-8")
-    for mark, value in (("@role@", role), ("@environment@", environment), ("@schema@", schema_sql())):
+    for mark, value in (
+        ("@role@", role),
+        ("@environment@", environment),
+        ("@version@", str(SCHEMA_VERSION)),
+        ("@schema@", schema_sql()),
+    ):
         text = text.replace(mark, value)
     return text
 
@@ -49,12 +60,12 @@ async def make_sure(postgres: Postgres, *, environment: str, provision: bool) ->
     broken = True
     try:
         async with postgres.asked():
-            owner = await _owner(connection)
-            if owner is None:
+            owner, version = await _present(connection)
+            if owner in {None, environment} and version < SCHEMA_VERSION:
                 if not provision:
-                    raise _misconfigured(
-                        postgres, "the schema holdfast is missing and postgres.provision is off", environment
-                    )
+                    found = f"is of version {version}, not {SCHEMA_VERSION}" if version else "is missing"
+                    what = f"the schema holdfast {found}, and postgres.provision is off"
+                    raise _misconfigured(postgres, what, environment)
                 owner = await _provision(connection, postgres, environment)
         broken = False
     finally:
@@ -67,24 +78,34 @@ async def make_sure(postgres: Postgres, *, environment: str, provision: bool) ->
         raise StoreError(Reason.MISCONFIGURED, message, store=Store.POSTGRES)
 
 
-async def _owner(connection: asyncpg.Connection[Any]) -> str | None:
+async def _present(connection: asyncpg.Connection[Any]) -> tuple[str | None, int]:
+    """Whose the schema is and of which version; nobody's and 0 where there is none."""
     try:
-        name = await connection.fetchval(_WHOSE)
+        row = await connection.fetchrow(_WHOSE)
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        return None
-    return None if name is None else str(name)
+        return None, 0
+    return (None, 0) if row is None else (str(row["name"]), int(row["version"]))
 
 
 async def _provision(connection: asyncpg.Connection[Any], postgres: Postgres, environment: str) -> str:
     try:
         async with connection.transaction():
             await connection.execute(_LOCK)
-            if await connection.fetchval("SELECT to_regclass('holdfast.messages') IS NULL"):
+            owner, version = await _present_to_owner(connection)
+            if owner not in {None, environment}:  # somebody else was faster
+                return str(owner)
+            if version < SCHEMA_VERSION:
                 await connection.execute(schema_sql())
-            await connection.execute(_CLAIM, environment)
-            return str(await connection.fetchval(_WHOSE))
+                await connection.execute(_CLAIM, environment, SCHEMA_VERSION)
+            return environment
     except asyncpg.InsufficientPrivilegeError as error:
         raise _misconfigured(postgres, str(error), environment) from None
+
+
+async def _present_to_owner(connection: asyncpg.Connection[Any]) -> tuple[str | None, int]:
+    """The same within a transaction, which a failed statement would end."""
+    missing = await connection.fetchval("SELECT to_regclass('holdfast.environment') IS NULL")
+    return (None, 0) if missing else await _present(connection)
 
 
 def _misconfigured(postgres: Postgres, what: str, environment: str) -> StoreError:

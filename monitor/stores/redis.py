@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from secrets import token_hex
 from time import monotonic
 from typing import TypeAlias
 
@@ -16,7 +17,7 @@ from redis.backoff import NoBackoff
 from monitor.core.record import Node
 from monitor.core.secrets import Scrubber, secrets_of
 from monitor.core.verdict import Reason
-from monitor.ports import Outcome, Store, StoreError, Tally
+from monitor.ports import MisroutedError, Outcome, Place, Store, StoreError, Tally, Way
 
 Command: TypeAlias = tuple[str | bytes | int | float, ...]
 Reply: TypeAlias = "bytes | int | str | list[Reply] | None"
@@ -66,10 +67,14 @@ _BY_TYPE: tuple[tuple[type[Exception], Reason, str, bool], ...] = (
 )
 
 
+_PRIMARY = Place(Store.REDIS)
+
+
 class Redis:
     """One Redis server as one user: makes connections and knows how to name what goes wrong."""
 
-    def __init__(self, url: str, *, tally: Tally, timeout: timedelta) -> None:
+    def __init__(self, url: str, *, tally: Tally, timeout: timedelta, place: Place = _PRIMARY) -> None:
+        self.place = place
         self._tally = tally
         self._scrub = Scrubber(secrets_of(url))
         seconds = timeout.total_seconds()
@@ -124,11 +129,13 @@ class Redis:
         if reason is Reason.TIMEOUT and not answered and issubclass(self._template.connection_class, SSLConnection):
             advice += ", and rediss:// against redis://"  # a plain server waits for the end of a line, for ever
         text = self._scrub(" ".join(str(error).split())) or type(error).__name__
+        return self.error(reason, f"{text} ({advice})", outcome=Outcome.FAILED if answered else outcome)
+
+    def error(self, reason: Reason, what: str, *, outcome: Outcome = Outcome.FAILED) -> StoreError:
+        """A failure of this way into the store, to be raised."""
+        where = "" if self.place.way is Way.PRIMARY else f" ({self.place})"
         return StoreError(
-            reason,
-            f"Redis at {self.address}: {text} ({advice})",
-            store=Store.REDIS,
-            outcome=Outcome.FAILED if answered else outcome,
+            reason, f"Redis at {self.address}{where}: {what}", store=Store.REDIS, outcome=outcome, place=self.place
         )
 
 
@@ -182,6 +189,14 @@ class RedisConnection:
                     failure = failure or error
             if failure is not None:
                 raise failure
+        return replies
+
+    async def ask_with_nonce(self, *commands: Command, writing: bool = False) -> list[Reply]:
+        """The same, with an ECHO in front. Raises MisroutedError where that is answered by another nonce."""
+        nonce = token_hex(8)
+        echoed, *replies = await self.ask(("ECHO", nonce), *commands, writing=writing)
+        if echoed != nonce.encode():
+            raise MisroutedError(sent=nonce, received=repr(echoed)[:60], address=self.address)
         return replies
 
     @property

@@ -4,14 +4,16 @@
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '@role@') THEN
-        CREATE ROLE "@role@" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS CONNECTION LIMIT 8;
+        CREATE ROLE "@role@" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS CONNECTION LIMIT 16;
     END IF;
 END
 $$;
 
 @schema@
-INSERT INTO holdfast.environment (name) VALUES ('@environment@') ON CONFLICT DO NOTHING;
+INSERT INTO holdfast.environment (name, version) VALUES ('@environment@', @version@)
+    ON CONFLICT (only_row) DO UPDATE SET version = excluded.version;
 
 GRANT USAGE ON SCHEMA holdfast TO "@role@";
 GRANT SELECT ON holdfast.environment TO "@role@";
-GRANT SELECT, INSERT, UPDATE, DELETE ON holdfast.threads, holdfast.messages TO "@role@";
+GRANT SELECT, INSERT, UPDATE, DELETE ON holdfast.threads, holdfast.messages, holdfast.registers, holdfast.profiles
+    TO "@role@";

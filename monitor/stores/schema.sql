@@ -7,7 +7,7 @@ CREATE SCHEMA IF NOT EXISTS holdfast;
 CREATE TABLE IF NOT EXISTS holdfast.environment (
     only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     name       text NOT NULL,
-    version    integer NOT NULL DEFAULT 1,
+    version    integer NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -36,25 +36,48 @@ CREATE TABLE IF NOT EXISTS holdfast.messages (
     CONSTRAINT messages_thread_seq UNIQUE (thread_id, seq)
 );
 
+-- Small numbers (value) and lists (items) that transactions change side by side; one set of them per run.
+CREATE TABLE IF NOT EXISTS holdfast.registers (
+    run        uuid NOT NULL,
+    id         integer NOT NULL,
+    instance   text NOT NULL,
+    user_id    text NOT NULL,
+    value      bigint NOT NULL DEFAULT 0,
+    items      text NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (run, id)
+);
+
+-- One versioned document per user and run: a profile, its preferences, its permissions.
+CREATE TABLE IF NOT EXISTS holdfast.profiles (
+    id         uuid PRIMARY KEY,
+    instance   text NOT NULL,
+    user_id    text NOT NULL,
+    version    bigint NOT NULL,
+    body       jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 CREATE INDEX IF NOT EXISTS threads_user ON holdfast.threads (user_id, created_at);
 CREATE INDEX IF NOT EXISTS messages_user ON holdfast.messages (user_id, created_at);
-
-ALTER TABLE holdfast.threads ENABLE ROW LEVEL SECURITY;
-ALTER TABLE holdfast.threads FORCE ROW LEVEL SECURITY;
-ALTER TABLE holdfast.messages ENABLE ROW LEVEL SECURITY;
-ALTER TABLE holdfast.messages FORCE ROW LEVEL SECURITY;
+CREATE INDEX IF NOT EXISTS registers_user ON holdfast.registers (user_id, created_at);
+CREATE INDEX IF NOT EXISTS profiles_user ON holdfast.profiles (user_id, created_at);
 
 DO $$
+DECLARE
+    name text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_policies WHERE schemaname = 'holdfast' AND tablename = 'threads') THEN
-        CREATE POLICY owner ON holdfast.threads
-            USING (user_id = current_setting('holdfast.user_id', true))
-            WITH CHECK (user_id = current_setting('holdfast.user_id', true));
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_policies WHERE schemaname = 'holdfast' AND tablename = 'messages') THEN
-        CREATE POLICY owner ON holdfast.messages
-            USING (user_id = current_setting('holdfast.user_id', true))
-            WITH CHECK (user_id = current_setting('holdfast.user_id', true));
-    END IF;
+    FOREACH name IN ARRAY ARRAY['threads', 'messages', 'registers', 'profiles'] LOOP
+        EXECUTE format('ALTER TABLE holdfast.%I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE holdfast.%I FORCE ROW LEVEL SECURITY', name);
+        IF NOT EXISTS (SELECT FROM pg_policies WHERE schemaname = 'holdfast' AND tablename = name) THEN
+            EXECUTE format(
+                'CREATE POLICY owner ON holdfast.%I USING (user_id = current_setting(''holdfast.user_id'', true))'
+                ' WITH CHECK (user_id = current_setting(''holdfast.user_id'', true))',
+                name
+            );
+        END IF;
+    END LOOP;
 END
 $$;

@@ -163,6 +163,7 @@ def _run_row(record: RunRecord) -> dict[str, object]:
         "message": _text(finding.message),
         "checks": finding.checks,
         "kinds": sorted({violation.kind for violation in finding.violations}),
+        "left_out": [_text(sentence) for sentence in finding.left_out],
         "steps": [
             [step.name, round(step.after.total_seconds(), 6), round(step.took.total_seconds(), 6), step.failed]
             for step in record.steps
@@ -180,6 +181,7 @@ def _run(row: sa.RowMapping) -> RunRecord:
         violations=found,
         reason=Reason(row["reason"]) if row["reason"] else None,
         message=row["message"],
+        left_out=tuple(row["left_out"]),
     )
     steps = tuple(
         StepTiming(name=name, after=timedelta(seconds=after), took=timedelta(seconds=took), failed=failed)

@@ -21,6 +21,7 @@ runs = sa.Table(
     sa.Column("kinds", sa.JSON, nullable=False),
     sa.Column("steps", sa.JSON, nullable=False),
     sa.Column("server", sa.JSON, nullable=False),
+    sa.Column("left_out", sa.JSON, nullable=False),
     sa.Index("runs_place", "environment", "probe", "started"),
     sa.Index("runs_started", "started"),
 )

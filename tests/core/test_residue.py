@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from monitor.core.residue import Broom, Instance, index_key, session_key
+from monitor.core.residue import Broom, Instance, index_key, key_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OWN = Instance("0badcafe", 7)
@@ -32,7 +32,7 @@ def key(
     age: timedelta, *, environment: str = "prod", instance: Instance = OWN, name: str = "own", bits: int = 0
 ) -> str:
     """A key of Holdfast's."""
-    return session_key(environment, instance, run_id(age, bits), name)
+    return key_of(environment, instance, run_id(age, bits), name, kind="session")
 
 
 @given(age=AGES, incarnation=st.integers(0, 6), name=NAMES, bits=st.integers(0))
@@ -115,7 +115,7 @@ def test_an_altered_key_is_taken_only_if_it_is_again_one_of_ours(place: int, ins
         prefix, environment, mark, what, run, name = altered.split(":")
         id_, incarnation = mark.split("-")
         assert (prefix, environment, what) == ("holdfast", "prod", "session")
-        assert altered == session_key("prod", Instance(id_, int(incarnation)), str(UUID(run)), name)
+        assert altered == key_of("prod", Instance(id_, int(incarnation)), str(UUID(run)), name, kind="session")
 
 
 @given(st.text())

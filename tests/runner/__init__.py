@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, ClassVar
 
+from monitor import ports
 from monitor.core.verdict import Finding, Kind, Reason, Violation
 from monitor.journal import Journal
 from monitor.metrics import Metrics
-from monitor.ports import Sessions, Store, StoreError, SystemClock, Threads
+from monitor.ports import Store, StoreError, SystemClock
 from monitor.probe import Probe, Run, Use
 from monitor.runner import Desk
 from monitor.stores.state import SqliteState
@@ -109,15 +110,21 @@ class Place:
         self.within = 0
         self.most_within = 0
 
-    @property
-    def threads(self) -> Threads:
-        """None."""
-        raise LookupError
+        self.places = (ports.Place(Store.POSTGRES),)
+        self.isolation: ports.Isolation = "read committed"
 
     @property
-    def sessions(self) -> Sessions:
-        """None."""
+    def threads(self) -> ports.Threads:
+        """None, and nothing else either."""
         raise LookupError
+
+    sessions: property = threads
+    registers: property = threads
+    tenants: property = threads
+    copies: property = threads
+    notices: property = threads
+    profiles: property = threads
+    crowd: property = threads
 
     @asynccontextmanager
     async def slots(self, _needs: Mapping[Store, int]) -> AsyncIterator[None]:

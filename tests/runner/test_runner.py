@@ -106,7 +106,7 @@ async def test_a_store_that_fails_is_unknown_with_its_reason(counter: Counter, r
     """Every reason of a store is the reason of the run, in the step where it happened; the environment learns it."""
     error = sick(reason)
     record = await counter.run(raising(error))
-    assert record.finding == Finding.unknown(reason, "connection refused by db:5432, in step reload")
+    assert record.finding == Finding.unknown(reason, "connection refused by db:5432, in step reload", place="postgres")
     assert counter.place.learned == [error]
     assert counter.metrics.value("holdfast_consecutive_failures") == 1
     assert counter.metrics.value("holdfast_step_duration_seconds_count", step="reload") == 0
@@ -116,7 +116,7 @@ async def test_an_environment_that_is_not_ready_is_unknown(counter: Counter) -> 
     """Where the schema does not fit nothing is observed."""
     counter.place.unfit = sick(Reason.MISCONFIGURED)
     record = await counter.run(raising(AssertionError()))
-    assert record.finding == Finding.unknown(Reason.MISCONFIGURED, "connection refused by db:5432")
+    assert record.finding == Finding.unknown(Reason.MISCONFIGURED, "connection refused by db:5432", place="postgres")
 
 
 async def test_a_probe_that_hangs_is_cut_off_at_its_deadline(counter: Counter) -> None:

@@ -66,7 +66,7 @@ FORBIDDEN = [
 async def test_the_least_role_can_do_nothing_else(least: Site, statement: str) -> None:
     """Whatever no probe needs is refused by the server."""
     await least.sql("CREATE TABLE public.customers (secret text); INSERT INTO customers VALUES ('s')")
-    postgres = least.environment.postgres
+    postgres = least.environment.ways.primary_postgres
     assert postgres is not None
     connection = await postgres.connect("test")
     try:
@@ -78,7 +78,7 @@ async def test_the_least_role_can_do_nothing_else(least: Site, statement: str) -
 
 async def opened(site: Site) -> tuple[Postgres, asyncpg.Connection]:
     """A connection as this site's role."""
-    postgres = site.environment.postgres
+    postgres = site.environment.ways.primary_postgres
     assert postgres is not None
     return postgres, await postgres.connect("test")
 

@@ -1,0 +1,124 @@
+"""One way to break an environment: what it does to which real server, and what must then be reported."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Self, TypeAlias
+
+from monitor.core.verdict import Kind, Reason, Verdict
+from monitor.embedded.proxy import TcpProxy
+from monitor.embedded.servers import Servers
+from monitor.ports import Place, Store, Way
+
+Report: TypeAlias = Kind | Reason | Verdict
+"""What a run says of a broken environment: a kind of violation, a reason for not being able to tell, or `slow`."""
+
+POSTGRES, REDIS = Place(Store.POSTGRES), Place(Store.REDIS)
+POOLER = Place(Store.POSTGRES, Way.POOLER)
+POSTGRES_REPLICA = Place(Store.POSTGRES, Way.REPLICA, "replica")
+REDIS_REPLICA = Place(Store.REDIS, Way.REPLICA, "replica")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where a fault is injected: the servers, and a proxy before each of them, by the way that leads through it."""
+
+    servers: Servers
+    proxies: Mapping[Place, TcpProxy]
+
+    @classmethod
+    async def before(cls, servers: Servers, stack: AsyncExitStack) -> Self:
+        """Put a proxy before every server; they stop with the stack."""
+        proxies: dict[Place, TcpProxy] = {}
+        for place, address in addresses(servers).items():
+            proxy = TcpProxy(_port(address))
+            await proxy.start()
+            stack.push_async_callback(proxy.stop)
+            proxies[place] = proxy
+        return cls(servers=servers, proxies=proxies)
+
+    def addresses(self) -> dict[Place, str]:
+        """How to connect to every server, through its proxy."""
+        return {
+            place: address.replace(f":{_port(address)}/", f":{self.proxies[place].port}/")
+            for place, address in addresses(self.servers).items()
+        }
+
+
+def addresses(servers: Servers) -> dict[Place, str]:
+    """How to connect to every server of a demo or a test as the ordinary role."""
+    found = {POSTGRES: servers.postgres.dsn, REDIS: servers.valkey.url}
+    if servers.pgbouncer is not None:
+        found[POOLER] = servers.pgbouncer.dsn
+    if servers.postgres_replica is not None:
+        found[POSTGRES_REPLICA] = servers.postgres_replica.dsn
+    if servers.valkey_replica is not None:
+        found[REDIS_REPLICA] = servers.valkey_replica.url
+    return found
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition("/")[0].rpartition(":")[2])
+
+
+Change = Callable[[Site], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One way to break an environment, never the daemon.
+
+    `probe` must report `report`, and nothing else, within `rounds` rounds. `also` says what other probes may report
+    because they touch the same broken thing; every probe that is not named must stay ok. `inject` and `heal` act on a
+    running site, again and again. `settings` are those of probes, by their names, without which the fault cannot be
+    seen. `contrib` asks for a PostgreSQL with its contrib modules, such as Debian's; `pooler` for a PgBouncer.
+    """
+
+    name: str
+    breaks: str
+    probe: str
+    report: Report
+    inject: Change
+    heal: Change
+    also: Mapping[str, frozenset[Report]] = field(default_factory=dict)
+    rounds: int = 2
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    contrib: bool = False
+    pooler: bool = False
+
+
+SCHEMA = "holdfast_fault"
+"""What a fault makes in PostgreSQL is made in this schema, so that one statement takes it all away."""
+
+_HEAL = f"SET client_min_messages = warning; DROP SCHEMA IF EXISTS {SCHEMA} CASCADE;"
+
+
+def by_sql(script: str, *, role: str = "postgres") -> Change:
+    """A change of the primary by its superuser; functions belong into the schema `holdfast_fault`, which it makes."""
+
+    async def change(site: Site) -> None:
+        await site.servers.postgres.sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION {role}; {script}")
+
+    return change
+
+
+async def drop_fault_schema(site: Site) -> None:
+    """Take away all that `by_sql` made in its schema, with the triggers and rules that depend on it."""
+    await site.servers.postgres.sql(_HEAL)
+
+
+def by_rewriting(rewrite: Callable[[list[bytes]], list[bytes]], *, at: Place = REDIS) -> Change:
+    """A change of the commands on their way to a Redis; -> the command to send instead, empty to drop it."""
+
+    async def change(site: Site) -> None:
+        site.proxies[at].rewrite = rewrite
+
+    return change
+
+
+async def stop_rewriting(site: Site) -> None:
+    """Let all commands through as they are."""
+    for proxy in site.proxies.values():
+        proxy.rewrite = None

@@ -1,0 +1,54 @@
+"""What a probe may ask of an environment. The stores answer; nothing here does."""
+
+from monitor.ports.copies import Copies
+from monitor.ports.crowd import Crowd
+from monitor.ports.environment import Environment, Isolation
+from monitor.ports.notices import Notices
+from monitor.ports.profiles import Profiles
+from monitor.ports.registers import Registers
+from monitor.ports.sessions import Discipline, SessionConnection, Sessions
+from monitor.ports.state import State, StateError
+from monitor.ports.stores import (
+    Connection,
+    MisroutedError,
+    MissingError,
+    Outcome,
+    Place,
+    Store,
+    StoreError,
+    Tally,
+    Way,
+)
+from monitor.ports.tenants import Tenants
+from monitor.ports.threads import Count, ThreadConnection, Threads
+from monitor.ports.time import Clock, SystemClock
+
+__all__ = [
+    "Clock",
+    "Connection",
+    "Copies",
+    "Count",
+    "Crowd",
+    "Discipline",
+    "Environment",
+    "Isolation",
+    "MisroutedError",
+    "MissingError",
+    "Notices",
+    "Outcome",
+    "Place",
+    "Profiles",
+    "Registers",
+    "SessionConnection",
+    "Sessions",
+    "State",
+    "StateError",
+    "Store",
+    "StoreError",
+    "SystemClock",
+    "Tally",
+    "Tenants",
+    "ThreadConnection",
+    "Threads",
+    "Way",
+]

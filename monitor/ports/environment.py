@@ -1,0 +1,85 @@
+"""One live deployment, as a probe sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol
+
+from monitor.ports.copies import Copies
+from monitor.ports.crowd import Crowd
+from monitor.ports.notices import Notices
+from monitor.ports.profiles import Profiles
+from monitor.ports.registers import Registers
+from monitor.ports.sessions import Sessions
+from monitor.ports.stores import Place, Store, StoreError
+from monitor.ports.tenants import Tenants
+from monitor.ports.threads import Threads
+
+Isolation = Literal["read committed", "repeatable read", "serializable"]
+"""The isolation levels of PostgreSQL; read uncommitted is read committed there."""
+
+
+class Environment(Protocol):
+    """One live deployment that is watched."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+
+    @property
+    def stores(self) -> frozenset[Store]:
+        """The stores that it has."""
+
+    @property
+    def instance(self) -> str:
+        """The mark of this daemon in every record that it writes."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every way into its stores, the primaries first."""
+
+    @property
+    def isolation(self) -> Isolation:
+        """The isolation level that its application relies on."""
+
+    @property
+    def threads(self) -> Threads:
+        """Its conversations. Raises LookupError if it has no PostgreSQL."""
+
+    @property
+    def sessions(self) -> Sessions:
+        """Its sessions. Raises LookupError if it has no Redis."""
+
+    @property
+    def registers(self) -> Registers:
+        """Its small numbers and lists that transactions change. Raises LookupError if it has no PostgreSQL."""
+
+    @property
+    def tenants(self) -> Tenants:
+        """Its users, and every path to what is theirs. Raises LookupError if it has no PostgreSQL."""
+
+    @property
+    def copies(self) -> Copies:
+        """Its sources and the places where a change must arrive. Raises LookupError if it has no PostgreSQL."""
+
+    @property
+    def notices(self) -> Notices:
+        """The channels by which changes are pushed."""
+
+    @property
+    def profiles(self) -> Profiles:
+        """Its users' profiles and what is cached of them. Raises LookupError if it lacks one of both stores."""
+
+    @property
+    def crowd(self) -> Crowd:
+        """Many users at once, through its pooler or a pool. Raises LookupError if it has no PostgreSQL."""
+
+    def slots(self, needs: Mapping[Store, int]) -> AbstractAsyncContextManager[None]:
+        """Wait for room for so many connections per store, and hold it."""
+
+    async def prepare(self, needs: Mapping[Store, int]) -> None:
+        """Make sure that the schema is there and belongs to this environment; free after the first time."""
+
+    def learn(self, error: StoreError) -> None:
+        """A run failed in this way; where the schema did not fit, it is looked at again before the next run."""

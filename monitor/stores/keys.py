@@ -1,0 +1,115 @@
+"""Keys under Holdfast's own prefix: each in an index of this daemon, written before the key, until it is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from time import time
+from typing import Self
+
+from monitor.core.record import Node
+from monitor.core.residue import PREFIX, Broom, Instance, index_key
+from monitor.core.verdict import Reason
+from monitor.ports import Place, Store, StoreError
+from monitor.stores.redis import Command, Redis, RedisConnection, Reply
+from monitor.stores.ways import Ways
+
+_INDEX_LIFE_MS = 7 * 24 * 3600 * 1000  # the index of a daemon that never comes back vanishes by itself
+_BATCH = 500
+
+REMEMBER_SHOWN = ("ZADD {index} EXPIRY {key}", "PEXPIRE {index} …")
+"""What stands before every write of a key, as `holdfast plan` shows it."""
+
+
+class KeyConnection:
+    """One connection to Redis, by which one kind of key is kept. Every pipeline carries a nonce."""
+
+    def __init__(self, connection: RedisConnection, *, index: str) -> None:
+        self.connection = connection
+        self._index = index
+
+    @classmethod
+    async def open(cls, ways: Ways, label: str, *, place: Place | None = None) -> Self:
+        """A new connection, to the primary unless another place is named. Raises StoreError."""
+        redis = ways.primary_redis if place is None else ways.redis[place]
+        return cls(await redis.connect(label), index=index_key(ways.environment, ways.instance.id))
+
+    async def node(self) -> Node:
+        """The server at the other end."""
+        return await self.connection.node()
+
+    async def close(self) -> None:
+        """Really close it."""
+        await self.connection.close()
+
+    async def ask(self, *commands: Command, writing: bool = False) -> list[Reply]:
+        """One pipeline; -> one reply for each command. Raises MisroutedError where the nonce is not ours."""
+        return await self.connection.ask_with_nonce(*commands, writing=writing)
+
+    def remember(self, key: str, *, ttl: float) -> tuple[Command, ...]:
+        """The commands that put a key into the index, to stand before those that write it."""
+        return ("ZADD", self._index, round(time() + ttl), key), ("PEXPIRE", self._index, _INDEX_LIFE_MS)
+
+    async def delete(self, *keys: str) -> None:
+        """Delete keys of our own, and forget them in the index."""
+        await self.ask(("DEL", *keys), ("ZREM", self._index, *keys), writing=True)
+
+
+async def sweep_keys(redis: Redis, broom: Broom, *, everybody: bool, dry_run: bool) -> int:
+    """Remove leftover keys. Returns how many went (or would go).
+
+    This daemon's are found in its index. `everybody` walks through the whole key space for those of all daemons of
+    the environment: only people ask for that.
+    """
+    connection = await redis.connect("sweep")
+    gone = 0
+    try:
+        async for found in _scanned(connection, broom) if everybody else _indexed(connection, broom):
+            now = datetime.now(UTC)
+            leftovers = [key for key in found if broom.takes(key, now)]
+            gone += len(leftovers)
+            if leftovers and not dry_run:
+                forgotten = (("ZREM", index, key) for key in leftovers if (index := broom.index_of(key)))
+                await connection.ask(("UNLINK", *leftovers), *forgotten, writing=True)
+        return gone
+    finally:
+        await connection.close()
+
+
+async def _indexed(connection: RedisConnection, broom: Broom) -> AsyncIterator[list[str]]:
+    index = index_key(broom.environment, broom.instance.id)
+    (found,) = await connection.ask(("ZRANGE", index, 0, -1))
+    keys = _texts(found)
+    for start in range(0, len(keys), _BATCH):
+        yield keys[start : start + _BATCH]
+
+
+async def _scanned(connection: RedisConnection, broom: Broom) -> AsyncIterator[list[str]]:
+    pattern, cursor = f"{PREFIX}{broom.environment}:*", b"0"
+    while True:
+        (reply,) = await connection.ask(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
+        match reply:
+            case [bytes() as cursor, [*keys]]:
+                yield _texts(keys)
+            case _:
+                raise StoreError(Reason.INCONCLUSIVE, f"Redis answered SCAN by {reply!r}", store=Store.REDIS)
+        if cursor == b"0":
+            return
+
+
+def _texts(reply: Reply) -> list[str]:
+    return (
+        [item.decode("utf-8", "replace") for item in reply if isinstance(item, bytes)]
+        if isinstance(reply, list)
+        else []
+    )
+
+
+async def count_keys(redis: Redis, *, environment: str, instance: Instance) -> int:
+    """How many keys of this daemon are there."""
+    connection = await redis.connect("sweep")
+    try:
+        (count,) = await connection.ask(("ZCARD", index_key(environment, instance.id)))
+        return count if isinstance(count, int) else 0
+    finally:
+        await connection.close()

@@ -1,0 +1,26 @@
+"""Everything that any probe may ask of a store, by the store and the operation's name: what `holdfast plan` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from monitor.ports import Store
+from monitor.stores import copies, crowd, notices, profiles, registers, sessions, tenants, threads
+
+POSTGRES: Mapping[str, tuple[str, ...]] = {
+    **threads.OPERATIONS,
+    **registers.OPERATIONS,
+    **tenants.OPERATIONS,
+    **copies.ROWS,
+    **notices.CHANNELS,
+    **profiles.ROWS,
+    **crowd.OPERATIONS,
+}
+REDIS: Mapping[str, tuple[str, ...]] = {
+    **sessions.OPERATIONS,
+    **tenants.KEYS,
+    **copies.KEYS,
+    **notices.KEYS,
+    **profiles.KEYS,
+}
+CATALOGUE: Mapping[Store, Mapping[str, tuple[str, ...]]] = {Store.POSTGRES: POSTGRES, Store.REDIS: REDIS}

@@ -1,0 +1,156 @@
+"""Rows in Holdfast's own schema: transactions as one synthetic user, changes that are held to what they must touch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+
+import asyncpg
+
+from monitor.core.payload import USERS, synthetic_user
+from monitor.core.record import Node
+from monitor.core.residue import Broom
+from monitor.core.verdict import Reason
+from monitor.ports import Isolation, MissingError, Place, Store
+from monitor.stores.postgres import Postgres
+from monitor.stores.ways import Ways
+
+_BEGIN = (
+    "BEGIN{level}; SET LOCAL holdfast.user_id = '{user}';"
+    " SET LOCAL statement_timeout = {ms}; SET LOCAL lock_timeout = {ms}"
+)
+BEGIN_SHOWN = (
+    "BEGIN; SET LOCAL holdfast.user_id = 'holdfast-user-N'; SET LOCAL statement_timeout = …; SET LOCAL lock_timeout = …"
+)
+"""How every transaction begins, as `holdfast plan` shows it."""
+
+_SWEEP_TIMEOUT = timedelta(minutes=1)
+
+TABLES = ("messages", "threads", "registers", "profiles")
+"""Every table that holds synthetic records, each with `instance`, `user_id` and `created_at`; what refers to others
+comes before them."""
+
+# Leftovers, as monitor.core.residue.Broom has it: of this daemon's earlier incarnations, then by age.
+_RESIDUE = (
+    " WHERE user_id = $1 AND ((instance LIKE $2 || '-%' AND instance <> $3)"
+    " OR (instance = $3 AND created_at < clock_timestamp() - $4::interval)"
+    " OR created_at < clock_timestamp() - $5::interval)"
+)
+
+
+def _begin(user: str, timeout: timedelta, level: Isolation | None = None) -> str:
+    level_words = f" ISOLATION LEVEL {level.upper()}" if level else ""
+    return _BEGIN.format(level=level_words, user=user, ms=round(timeout.total_seconds() * 1000))
+
+
+class RowConnection:
+    """One connection to PostgreSQL, by which one kind of record is kept. `statements` are all that it may send."""
+
+    statements: ClassVar[Mapping[str, str]]
+
+    def __init__(self, postgres: Postgres, connection: asyncpg.Connection[Any], *, ways: Ways) -> None:
+        self.postgres = postgres
+        self.connection = connection
+        self.instance = ways.instance.mark
+        self._timeout = ways.timeout
+        self._broken = False
+
+    @classmethod
+    async def open(cls, ways: Ways, label: str, *, place: Place | None = None) -> Self:
+        """A new connection, to the primary unless another place is named. Raises StoreError."""
+        postgres = ways.primary_postgres if place is None else ways.postgres[place]
+        return cls(postgres, await postgres.connect(label), ways=ways)
+
+    async def node(self) -> Node:
+        """The server at the other end."""
+        return await self.postgres.node(self.connection)
+
+    async def close(self) -> None:
+        """Really close it."""
+        await self.postgres.close(self.connection, broken=self._broken)
+
+    @asynccontextmanager
+    async def transaction(
+        self, user: str, *, sent_bytes: int = 0, end: str = "COMMIT", level: Isolation | None = None
+    ) -> AsyncIterator[None]:
+        """One transaction as a synthetic user, by SET LOCAL only, so that a pooler's next client inherits nothing.
+
+        Without `level` it has the one that the role, the database or the server gives it.
+        """
+        self._broken = True  # until it has ended, nobody else may talk on this connection
+        async with self.postgres.asked(sent_bytes=sent_bytes):
+            await self.connection.execute(_begin(user, self._timeout, level))
+            yield
+        async with self.postgres.asked(committing=end == "COMMIT"):
+            self._must_end(await self.connection.execute(end), end)
+        self._broken = False
+
+    def _must_end(self, tag: str, end: str) -> None:
+        """PostgreSQL answers ROLLBACK to the COMMIT of a failed transaction, and nothing is raised.
+
+        What a ROLLBACK is answered by matters little: the next reload tells whether it took everything back.
+        """
+        if end == "COMMIT" and tag != end:
+            raise self.postgres.error(Reason.INCONCLUSIVE, f"answered {end} by {tag}: the transaction did not happen")
+
+    async def change(self, statement: str, *arguments: object) -> None:
+        """Run a statement that must touch exactly one row; else the server has not acknowledged what was asked."""
+        tag = await self.connection.execute(self.statements[statement], *arguments)
+        if tag.endswith(" 1"):
+            return
+        what = f"answered {statement} by {tag!r}, where one row was expected: nothing was acknowledged"
+        if tag in {"UPDATE 0", "DELETE 0"}:
+            raise MissingError(f"PostgreSQL at {self.postgres.address} {what}", store=Store.POSTGRES)
+        raise self.postgres.error(Reason.INCONCLUSIVE, what)
+
+
+async def sweep_rows(postgres: Postgres, broom: Broom, *, dry_run: bool) -> int:
+    """Remove leftover records of all kinds. Returns how many rows went (or would go)."""
+
+    async def sweep(connection: asyncpg.Connection[Any], user: str) -> int:
+        own = (broom.instance.id, broom.instance.mark, broom.own_age, broom.any_age)
+        tags = [
+            await connection.execute(f"DELETE FROM holdfast.{table}{_RESIDUE}", user, *own)  # noqa: S608  constants
+            for table in TABLES
+        ]
+        return sum(int(tag.rsplit(" ", 1)[-1]) for tag in tags)
+
+    return await _as_each_user(postgres, sweep, end="ROLLBACK" if dry_run else "COMMIT")
+
+
+async def count_rows(postgres: Postgres) -> int:
+    """How many synthetic records there are, of all instances; a conversation counts as one, whatever its length."""
+    counts = " + ".join(
+        f"(SELECT count(*) FROM holdfast.{table} WHERE user_id = $1)"  # noqa: S608  constants
+        for table in TABLES
+        if table != "messages"
+    )
+
+    async def count(connection: asyncpg.Connection[Any], user: str) -> int:
+        return int(await connection.fetchval(f"SELECT {counts}", user))
+
+    return await _as_each_user(postgres, count, end="COMMIT")
+
+
+async def _as_each_user(
+    postgres: Postgres, work: Callable[[asyncpg.Connection[Any], str], Awaitable[int]], *, end: str
+) -> int:
+    """Do something as each synthetic user in turn, and add up what it returns.
+
+    Row-level security is what fences it: a row of anybody else cannot even be seen.
+    """
+    connection = await postgres.connect("sweep")
+    total, broken = 0, True
+    try:
+        async with postgres.asked():
+            for number in range(USERS):
+                user = synthetic_user(number)
+                await connection.execute(_begin(user, _SWEEP_TIMEOUT))
+                total += await work(connection, user)
+                await connection.execute(end)
+        broken = False
+    finally:
+        await postgres.close(connection, broken=broken)
+    return total
