@@ -83,7 +83,7 @@ Length = Annotated[Duration, BeforeValidator(_no_number), AfterValidator(_longer
 """A length of time longer than nothing, always with its unit."""
 
 Connections = Annotated[int, Field(ge=1, le=100), BeforeValidator(_no_truth)]
-ReplicaName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+ReplicaName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 LabelName = Annotated[str, AfterValidator(_label_name)]
 Shown = PlainSerializer(shown, return_type=str, when_used="json")

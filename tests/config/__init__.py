@@ -53,9 +53,9 @@ class Both(_Idle):
     """Two stores agree."""
 
     name: ClassVar = "both"
-    needs: ClassVar = {Store.POSTGRES: 3, Store.REDIS: 1}
+    needs: ClassVar = {Store.POSTGRES: 5, Store.REDIS: 1}
     enabled: bool = Field(default=False, description="Whether the probe runs.")
 
 
 PROBES: Mapping[str, type[Probe[object]]] = {"chat": Chat, "login": Login, "both": Both}
-ENVIRON = {"PASSWORD": "hunter2secret", "EMPTY": "", "MOST": "3", "URL": "postgresql://u:hunter2secret@h:x/db"}
+ENVIRON = {"PASSWORD": "hunter2secret", "EMPTY": "", "MOST": "5", "URL": "postgresql://u:hunter2secret@h:x/db"}

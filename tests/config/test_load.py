@@ -250,7 +250,7 @@ environments:
   postgres: {postgres: {dsn: "postgresql://h/db"}}
   redis: {redis: {url: redis://h}}
   all:
-    postgres: {dsn: "postgresql://h/db", max_connections: 3}
+    postgres: {dsn: "postgresql://h/db", max_connections: 5}
     redis: {url: redis://h}
     probes: {chat: {enabled: no}}
 """
@@ -323,7 +323,7 @@ def test_many_problems_are_cut_short(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["flow_with_reference", "addresses", "anchors", "sections_without_lines", "provision_off"]
+    "name", ["flow_with_reference", "addresses", "places", "anchors", "sections_without_lines", "provision_off"]
 )
 def test_schema_accepts_good_files(name: str) -> None:
     """What loads is valid by the schema too, where YAML alone can read it."""
@@ -342,7 +342,7 @@ def test_schema_accepts_good_files(name: str) -> None:
         "probes: {nope: {}}",
         "probes: {chat: {every: 1}}",
         "environments: {A: {}}",
-        "environments: {a: {redis: {url: x, max_connections: 9}}}",
+        "environments: {a: {redis: {url: x, max_connections: 101}}}",
     ],
 )
 def test_schema_refuses(text: str) -> None:
