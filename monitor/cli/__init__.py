@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -28,13 +29,16 @@ COMMANDS = {
     "config": "monitor.cli.config:app",
     "plan": "monitor.cli.data:plan",
     "setup": "monitor.cli.data:setup",
-    "sweep": "monitor.cli.data:sweep",
+    "sweep": "monitor.cli.sweep:command",
     "history": "monitor.cli.history:app",
     "violations": "monitor.cli.violations:app",
     "probes": "monitor.cli.lists:probes",
     "faults": "monitor.cli.lists:faults",
 }
 """Where each command is. A module is imported when its command is asked for: most of a short command is imports."""
+
+_BREAK = re.compile(r"(?<=\S)\n(?=\S)")
+"""A line that is broken only because lines of source are: in a terminal of any width it would be broken twice."""
 
 # Typer carries a click of its own, or uses the installed one, by its version; what it raises is told by its base.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -66,6 +70,8 @@ def _imported(name: str) -> Any:  # noqa: ANN401  a command of whichever click
         group.command(name)(found)
     made = typer.main.get_command(group)
     made.name = name
+    for each in (made, *getattr(made, "commands", {}).values()):
+        each.help = _BREAK.sub(" ", each.help or "")
     return made
 
 
@@ -73,6 +79,7 @@ app = typer.Typer(
     name="holdfast",
     cls=Commands,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},  # every command inherits them
     pretty_exceptions_enable=False,
     help="Does the data that we acknowledged still come back: whole, in order, on time, and only to its owner?",
     epilog="Begin with: holdfast demo",

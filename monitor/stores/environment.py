@@ -72,6 +72,11 @@ class LiveEnvironment:
         return self._instance.mark
 
     @property
+    def longest_run(self) -> timedelta:
+        """How old a record must be for no run to need it any more."""
+        return self._longest_run
+
+    @property
     def stores(self) -> frozenset[Store]:
         """The stores that it has."""
         return frozenset(place.store for place in self.places if place.way is Way.PRIMARY)
@@ -155,6 +160,14 @@ class LiveEnvironment:
             return await sweep_keys(self.ways.primary_redis, broom, everybody=everybody, dry_run=dry_run)
         await make_sure(self.ways.primary_postgres, environment=self.name, provision=self._provision)
         return await sweep_rows(self.ways.primary_postgres, broom, dry_run=dry_run)
+
+    async def left(self, store: Store, *, everybody: bool = False) -> int:
+        """How many rows or keys a sweep would find, of whatever age. Raises StoreError."""
+        at_once = timedelta()
+        broom = Broom(environment=self.name, instance=self._instance, own_age=at_once, any_age=at_once)
+        if store is Store.REDIS:
+            return await sweep_keys(self.ways.primary_redis, broom, everybody=everybody, dry_run=True)
+        return await sweep_rows(self.ways.primary_postgres, broom, dry_run=True)
 
     async def census(self, store: Store) -> int:
         """How many synthetic conversations, other records or keys a store holds now. Raises StoreError."""

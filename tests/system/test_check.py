@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from monitor.embedded.faults import FAULTS, Fault, Site
+from monitor.embedded.faults.fault import REDIS
 from monitor.embedded.proxy import TcpProxy
 from monitor.embedded.servers import Servers
 from tests.system import ENVIRONMENT, Ended, described, holdfast, write
@@ -111,7 +112,7 @@ async def broken(place: Place, fault: Fault) -> AsyncIterator[dict[str, Any]]:
     proxy = TcpProxy(place.servers.valkey.port)
     await proxy.start()
     url = place.url.replace(f":{place.servers.valkey.port}/", f":{proxy.port}/")
-    site = Site(servers=place.servers, valkey_proxy=proxy)
+    site = Site(servers=place.servers, proxies={REDIS: proxy})
     values = described(place.folder, dsn=place.servers.postgres.dsn, url=url, probes=PATIENT)
     values["environments"] = {"faults": values["environments"][ENVIRONMENT]}  # the name that this database belongs to
     try:
@@ -140,17 +141,17 @@ async def test_a_fault_is_a_violation_with_its_evidence(place: Place, fault: Fau
     assert report["verdict"] == runs[fault.probe]["verdict"] == "violated"
     assert {name for name, run in runs.items() if run["verdict"] != "ok"} == {fault.probe}
     for violation in runs[fault.probe]["violations"]:
-        assert violation["kind"] == fault.kind
+        assert violation["kind"] == fault.report
         assert all(violation[part] for part in ("subject", "expected", "actual", "evidence"))
 
     found = cases(as_junit.out)
     failure = found[fault.probe].find("failure")
     assert failure is not None
-    assert failure.get("type") == fault.kind
+    assert failure.get("type") == fault.report
     assert failure.text
     assert [name for name, case in found.items() if len(case)] == [fault.probe]
 
-    assert f"faults/{fault.probe}: {fault.kind}" in as_text.out
+    assert f"faults/{fault.probe}: {fault.report}" in as_text.out
     assert "expected" in as_text.out
     assert [line for line in as_text.out.splitlines() if "checks passed" in line] == []
 

@@ -16,6 +16,7 @@ import yaml
 import monitor
 import monitor.probes
 from monitor.cli import COMMANDS
+from monitor.core.payload import synthetic_user
 from monitor.embedded.faults import FAULTS
 from monitor.probe import discover
 from tests.conftest import in_database
@@ -43,6 +44,15 @@ async def test_every_help_has_an_example(command: str) -> None:
     ended = await holdfast(*command.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
     assert re.search(rf"holdfast {command or 'demo'}", ended.out.partition("Usage:")[2].partition("\n")[2]), ended.out
+
+
+@pytest.mark.parametrize("command", ["", "sweep", "config check"])
+async def test_h_is_help(command: str) -> None:
+    """-h is --help, and a sentence is broken only where the terminal ends."""
+    short, long = [await holdfast(*command.split(), flag, env=variables(COLUMNS="400")) for flag in ("-h", "--help")]
+    assert (short.code, short.out) == (0, long.out)
+    if command == "sweep":
+        assert "What a run may still need is kept, and it is said until when. Ends with 0" in short.out
 
 
 @pytest.mark.parametrize(
@@ -73,7 +83,7 @@ async def test_faults_lists_every_fault() -> None:
     assert ended.code == 0
     for fault in FAULTS.values():
         (line,) = [line for line in lines if line.split()[:1] == [fault.name]]
-        assert line.split()[1:3] == [fault.kind, fault.probe]
+        assert line.split()[1:4] == [fault.report, "by", fault.probe]
 
 
 class TestPlan:
@@ -116,9 +126,17 @@ class TestSetup:
         values = place.values(probes=PATIENT)
         printed = await holdfast("setup", ENVIRONMENT, "--print", "--role", least, "--config", place.configured(values))
         assert printed.code == 0
+        sql, header, redis = printed.out.partition(f"# Redis of {ENVIRONMENT}, for redis-cli")
+        assert (header != "", "ACL" in sql) == (True, False)
+        for store, part in (("postgres", sql), ("redis", header + redis)):
+            one = await holdfast(
+                "setup", ENVIRONMENT, "--print", "--role", least, "--store", store, "--config", place.file
+            )
+            assert one.out == part
         for _ in range(2):
-            await place.sql(printed.out)
-        (acl,) = re.findall(r"^-- (ACL SETUSER .*)$", printed.out, re.MULTILINE)
+            await place.sql(sql)
+        acl, save = [line for line in redis.splitlines() if line and not line.startswith("#")]
+        assert save == "ACL SAVE"
         await place.servers.valkey.command(*acl.replace("CHOOSE-A-PASSWORD", "chosen").split())
         await place.sql(f"ALTER ROLE {least} PASSWORD 'chosen'")
         store = values["environments"][ENVIRONMENT]
@@ -190,19 +208,38 @@ class TestSweep:
             " VALUES (gen_random_uuid(), '0badcafe-1', 'a-customer', 'mine', '{}')"
         )
         await place.servers.valkey.command("SET", f"holdfast:{ENVIRONMENT}:notes", "mine")
-        # The next incarnation is not born yet: for this one everything is young. So it is made older.
         left = [key for key in await place.keys() if ":session:" in key]
         assert left
 
         counted = await holdfast("sweep", ENVIRONMENT, "--dry-run", "--config", file)
-        assert (counted.code, [key for key in await place.keys() if ":session:" in key]) == (0, left)
-        async with Daemon(file, place.folder) as again:
-            await again.event("sweep.finished", store="redis")
-            assert [key for key in left if key in await place.keys()] == []
-            assert await again.stop() == 0
-        swept = await holdfast("sweep", ENVIRONMENT, "--all", "--config", file)
-        assert (swept.code, swept.out) == (0, f"{ENVIRONMENT} postgres: 0 removed\n{ENVIRONMENT} redis: 0 removed\n")
+        assert (counted.code, f"{ENVIRONMENT} redis: {len(left)} would go\n" in counted.out) == (0, True)
+        assert [key for key in await place.keys() if ":session:" in key] == left
+        swept = await holdfast("sweep", ENVIRONMENT, "--config", file)
+        assert (swept.code, f"{ENVIRONMENT} redis: {len(left)} removed\n" in swept.out) == (0, True)
         assert (await place.rows(), await place.keys()) == (1, [f"holdfast:{ENVIRONMENT}:notes"])
+        again = await holdfast("sweep", ENVIRONMENT, "--all", "--config", file)
+        assert (again.code, again.out) == (0, f"{ENVIRONMENT} postgres: 0 removed\n{ENVIRONMENT} redis: 0 removed\n")
+
+    async def test_says_what_is_kept_and_until_when(self, place: Place) -> None:
+        """What a run may still need is kept and counted, with the next step, which differs while a daemon runs."""
+        file = place.configured(probes={"thread": {"every": "1h"}}, url=None)
+        assert (await holdfast("setup", ENVIRONMENT, "--config", file)).code == 0
+        columns, user = "id, instance, user_id, name, metadata", synthetic_user(0)
+        values = f"gen_random_uuid(), '0badcafe-1', '{user}', 'of another daemon', '{{}}'"
+        await place.sql(f"INSERT INTO holdfast.threads ({columns}) VALUES ({values})")  # noqa: S608  constants
+        ours, everybody = [
+            (await holdfast("sweep", ENVIRONMENT, *flags, "--config", file)).out for flags in ((), ("--all",))
+        ]
+        at = r"[0-9:]{8} UTC\n"
+        kept = rf"{ENVIRONMENT} postgres: 0 removed; 1 kept: "
+        assert re.fullmatch(rf"{kept}of other daemons or checks, .* `--all` takes it after {at}", ours)
+        assert re.fullmatch(rf"{kept}younger than 1m, .*; run this again after {at}", everybody)
+        async with Daemon(file, place.folder):
+            beside = await holdfast("sweep", ENVIRONMENT, "--all", "--config", file)
+        assert "the daemon of this configuration is running, and sweeps by itself" in beside.out
+        await place.sql("UPDATE holdfast.threads SET created_at = created_at - interval '2 minutes'")
+        old = await holdfast("sweep", ENVIRONMENT, "--all", "--config", file)
+        assert old.out == f"{ENVIRONMENT} postgres: 1 removed\n"
 
     async def test_one_sick_store_does_not_keep_the_other_dirty(self, place: Place) -> None:
         """Where a store is not there, the other is swept, and the end is 2."""

@@ -21,7 +21,7 @@ import httpx
 import psutil
 import pytest
 
-from monitor.embedded.faults import FAULTS, Fault
+from monitor.embedded.faults import FAULTS
 from tests.system import COMMAND, PATIENCE, holdfast, until, variables
 
 GONE_SECONDS = 3.0
@@ -182,14 +182,15 @@ async def test_nothing_survives_its_death_while_it_starts(folder: Path) -> None:
         await until(lambda: shown.left() == [], within=GONE_SECONDS, what=f"the end of {shown.left()}")
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-async def test_a_fault_is_caught(folder: Path, fault: Fault) -> None:
+@pytest.mark.parametrize("name", ["rows-dropped-after-commit", "ttl-never-set"])
+async def test_a_fault_is_caught(folder: Path, name: str) -> None:
     """With --fault it is healthy first, then says what it breaks, and then what the probe found."""
+    fault = FAULTS[name]
     with demo(folder, "--fault", fault.name) as shown:
-        text = await shown.shows(f"violation {fault.kind}, found by {fault.probe}", f"demo {fault.probe}: violated")
+        text = await shown.shows(f"violation {fault.report}, found by {fault.probe}", f"demo {fault.probe}: violated")
         assert text.index(f"demo {fault.probe}: ok") < text.index(f"broken now   {fault.name}")
-        assert text.index(f"broken now   {fault.name}") < text.index(f"violation {fault.kind}")
-        assert set(re.findall(r"^violation (\w+), found by (\w+)", text, re.MULTILINE)) == {(fault.kind, fault.probe)}
+        assert text.index(f"broken now   {fault.name}") < text.index(f"violation {fault.report}")
+        assert set(re.findall(r"^violation (\w+), found by (\w+)", text, re.MULTILINE)) == {(fault.report, fault.probe)}
         shown.process.send_signal(signal.SIGINT)
         assert await shown.ended() == 0
         assert shown.left() == []

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from monitor.embedded.faults import FAULTS, Site
+from monitor.embedded.faults.fault import REDIS
 from monitor.embedded.servers import Servers
 from monitor.stores.state import SqliteState
 from tests.conftest import MakeProxy
@@ -404,9 +405,9 @@ async def test_a_violation_from_its_opening_to_its_end(place: Place, make_proxy:
     """It is logged, shown and listed; acknowledged in the file it is quiet in the daemon; healed it is closed."""
     fault = FAULTS["ttl-never-set"]
     proxy = await make_proxy(place.servers.valkey.port)
-    site = Site(servers=place.servers, valkey_proxy=proxy)
+    site = Site(servers=place.servers, proxies={REDIS: proxy})
     values = place.values(url=place.url.replace(f":{place.servers.valkey.port}/", f":{proxy.port}/"), probes=FAST)
-    gauge = {"environment": ENVIRONMENT, "probe": fault.probe, "kind": fault.kind}
+    gauge = {"environment": ENVIRONMENT, "probe": fault.probe, "kind": fault.report}
     async with daemon(place, values=values) as watching:
         await watching.event("run.finished", probe=fault.probe, verdict="ok")
         assert await watching.metric("holdfast_open_violations", **gauge) == 0
@@ -419,7 +420,7 @@ async def test_a_violation_from_its_opening_to_its_end(place: Place, make_proxy:
         listed = await holdfast("violations", "list", "--config", place.file)
         assert id_[-12:] in listed.out
         shown = await holdfast("violations", "show", id_[-12:], "--config", place.file)
-        assert all(word in shown.out for word in (fault.kind, opened["run_id"], "evidence", "expected"))
+        assert all(word in shown.out for word in (fault.report, opened["run_id"], "evidence", "expected"))
         quiet = await holdfast("violations", "ack", id_[-12:], "--note", "known, #412", "--config", place.file)
         assert (listed.code, shown.code, quiet.code) == (0, 0, 0)
 
@@ -536,7 +537,7 @@ from monitor import app, cli
 from monitor.stores import environment
 
 app._SWEEP_TIMEOUT = datetime.timedelta(seconds=2)
-sweep = environment.sweep_threads
+sweep = environment.sweep_rows
 
 async def silent(*arguments, **more):
     structlog.get_logger("holdfast").info("sweep.begins")
@@ -544,7 +545,7 @@ async def silent(*arguments, **more):
         await asyncio.sleep(0.01)
     return await asyncio.sleep(3600)
 
-environment.sweep_threads = silent
+environment.sweep_rows = silent
 cli.main()
 """
 
