@@ -55,6 +55,7 @@ class EmbeddedPgBouncer(Server):
         self._postgres = postgres
         self._settings = {**SMALL, **(settings or {})}
         self._binaries: Binaries | None = None
+        self._upstream: int | None = None
 
     @property
     def dsn(self) -> str:
@@ -70,12 +71,21 @@ class EmbeddedPgBouncer(Server):
             )
             self._folder.subfolder(self._home.name)
 
-    def _command(self) -> list[str | Path]:
+    def lead_to(self, port: int) -> None:
+        """Connect to another server of this machine from now on, as after a switch-over; clients notice nothing."""
+        self._upstream = port
+        self._write()
+        os.kill(self.pid, signal.SIGHUP)
+
+    def _write(self) -> None:
         self._folder.write(self._home / "users.txt", f'"holdfast" "{self._postgres.passwords[1]}"\n')
-        lines = ["[databases]", f"* = host=127.0.0.1 port={self._postgres.port}", "[pgbouncer]"]
+        lines = ["[databases]", f"* = host=127.0.0.1 port={self._upstream or self._postgres.port}", "[pgbouncer]"]
         settings = {**self._settings, "listen_port": str(self.port), "auth_file": str(self._home / "users.txt")}
         lines += [f"{name} = {value}" for name, value in settings.items()]
         self._folder.write(self._home / "pgbouncer.ini", "\n".join([*lines, ""]))
+
+    def _command(self) -> list[str | Path]:
+        self._write()
         return [(self._binaries.path(PROGRAM) if self._binaries else PROGRAM), self._home / "pgbouncer.ini"]
 
     async def _answers(self) -> bool:

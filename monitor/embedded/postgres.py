@@ -151,6 +151,19 @@ class EmbeddedPostgres(Server):
         finally:
             log.unlink(missing_ok=True)
 
+    async def promote(self) -> None:
+        """Make a primary of a replica; returns when it takes writes."""
+        if (await self.sql("SELECT pg_promote(true, 30)")).strip() != "t":
+            raise EmbeddedError(f"PostgreSQL at port {self.port} was not promoted within 30 s; see {self.log}")
+
+    async def follow(self, primary: "EmbeddedPostgres") -> None:
+        """Start a server that was stopped as a replica of another, from whose timeline it must not have strayed."""
+        link = f"{primary.superuser_dsn('')}?application_name={self._home.name}"
+        settings = self.data / "postgresql.auto.conf"
+        self._folder.write(settings, f"{read(settings)}\nprimary_conninfo = '{_quoted(link)}'\n")
+        self._folder.write(self.data / "standby.signal", "")
+        await self.start()
+
     async def create_application(self) -> None:
         """Create the database `app` and the role `holdfast`, which may log in and create schemas there, no more."""
         await self.sql(

@@ -105,6 +105,10 @@ class TcpProxy:
         self.blackhole = False
         self.rewrite: Callable[[list[bytes]], list[bytes]] | None = None
 
+    def lead_to(self, port: int) -> None:
+        """New connections lead to another server of this machine from now on, as after a switch-over."""
+        self._target = (self._target[0], port)
+
     @property
     def port(self) -> int:
         """The port to connect to; it stays the same over stop() and start()."""

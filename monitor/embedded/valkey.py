@@ -59,6 +59,7 @@ class EmbeddedValkey(Server):
         self._settings = {
             **SMALL,
             "requirepass": self._password,
+            "masterauth": self._password,  # a primary may become a replica, too
             "dir": str(self._home),
             "maxmemory": maxmemory,
             "appendonly": "yes" if appendonly else "no",
@@ -85,7 +86,7 @@ class EmbeddedValkey(Server):
         binaries = await self._folder.reachable(self._locate(), program=name)
         self._folder.subfolder(self._home.name)
         if self._primary is not None:
-            self._settings |= {"replicaof": f"127.0.0.1 {self._primary.port}", "masterauth": self._password}
+            self._settings["replicaof"] = f"127.0.0.1 {self._primary.port}"
         # A file, because a command line can be read by everyone.
         configuration = "".join(f"{name} {value}\n" for name, value in self._settings.items())
         self._folder.write(self._home / "valkey.conf", configuration)

@@ -21,6 +21,8 @@ from typing import Any, Protocol, Self
 import httpx
 import yaml
 
+import monitor.probes
+from monitor.probe import discover
 from tests.system.zygote import Zygote
 
 _AT_ONCE = asyncio.Semaphore(3)  # commands; a machine of two cores does no more
@@ -141,13 +143,17 @@ def write(file: Path, values: Mapping[str, Any]) -> Path:
 def described(
     folder: Path, *, dsn: str | None, url: str | None, probes: Mapping[str, Any] = RARELY, **more: Any
 ) -> dict[str, Any]:
-    """A configuration of one environment, its state in a folder, its page at any free port."""
+    """A configuration of one environment, its state in a folder, its page at any free port.
+
+    Of the probes only those run that are named.
+    """
+    others = {name: {"enabled": False} for name in discover(monitor.probes) if name not in probes}
     stores = {"postgres": {"dsn": dsn} if dsn else None, "redis": {"url": url} if url else None}
     return {
         "location": "test",
         "state": f"sqlite:///{folder / 'state.db'}",
         "http": {"listen": "127.0.0.1:0", "token": TOKEN},
-        "probes": {name: dict(each) for name, each in probes.items()},
+        "probes": {**others, **{name: dict(each) for name, each in probes.items()}},
         "environments": {ENVIRONMENT: {name: each for name, each in stores.items() if each}},
         **more,
     }
