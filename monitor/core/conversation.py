@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from monitor.core.payload import Message, Thread
+from monitor.core.payload import Message, Thread, canonical
 from monitor.core.verdict import Json, Kind, Violation
 
 
@@ -76,13 +76,7 @@ def _header(expected: Expected, read: Transcript) -> Iterator[Violation]:
         yield Violation(kind=Kind.LOST, subject="the thread's header", expected="present", actual="absent")
         return
     if read.thread.digest != expected.thread.digest:
-        yield Violation(
-            kind=Kind.CORRUPT,
-            subject="the thread's header",
-            expected=f"digest {expected.thread.digest}",
-            actual=f"digest {read.thread.digest}",
-            evidence={"first_difference": difference(_spoken(expected.thread), _spoken(read.thread))},
-        )
+        yield _altered(expected.thread, read.thread, Kind.CORRUPT, subject="the thread's header")
     # A count that agrees with what is there tells of the same loss or the same surplus once more.
     if read.count not in (len(expected.messages), len(read.messages)):
         yield Violation(
@@ -100,13 +94,13 @@ def _missing(expected: Expected, first: Mapping[UUID, Message]) -> Iterator[Viol
     batch_only = all(message.id in expected.atomic for message in missing)
     torn = batch_only and len(missing) < len(expected.atomic)
     numbers = [message.number for message in missing]
+    whole = len(expected.atomic if torn else expected.messages)
+    what = "messages of one transaction" if torn else "acknowledged messages"
     yield Violation(
         kind=Kind.TORN if torn else Kind.LOST,
-        subject=f"{len(missing)} of {len(expected.atomic)} messages of one transaction"
-        if torn
-        else f"message {numbers[0]}",
-        expected="all of them or none" if torn else f"all {len(expected.messages)} acknowledged messages",
-        actual=f"{len(missing)} absent: numbers {_listed(numbers)}",
+        subject=f"{len(missing)} of {whole} {what} {'is' if len(missing) == 1 else 'are'} missing",
+        expected="all of them or none" if torn else f"all {whole}",
+        actual=f"{whole - len(missing)}, without {_listed(numbers)}",
         evidence={"missing": [str(message.id) for message in missing[:20]], "numbers": [*numbers[:100]]},
     )
 
@@ -117,13 +111,25 @@ def _changed(expected: Expected, first: Mapping[UUID, Message]) -> Iterator[Viol
         if seen is None or seen.digest == message.digest:
             continue
         stale = expected.earlier.get(message.id) == seen.digest
-        yield Violation(
-            kind=Kind.STALE if stale else Kind.CORRUPT,
-            subject=f"message {message.number}",
-            expected=f"digest {message.digest}",
-            actual=f"digest {seen.digest}" + (", the version before an acknowledged edit" if stale else ""),
-            evidence={"id": str(message.id), "first_difference": difference(_spoken(message), _spoken(seen))},
-        )
+        kind, why = (Kind.STALE, ", the version before an acknowledged edit") if stale else (Kind.CORRUPT, "")
+        found = _altered(message, seen, kind, subject=f"message {message.number}")
+        yield replace(found, actual=found.actual + why, evidence={"id": str(message.id), **found.evidence})
+
+
+def _altered(expected: Message | Thread, seen: Message | Thread, kind: Kind, *, subject: str) -> Violation:
+    """Two that should be the same, by the first place where they differ; their digests are for machines."""
+    place, wanted, found = _parting(_spoken(expected), _spoken(seen))
+    return Violation(
+        kind=kind,
+        subject=subject,
+        expected=f"{wanted!r} at character {place}",
+        actual=repr(found),
+        evidence={
+            "first_difference": difference(_spoken(expected), _spoken(seen)),
+            "expected_digest": expected.digest,
+            "found_digest": seen.digest,
+        },
+    )
 
 
 def _strange(expected: Expected, strangers: Sequence[Message], copies: Sequence[Message]) -> Iterator[Violation]:
@@ -185,22 +191,29 @@ def _order(expected: Expected, seen: Sequence[Message]) -> Iterator[Violation]:
 
 def _spoken(thing: Message | Thread) -> str:
     if isinstance(thing, Thread):
-        return f"user={thing.user} name={thing.name} metadata={thing.metadata}"
+        return f"user={thing.user} name={thing.name} metadata={canonical(thing.metadata)}"
     content = "null" if thing.content is None else f"text:{thing.content}"
-    return f"role={thing.role} type={thing.type} content={content} metadata={thing.metadata}"
+    return f"role={thing.role} type={thing.type} content={content} metadata={canonical(thing.metadata)}"
 
 
 def difference(expected: str, actual: str) -> str:
     """Where two texts part, with a little of each side. Both are synthetic, so that they may be shown."""
+    place, wanted, found = _parting(expected, actual)
+    return f"at character {place}: expected {wanted!r} (length {len(expected)}), found {found!r} (length {len(actual)})"
+
+
+def _parting(expected: str, actual: str) -> tuple[int, str, str]:
+    """The first place where two texts differ, and what stands around it in each."""
     pairs = enumerate(zip(expected, actual, strict=False))
     place = next((i for i, (a, b) in pairs if a != b), min(len(expected), len(actual)))
     window = slice(max(0, place - 12), place + 28)
-    return (
-        f"at character {place}: expected {expected[window]!r} (length {len(expected)}), "
-        f"found {actual[window]!r} (length {len(actual)})"
-    )
+    return place, expected[window], actual[window]
 
 
 def _listed(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:8]))
-    return f"{shown}, …" if len(numbers) > 8 else shown  # noqa: PLR2004  eight fit into a line
+    """`number 3`, `numbers 2 and 8`, `numbers 1, 2, 3 and 96 more`."""
+    if len(numbers) == 1:
+        return f"number {numbers[0]}"
+    shown, rest = numbers[:8], len(numbers) - 8  # eight fit into a line
+    *first, last = map(str, shown) if rest <= 0 else (*map(str, shown), f"{rest} more")
+    return f"numbers {', '.join(first)} and {last}"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from monitor.core.conversation import Expected, Transcript, compare, difference
 from monitor.core.payload import Author, Message, Thread
-from monitor.core.verdict import Kind
+from monitor.core.verdict import Kind, Violation
 
 AUTHOR = Author(environment="test", probe="thread", run_id="0190aaaa-0000-7000-8000-000000000000")
 
@@ -383,11 +383,36 @@ def test_a_batch_of_one_cannot_be_torn() -> None:
 
 
 def test_a_missing_message_is_named_by_its_number_and_id() -> None:
-    """Whoever gets up at night reads which messages are missing."""
+    """Whoever gets up at night reads first how many messages are missing, then which."""
     tale = tell(4, 2)
-    (violation,) = compare(tale.expected, without(tale, [tale.expected.messages[2]]))
-    assert (violation.subject, violation.actual) == ("message 3", "1 absent: numbers 3")
-    assert violation.evidence["missing"] == [str(tale.expected.messages[2].id)]
+    one, two = [tale.expected.messages[2]], [tale.expected.messages[0], tale.expected.messages[2]]
+    (violation,) = compare(tale.expected, without(tale, one))
+    assert said(violation) == ("1 of 6 acknowledged messages is missing", "all 6", "5, without number 3")
+    assert violation.evidence["missing"] == [str(one[0].id)]
+    (violation,) = compare(tale.expected, without(tale, two))
+    assert said(violation) == ("2 of 6 acknowledged messages are missing", "all 6", "4, without numbers 1 and 3")
+    (violation,) = compare(tale.expected, without(tale, [tale.expected.messages[-1]]))
+    torn = "1 of 2 messages of one transaction is missing"
+    assert said(violation) == (torn, "all of them or none", "1, without number 8")
+
+
+def said(violation: Violation) -> tuple[str, str, str]:
+    """What a violation says in words."""
+    return violation.subject, violation.expected, violation.actual
+
+
+def test_a_change_is_shown_where_it_begins() -> None:
+    """Whoever gets up at night reads what is different; digests, and how metadata is spelled, are for machines."""
+    tale = tell(4, 0)
+    message = replace(tale.expected.messages[1], role="system", metadata='{"b": 1, "a": 2}')
+    expected = replace(tale.expected, messages=(message,), earlier={})
+    seen = replace(message, metadata='{"a": 3, "b": 1}')
+    (violation,) = compare(expected, Transcript(thread=expected.thread, count=1, messages=(seen,)))
+    assert (violation.kind, violation.subject) == (Kind.CORRUPT, "message 2")
+    assert '"a":2' in violation.expected
+    assert '"a":3' in violation.actual
+    assert "digest" not in f"{violation.expected} {violation.actual}"
+    assert violation.evidence["found_digest"] == seen.digest
 
 
 def test_evidence_of_a_large_loss_is_bounded() -> None:
@@ -395,6 +420,7 @@ def test_evidence_of_a_large_loss_is_bounded() -> None:
     tale = tell(1000, 0)
     (violation,) = compare(tale.expected, showing(tale.read, []))
     assert len(str(violation)) < 3000
+    assert violation.actual == "0, without numbers 1, 2, 3, 4, 5, 6, 7, 8 and 992 more"
 
 
 def test_a_difference_is_shown_where_it_begins() -> None:
