@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = "demo"
 # So that somebody who watches sees something happen; but what waits for a deadline of its own needs its time.
 _EVERY = {"every": "2s", "timeout": "1900ms"}
-_UNHURRIED: Mapping[str, Mapping[str, object]] = {}
+UNHURRIED: Mapping[str, Mapping[str, object]] = {}
 _GLANCE = 0.5  # seconds between two looks at the daemon
 
 
@@ -157,7 +157,7 @@ def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fa
         "state": f"sqlite:///{servers.folder / 'state.db'}",
         "http": {"listen": f"127.0.0.1:{port}"},
         "probes": {
-            name: {**_EVERY, **_UNHURRIED.get(name, {}), **special.get(name, {})} for name in sorted(discover(probes))
+            name: {**_EVERY, **UNHURRIED.get(name, {}), **special.get(name, {})} for name in sorted(discover(probes))
         },
         "environments": {ENVIRONMENT: {"postgres": postgres, "redis": redis}},
     }

@@ -1,0 +1,213 @@
+"""One daemon, all probes fast, and weather: what it says meanwhile, and what is left when the sky is clear again."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import monitor.probes
+from monitor.cli.demo import UNHURRIED
+from monitor.core.residue import PREFIX
+from monitor.embedded.faults.fault import Site
+from monitor.embedded.pgbouncer import installed
+from monitor.embedded.servers import Servers
+from monitor.ports import Place, Store, Way
+from monitor.probe import discover
+from monitor.stores.rows import TABLES
+from tests.soak.weather import SPELLS, Sky
+from tests.system import ENVIRONMENT, Daemon, described, until, write
+
+CLEARS_WITHIN = 90.0
+"""Seconds after a spell within which every probe is right again: the longest back-off that so short an outage earns,
+an interval, and a machine that is busy with its servers."""
+KILLED = "the daemon is killed"
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Soak:
+    """What came of it. `disturbed` are runs that were not right although the sky was clear."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    spells: Counter[str] = field(default_factory=Counter)
+    clears: dict[str, float] = field(default_factory=dict)
+    violations: list[dict[str, Any]] = field(default_factory=list)
+    disturbed: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    residue: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> int:
+        """How many there were."""
+        return self.verdicts.total()
+
+
+class Log:
+    """The log of a daemon, read on from where it was left."""
+
+    def __init__(self, soak: Soak) -> None:
+        self._soak = soak
+        self._daemon: Daemon | None = None
+        self._read = 0
+        self.right: dict[str, float] = {}
+
+    def of(self, daemon: Daemon) -> None:
+        """Read another one from its beginning."""
+        self.news()
+        self._daemon, self._read = daemon, 0
+
+    def news(self) -> list[dict[str, Any]]:
+        """What was written since the last look; it is counted."""
+        if self._daemon is None:
+            return []
+        with self._daemon.log.open("rb") as file:
+            file.seek(self._read)
+            lines = file.read().splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith(b"\n")]
+        self._read += sum(map(len, whole))
+        found = [json.loads(line) for line in whole]
+        for each in found:
+            self._count(each)
+        return found
+
+    def _count(self, each: dict[str, Any]) -> None:
+        match each["event"]:
+            case "violation.opened":
+                self._soak.violations.append(each)
+            case "run.finished":
+                self._soak.verdicts[each["verdict"]] += 1
+                if each["verdict"] in {"ok", "slow"}:
+                    self.right[each["probe"]] = monotonic()
+                if each["verdict"] == "unknown":
+                    self._soak.reasons[each["reason"]] += 1
+            case "run.failed":
+                self._soak.faults.append(each)
+
+
+def settings(*, every: str = "3s", timeout: str = "2900ms") -> dict[str, dict[str, Any]]:
+    """Every probe often, with budgets that no busy machine exceeds."""
+    often = {"every": every, "timeout": timeout, "budget": "30s"}
+    return {name: {**often, **UNHURRIED.get(name, {}), "budget": "30s"} for name in discover(monitor.probes)}
+
+
+def configured(folder: Path, addresses: Mapping[Place, str], probes: Mapping[str, Any]) -> Path:
+    """The configuration of the daemon, with every way into the stores."""
+    values = described(folder, dsn=addresses[Place(Store.POSTGRES)], url=addresses[Place(Store.REDIS)], probes=probes)
+    environment = values["environments"][ENVIRONMENT]
+    if pooler := addresses.get(Place(Store.POSTGRES, Way.POOLER)):
+        environment["postgres"]["pooler"] = pooler
+    for place, address in addresses.items():
+        if place.way is Way.REPLICA:
+            environment[place.store].setdefault("replicas", {})[place.name] = address
+    return write(folder / "holdfast.yaml", values)
+
+
+async def soak(*, seconds: float, seed: int, folder: Path, say: Say) -> Soak:
+    """Run for so long, every sort of weather in turn, in an order that the seed decides; -> what came of it."""
+    dice = random.Random(seed)  # noqa: S311  moments, not secrets
+    report = Soak()
+    log = Log(report)
+    probes = settings()
+    end = monotonic() + seconds
+    async with AsyncExitStack() as stack:
+        servers = await stack.enter_async_context(Servers(fsync=False, replicas=True, pooler=installed() is not None))
+        site = await Site.before(servers, stack)
+        assert servers.postgres_replica is not None
+        assert servers.valkey_replica is not None
+        sky = Sky(
+            servers=servers,
+            proxies=site.proxies,
+            dice=dice,
+            primary=servers.postgres,
+            standby=servers.postgres_replica,
+            cache=servers.valkey,
+            cache_replica=servers.valkey_replica,
+        )
+        file = configured(folder, site.addresses(), probes)
+        daemon = await _started(file, folder, log, stack)
+        await _clear(log, probes)
+        for spell in itertools.chain.from_iterable(_shuffled(dice) for _ in itertools.count()):
+            if monotonic() > end:
+                break
+            name = spell.__name__.replace("_", " ") if spell else KILLED
+            say(f"{report.runs:6} runs, {len(report.violations)} violations; {name}")
+            report.spells[name] += 1
+            if spell:
+                await spell(sky)
+            if not spell or dice.random() < 0.2:  # now and then in the middle of the weather, too
+                daemon.kill()
+                daemon = await _started(file, folder, log, stack)
+            report.clears[name] = max(report.clears.get(name, 0.0), await _clear(log, probes))
+            await _stay_clear(log, report, 2 * dice.random())
+        await sky.calm()
+        assert await daemon.stop() == 0
+        log.news()
+        last = await _started(file, folder, log, stack)
+        for store in ("postgres", "redis"):
+            await last.event("sweep.finished", store=store)
+        await _clear(log, probes)
+        assert await last.stop() == 0
+        log.news()
+        report.residue = await _residue(sky)
+    return report
+
+
+def _shuffled(dice: random.Random) -> list[Any]:
+    """Every spell once, and the death of the daemon now and then, in any order."""
+    spells = [*SPELLS, None, None, None]
+    dice.shuffle(spells)
+    return spells
+
+
+async def _started(file: Path, folder: Path, log: Log, stack: AsyncExitStack) -> Daemon:
+    daemon = await stack.enter_async_context(Daemon(file, folder))
+    log.of(daemon)
+    return daemon
+
+
+async def _clear(log: Log, probes: Mapping[str, Any]) -> float:
+    """Wait until every probe was right after this moment; -> how many seconds that took."""
+    log.news()
+    began = monotonic()
+
+    def all_right() -> bool:
+        log.news()
+        return all(log.right.get(name, 0.0) > began for name in probes)
+
+    def missing() -> str:
+        return f"{[name for name in probes if log.right.get(name, 0.0) <= began]} to be right again"
+
+    await until(all_right, within=CLEARS_WITHIN, what=missing)
+    return monotonic() - began
+
+
+async def _stay_clear(log: Log, report: Soak, seconds: float) -> None:
+    """While the sky is clear every run is right."""
+    log.news()
+    await asyncio.sleep(seconds)
+    report.disturbed += [
+        each for each in log.news() if each["event"] == "run.finished" and each["verdict"] not in {"ok", "slow"}
+    ]
+
+
+async def _residue(sky: Sky) -> dict[str, int]:
+    """What is left of a daemon that has ended in order, after a start that swept: nothing, of any kind."""
+    counts = {
+        table: int(await sky.primary.sql(f"SELECT count(*) FROM holdfast.{table}"))  # noqa: S608  our own names
+        for table in TABLES
+    }
+    found = await sky.cache.command("KEYS", f"{PREFIX}*")
+    assert isinstance(found, list)
+    keys = [key for key in found if isinstance(key, bytes) and not key.endswith(b":keys")]
+    return {**counts, "keys": len(keys)}
