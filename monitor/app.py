@@ -365,7 +365,11 @@ class App:
             probes = environment.active()
             self.metrics.forget_probes(name, keep=probes)
             self.metrics.expect(
-                name, labels=environment.labels, probes=list(probes.values()), stores=environment.stores
+                name,
+                labels=environment.labels,
+                probes=list(probes.values()),
+                stores=environment.stores,
+                places=self._live[name].places,
             )
             self._schedule.watch(self._live[name], probes.values())
         for problem in self._loaded.warnings:

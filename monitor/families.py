@@ -49,10 +49,20 @@ class Families:
         self.items = gauge("holdfast_synthetic_items", "Synthetic threads and keys that a store holds.", "store")
         self.cost_seconds = counter("holdfast_cost_seconds", "Time that a store was busy with probing.", "store")
         self.cost_bytes = counter("holdfast_cost_bytes", "Bytes of content and commands sent to a store.", "store")
+        self.propagation = histogram(
+            "holdfast_propagation_seconds",
+            "How long changes took from one place to another.",
+            "source",
+            "target",
+        )
+        self.resolution = gauge(
+            "holdfast_propagation_resolution_seconds", "How finely the latest was measured.", "source", "target"
+        )
+        self.of_link = (self.propagation, self.resolution)
         self.up = gauge("holdfast_environment_up", "Whether every store answered in the last round.")
         self.paused = gauge("holdfast_paused", "Whether probing is paused.")
         self.of_store = (self.operations, self.items, self.cost_seconds, self.cost_bytes)
-        self.of_environment = (*self.of_probe, *self.of_store, self.up, self.paused)
+        self.of_environment = (*self.of_probe, *self.of_store, *self.of_link, self.up, self.paused)
         self.schedule_lag = lag("holdfast_schedule_lag_seconds", "How late runs started.")
         self.loop_lag = lag("holdfast_loop_lag_seconds", "How late the event loop was.")
         self.reload_success = Gauge(

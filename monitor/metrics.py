@@ -14,7 +14,7 @@ from monitor.core.record import RunRecord
 from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.families import EDGES, Families
-from monitor.ports import Outcome, Store, Tally
+from monitor.ports import Outcome, Place, Store, Tally
 from monitor.probe import Probe
 
 
@@ -45,6 +45,12 @@ class _StoreSeries:
     items: Gauge
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LinkSeries:
+    took: Histogram
+    resolution: Gauge
+
+
 class Metrics:
     """All that Holdfast exports. Every series of a watched probe exists, at zero, before its first run.
 
@@ -69,6 +75,7 @@ class Metrics:
         self._families = Families(self.registry, labels=self._labels, edges=edges)
         self._probes: dict[tuple[str, str], _ProbeSeries] = {}
         self._stores: dict[tuple[str, Store], _StoreSeries] = {}
+        self._links: dict[tuple[str, str, str], _LinkSeries] = {}
         self._places: dict[str, tuple[str, ...]] = {}
         self._up: dict[str, Gauge] = {}
         self._paused: dict[str, Gauge] = {}
@@ -79,7 +86,13 @@ class Metrics:
         own.build.labels(location, self._version).set(1)
 
     def expect(
-        self, environment: str, *, labels: Mapping[str, str], probes: Sequence[Probe[Any]], stores: Collection[Store]
+        self,
+        environment: str,
+        *,
+        labels: Mapping[str, str],
+        probes: Sequence[Probe[Any]],
+        stores: Collection[Store],
+        places: Collection[Place] = (),
     ) -> None:
         """Make every series of an environment, at zero, and set the budgets of its steps."""
         own = self._families
@@ -97,6 +110,7 @@ class Metrics:
                 sent=own.cost_bytes.labels(*place, store),
                 items=own.items.labels(*place, store),
             )
+        self._expect_links(environment, place, {link for probe in probes for link in probe.links(places)})
         for probe in probes:
             here = (*place, probe.name)
             for step in probe.steps:
@@ -117,12 +131,25 @@ class Metrics:
                 checks=own.checks.labels(*here),
             )
 
+    def _expect_links(self, environment: str, place: tuple[str, ...], wanted: Collection[tuple[str, str]]) -> None:
+        own = self._families
+        for name, source, target in [link for link in self._links if link[0] == environment and link[1:] not in wanted]:
+            for family in own.of_link:
+                family.remove_by_labels({"environment": name, "source": source, "target": target})
+            del self._links[name, source, target]
+        for source, target in sorted(wanted):
+            self._links[environment, source, target] = _LinkSeries(
+                took=own.propagation.labels(*place, source, target),
+                resolution=own.resolution.labels(*place, source, target),
+            )
+
     def forget(self, environment: str) -> None:
         """Remove the series of an environment that is no longer watched."""
         for family in self._families.of_environment:
             family.remove_by_labels({"environment": environment})
         self._probes = {place: series for place, series in self._probes.items() if place[0] != environment}
         self._stores = {place: series for place, series in self._stores.items() if place[0] != environment}
+        self._links = {link: series for link, series in self._links.items() if link[0] != environment}
         self._places.pop(environment, None)
         self._up.pop(environment, None)
         self._paused.pop(environment, None)
@@ -158,6 +185,10 @@ class Metrics:
             (series.exceeded.get(step.name) or own.exceeded.labels(*series.labels, step.name)).inc()
         for kind in {violation.kind for violation in finding.violations}:
             (series.violations.get(kind) or own.violations.labels(*series.labels, kind)).inc()
+        for arrived in record.propagations:
+            if (link := self._links.get((record.environment, arrived.source, arrived.target))) is not None:
+                link.took.observe(arrived.took.total_seconds())
+                link.resolution.set(arrived.resolution.total_seconds())
         series.checks.inc(finding.checks)
         series.last_run.set(ended)
         if finding.reason is not None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from monitor.core import duration
 from monitor.core.confirmation import Reading
 from monitor.core.payload import Author
-from monitor.core.record import Node, RunRecord, StepTiming
+from monitor.core.record import Node, Propagation, RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind
 from monitor.ports import Clock, Connection, Environment, Place, Store
 
@@ -55,6 +55,7 @@ class Run:
     environment: Environment
     clock: Clock
     steps: list[StepTiming] = field(default_factory=list)
+    propagations: list[Propagation] = field(default_factory=list)
     node: Node | None = None
     started: datetime = field(init=False)
     began: float = field(init=False)
@@ -69,8 +70,11 @@ class Run:
         return Author(environment=self.environment.name, probe=self.probe, run_id=self.run_id)
 
     @asynccontextmanager
-    async def step(self, name: str) -> AsyncIterator[None]:
-        """Time one operation. Only the store is awaited inside: what is computed there would count as its latency."""
+    async def step(self, name: str, *, messages: int = 0) -> AsyncIterator[None]:
+        """Time one operation. Only the store is awaited inside: what is computed there would count as its latency.
+
+        `messages` is how many it writes or reads, where throughput is of interest.
+        """
         before = self.clock.monotonic()
         failed = True
         try:
@@ -79,7 +83,10 @@ class Run:
         finally:
             took = self.clock.monotonic() - before
             after = timedelta(seconds=before - self.began)
-            self.steps.append(StepTiming(name=name, after=after, took=timedelta(seconds=took), failed=failed))
+            timing = StepTiming(
+                name=name, after=after, took=timedelta(seconds=took), failed=failed, messages=0 if failed else messages
+            )
+            self.steps.append(timing)
 
     def where(self) -> str:
         """In which step a run stopped, for messages; nothing if it was between steps."""
@@ -96,6 +103,7 @@ class Run:
             took=timedelta(seconds=self.clock.monotonic() - self.began),
             finding=finding,
             steps=tuple(self.steps),
+            propagations=tuple(self.propagations),
             server=self.node.evidence() if self.node else {},
         )
 
@@ -120,6 +128,7 @@ class Run:
         on: C,
         connect: Callable[[str], Awaitable[C]],
         step: str | None = None,
+        messages: int = 0,
     ) -> Reading[T]:
         """Read; and where that is not right, read once more on a new connection, and note which node answered.
 
@@ -128,7 +137,7 @@ class Run:
         if step is None:
             first = await read(on)
         else:
-            async with self.step(step):
+            async with self.step(step, messages=messages):
                 first = await read(on)
         if right(first):
             return Reading(first=first)
@@ -214,6 +223,10 @@ class Probe(BaseModel, Generic[Seen]):
 
     def left_out(self, places: Collection[Place]) -> tuple[str, ...]:  # noqa: ARG002  others need it
         """What is not checked where an environment has only these ways into its stores, a sentence each."""
+        return ()
+
+    def links(self, places: Collection[Place]) -> tuple[tuple[str, str], ...]:  # noqa: ARG002  others need it
+        """Between which sources and targets it times propagation in such an environment, so that the series exist."""
         return ()
 
     @abstractmethod

@@ -81,7 +81,11 @@ class Site:
     async def run(self, probe: Probe[Any]) -> RunRecord:
         """Run a probe once."""
         self.desk.metrics.expect(
-            self.environment.name, labels={}, probes=[probe], stores=sorted(self.environment.stores)
+            self.environment.name,
+            labels={},
+            probes=[probe],
+            stores=sorted(self.environment.stores),
+            places=self.environment.places,
         )
         return await run_once(probe, self.environment, self.desk)
 

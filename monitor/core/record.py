@@ -11,12 +11,30 @@ from monitor.core.verdict import Finding, Json, Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTiming:
-    """One timed operation: its name, when it began after the run's start, and how long it took."""
+    """One timed operation: its name, when it began after the run's start, and how long it took.
+
+    `messages` is how many messages it wrote or read, where that is what it is for.
+    """
 
     name: str
     after: timedelta
     took: timedelta
     failed: bool = False
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Propagation:
+    """How long a change took from its acknowledgement at `source` until `target` was seen to have it.
+
+    It arrived within the last `resolution` of that time: so far apart were the look that missed it and the one that
+    found it.
+    """
+
+    source: str
+    target: str
+    took: timedelta
+    resolution: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +52,7 @@ class RunRecord:
     took: timedelta
     finding: Finding
     steps: tuple[StepTiming, ...] = ()
+    propagations: tuple[Propagation, ...] = ()
     server: Mapping[str, Json] = field(default_factory=dict)
 
     @property

@@ -1,9 +1,14 @@
-"""A TCP proxy on the loopback interface that breaks a connection as networks do, and can rewrite Redis commands."""
+"""A TCP proxy on the loopback interface that breaks a connection as networks do, and can change what flows in it."""
 
 import asyncio
 import re
 from collections.abc import Callable, Iterable
+from itertools import cycle
 from time import monotonic
+from typing import TypeAlias
+
+Edit: TypeAlias = Callable[[bytes], bytes]
+"""A chunk of a stream, as it came; -> what is handed on instead. It may remember what it saw."""
 
 _CHUNK_BYTES = 65_536
 _QUEUED_CHUNKS = 256  # in flight on a slow line; a sender beyond that is held back
@@ -93,10 +98,13 @@ class TcpProxy:
     - `blackhole`: everything is accepted and swallowed. A direction that lost bytes stays dead until the
       connection is closed, because what follows would be taken for what was lost.
     - `rewrite`: applied to each command of a RESP client; -> the command to send instead, empty to drop it.
+    - `edits`: called for each new connection; -> the edit of what its client sends (after `rewrite`), and of what its
+      server sends. A connection keeps the two for as long as it lives.
     """
 
     def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
-        self._target = (host, port)
+        self._host = host
+        self._ports = cycle((port,))
         self._server: asyncio.Server | None = None
         self._port: int | None = None
         self._connections: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
@@ -104,10 +112,14 @@ class TcpProxy:
         self.refuse = False
         self.blackhole = False
         self.rewrite: Callable[[list[bytes]], list[bytes]] | None = None
+        self.edits: Callable[[], tuple[Edit, Edit]] | None = None
 
-    def lead_to(self, port: int) -> None:
-        """New connections lead to another server of this machine from now on, as after a switch-over."""
-        self._target = (self._target[0], port)
+    def lead_to(self, *ports: int) -> None:
+        """New connections lead to another server of this machine from now on, as after a switch-over.
+
+        With several they lead to each in turn, as behind an endpoint that spreads readers.
+        """
+        self._ports = cycle(ports)
 
     @property
     def port(self) -> int:
@@ -159,15 +171,17 @@ class TcpProxy:
                 while await reader.read(_CHUNK_BYTES):
                     pass
                 return
-            answers, server = await asyncio.open_connection(*self._target)
+            there, back = self.edits() if self.edits else (bytes, bytes)
+            answers, server = await asyncio.open_connection(self._host, next(self._ports))
             ends.append(server)
+            rewritten = self._rewriter()
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._carry(reader, server, self._rewriter()))
-                both.create_task(self._carry(answers, writer, bytes))
+                both.create_task(self._carry(reader, server, lambda data: there(rewritten(data))))
+                both.create_task(self._carry(answers, writer, back))
         except* OSError:  # an end is gone: so is the other
             pass
 
-    def _rewriter(self) -> Callable[[bytes], bytes]:
+    def _rewriter(self) -> Edit:
         commands = RespCommands()
 
         def rewritten(data: bytes) -> bytes:
@@ -183,9 +197,7 @@ class TcpProxy:
         changed = self.rewrite(found)
         return encode(changed) if changed else b""
 
-    async def _carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
-    ) -> None:
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Edit) -> None:
         line: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue(_QUEUED_CHUNKS)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._deliver(line, writer))

@@ -128,10 +128,13 @@ class LiveEnvironment:
 
     @asynccontextmanager
     async def slots(self, needs: Mapping[Store, int]) -> AsyncIterator[None]:
-        """Wait for room for so many connections per store, always in the same order of stores, and hold it."""
+        """Wait for room for so many connections per store, always in the same order of stores, and hold it.
+
+        A store that is not there needs none: a probe may want one without needing it.
+        """
         async with AsyncExitStack() as stack:
             for store in Store:
-                if store in needs:
+                if store in needs and store in self._slots:
                     await stack.enter_async_context(self._slots[store].hold(needs[store]))
             yield
 
