@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 
 from monitor.embedded.folder import Binaries, PrivateFolder
-from monitor.embedded.postgres import EmbeddedPostgres
+from monitor.embedded.postgres import STATEMENT_SECONDS, EmbeddedPostgres
 from monitor.embedded.process import EmbeddedError, read
 from monitor.embedded.server import Server
 
@@ -95,3 +96,19 @@ class EmbeddedPgBouncer(Server):
             return False
         writer.close()
         return READY in read(self.log)
+
+    async def sql(self, script: str, *, database: str = "app") -> str:
+        """Run statements through the pooler as the role `holdfast`, as another of its clients; -> rows as psql prints.
+
+        EmbeddedError, with the words of the pooler or the server, at the first statement that fails.
+        """
+        command: list[str | Path] = [self._postgres.bindir / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1"]
+        command += ["-h", "127.0.0.1", "-p", str(self.port), "-U", "holdfast", "-d", database, "-f", "-"]
+        log = self._home / f"psql-{secrets.token_hex(4)}.log"
+        environment = {"PGPASSWORD": self._postgres.passwords[1]}
+        try:
+            return await self._folder.run(
+                command, log=log, within=STATEMENT_SECONDS, environment=environment, text=script
+            )
+        finally:
+            log.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from monitor.embedded import EmbeddedValkey, PrivateFolder, TcpProxy
-from monitor.embedded.proxy import RespCommands, encode
+from monitor.embedded.proxy import Edit, RespCommands, encode
 
 PATIENCE_SECONDS = 0.3
 
@@ -160,6 +160,22 @@ async def test_a_cut_closes_connections_and_lets_new_ones_in(
     await proxy.stop()
     assert proxy._connections == {}
     assert caplog.records == []
+
+
+async def test_edits_are_made_for_each_new_connection(client: Redis, proxy: TcpProxy) -> None:
+    """Both directions are edited on connections that are opened from then on; an open one stays as it was."""
+    await client.ping()
+    made = []
+
+    def edits() -> tuple[Edit, Edit]:
+        made.append(len(made))
+        return (lambda data: data.replace(b"asked", b"other")), (lambda data: data.replace(b"other", b"found"))
+
+    proxy.edits = edits
+    assert await client.echo("asked") in {"asked", b"asked"}
+    await client.connection_pool.disconnect()
+    assert await client.echo("asked") in {"found", b"found"}
+    assert made == [0]
 
 
 async def test_refuse_closes_new_connections_only(client: Redis, proxy: TcpProxy) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
 
 from monitor.core.verdict import Kind, Reason, Verdict
-from monitor.embedded.proxy import TcpProxy
+from monitor.embedded.proxy import Edit, TcpProxy
 from monitor.embedded.servers import Servers
 from monitor.ports import Place, Store, Way
 
@@ -71,9 +71,11 @@ class Fault:
     """One way to break an environment, never the daemon.
 
     `probe` must report `report`, and nothing else, within `rounds` rounds. `also` says what other probes may report
-    because they touch the same broken thing; every probe that is not named must stay ok. `inject` and `heal` act on a
-    running site, again and again. `settings` are those of probes, by their names, without which the fault cannot be
-    seen. `contrib` asks for a PostgreSQL with its contrib modules, such as Debian's; `pooler` for a PgBouncer.
+    because they touch the same broken thing; every probe that is not named must stay ok. `everywhere` is a store that
+    nobody can use: then every probe that needs it, and has no exception in `also`, must report the same. `inject` and
+    `heal` act on a running site, again and again. `settings` are those of probes, by their names, without which the
+    fault cannot be seen. `contrib` asks for a PostgreSQL with its contrib modules, such as Debian's; `pooler` for a
+    PgBouncer. `patience` is how long a test lets a broken store keep silent, in seconds.
     """
 
     name: str
@@ -83,10 +85,21 @@ class Fault:
     inject: Change
     heal: Change
     also: Mapping[str, frozenset[Report]] = field(default_factory=dict)
+    everywhere: Store | None = None
     rounds: int = 2
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     contrib: bool = False
     pooler: bool = False
+    patience: float = 5.0
+
+    def required_of(self, probe: str, needs: Collection[Store]) -> bool:
+        """Whether a probe that needs these stores must report `report`."""
+        return probe == self.probe or (self.everywhere in needs and probe not in self.also)
+
+    def permitted(self, probe: str, needs: Collection[Store]) -> frozenset[Report]:
+        """All that a probe that needs these stores may say while this is broken, besides ok."""
+        own = frozenset({self.report}) if self.required_of(probe, needs) else frozenset()
+        return own | self.also.get(probe, frozenset())
 
 
 SCHEMA = "holdfast_fault"
@@ -118,7 +131,16 @@ def by_rewriting(rewrite: Callable[[list[bytes]], list[bytes]], *, at: Place = R
     return change
 
 
+def by_editing(edits: Callable[[], tuple[Edit, Edit]], *, at: Place) -> Change:
+    """A change of the bytes on new connections; -> for each the edits of what its client and its server send."""
+
+    async def change(site: Site) -> None:
+        site.proxies[at].edits = edits
+
+    return change
+
+
 async def stop_rewriting(site: Site) -> None:
-    """Let all commands through as they are."""
+    """Let everything through as it is."""
     for proxy in site.proxies.values():
-        proxy.rewrite = None
+        proxy.rewrite = proxy.edits = None
