@@ -5,6 +5,7 @@
     python3 dev.py test [OPTIONS]   all tests, on real servers; options are pytest's
     python3 dev.py check            all that CI runs: lint, types, import contracts, tests
     python3 dev.py soak [OPTIONS]   bad weather of every sort for --for 30m, and no violation may come of it
+    python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
     python3 dev.py run COMMAND …    any holdfast command, such as: run check --config my.yaml
     python3 dev.py lock             resolve the dependencies anew
 
@@ -104,6 +105,9 @@ def main() -> None:
     elif what == "soak":
         install("requirements-dev.lock")
         _become(PYTHON, "-m", "tests.soak", *rest)
+    elif what == "costs":
+        install("requirements-dev.lock")
+        _become(PYTHON, "-m", "bench.costs")
     elif what == "check":
         install("requirements-dev.lock")
         failed = []

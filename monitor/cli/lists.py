@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from inspect import cleandoc
+from typing import Annotated, Literal
+
+import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -9,25 +14,60 @@ import monitor.probes
 from monitor.cli import common
 from monitor.core import duration
 from monitor.embedded.faults import AREAS
-from monitor.probe import discover
+from monitor.probe import Probe, discover
 
 
-def probes() -> None:
+def probes(
+    format_: Annotated[
+        Literal["text", "markdown"], typer.Option("--format", help="What docs/probes.md begins with is markdown.")
+    ] = "text",
+) -> None:
     """List every probe: its promise, its settings and the kinds of violation that it reports.
 
     Example:  holdfast probes
     """
+    if format_ == "markdown":
+        typer.echo("\n".join(_document()))
+        return
     console = common.out()
     for name, probe in discover(monitor.probes).items():
         console.print(Text(name, style="bold") + Text(f": {probe.promise()}"))
         defaults = probe()
-        needs = ", ".join(f"{store} ({count} connections)" for store, count in probe.needs.items())
-        every, budget = duration.text(defaults.every), duration.text(defaults.budget)
-        console.print(Text(f"  every {every}, {budget} for each step, needs {needs}", style="dim"))
+        console.print(Text(f"  {_terms(defaults)}", style="dim"))
         console.print(Text(f"  reports {', '.join(sorted(probe.kinds))}", style="dim"))
-        for field, about in type(defaults).model_fields.items():
-            value = defaults.model_dump(mode="json")[field]
-            console.print(Text(f"    {field}: {value}", style="cyan") + Text(f"  {about.description}", style="dim"))
+        for sentence in defaults.left_out(()):
+            console.print(Text(f"  at the most simple environment it leaves out: {sentence}", style="dim"))
+        for field, value, about in _settings(defaults):
+            console.print(Text(f"    {field}: {value}", style="cyan") + Text(f"  {about}", style="dim"))
+
+
+def _terms(probe: Probe[object]) -> str:
+    needs = ", ".join(f"{store} ({count} connections)" for store, count in probe.wants().items())
+    return f"every {duration.text(probe.every)}, {duration.text(probe.budget)} for each step, needs {needs}"
+
+
+def _settings(probe: Probe[object]) -> Iterator[tuple[str, object, str]]:
+    values = probe.model_dump(mode="json")
+    for field, about in type(probe).model_fields.items():
+        yield field, values[field], about.description or ""
+
+
+def _document() -> Iterator[str]:
+    yield "# What each probe promises"
+    for name, probe in discover(monitor.probes).items():
+        defaults = probe()
+        yield f"\n## {name}\n"
+        yield cleandoc(probe.__doc__ or "")
+        yield f"\nIt runs {_terms(defaults)}. It reports {', '.join(f'`{kind}`' for kind in sorted(probe.kinds))}."
+        if without := defaults.left_out(()):
+            yield "\nWhere an environment has nothing but the stores that it needs, this is left out, and said so:\n"
+            yield from (f"- {sentence}" for sentence in without)
+        yield "\n| setting | default | meaning |\n|---|---|---|"
+        yield from (f"| `{field}` | {_cell(value)} | {about} |" for field, value, about in _settings(defaults))
+
+
+def _cell(value: object) -> str:
+    return f"`{value}`" if value not in ({}, []) else "none"
 
 
 def faults() -> None:

@@ -26,6 +26,7 @@ SMALL: Mapping[str, str] = {
     "max_wal_size": "256MB",
     "min_wal_size": "32MB",
     "jit": "off",
+    "wal_retrieve_retry_interval": "250ms",  # a replica whose primary was away would come back after 5 s
     "dynamic_shared_memory_type": "mmap",  # in the data folder: a killed server leaves nothing in /dev/shm
 }
 

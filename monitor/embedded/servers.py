@@ -59,7 +59,7 @@ class Servers:
             EmbeddedValkey(
                 self.private,
                 server=valkey_server,
-                appendonly=False,
+                appendonly=valkey_appendonly,
                 maxmemory=valkey_maxmemory,
                 name="valkey-replica",
                 replica_of=self.valkey,
