@@ -55,6 +55,7 @@ class EmbeddedValkey(Server):
         super().__init__(folder, name)
         self._server = server
         self._primary = replica_of
+        self.maxmemory = maxmemory
         self._password = replica_of.password if replica_of else secrets.token_urlsafe(18)
         self._settings = {
             **SMALL,
