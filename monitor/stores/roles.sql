@@ -15,5 +15,15 @@ INSERT INTO holdfast.environment (name, version) VALUES ('@environment@', @versi
 
 GRANT USAGE ON SCHEMA holdfast TO "@role@";
 GRANT SELECT ON holdfast.environment TO "@role@";
-GRANT SELECT, INSERT, UPDATE, DELETE ON holdfast.threads, holdfast.messages, holdfast.registers, holdfast.profiles
-    TO "@role@";
+GRANT SELECT, INSERT, UPDATE, DELETE
+    ON holdfast.threads, holdfast.messages, holdfast.registers, holdfast.profiles, holdfast.activities TO "@role@";
+GRANT SELECT ON holdfast.activities_asked, holdfast.activities_answered, holdfast.own_messages TO "@role@";
+GRANT EXECUTE ON FUNCTION holdfast.read_messages(uuid[]) TO "@role@";
+
+DO $$
+BEGIN
+    IF to_regclass('holdfast.visible_messages') IS NOT NULL THEN
+        GRANT SELECT ON holdfast.visible_messages TO "@role@";
+    END IF;
+END
+$$;

@@ -17,10 +17,7 @@ from monitor.ports import Isolation, MissingError, Place, Store
 from monitor.stores.postgres import Postgres
 from monitor.stores.ways import Ways
 
-_BEGIN = (
-    "BEGIN{level}; SET LOCAL holdfast.user_id = '{user}';"
-    " SET LOCAL statement_timeout = {ms}; SET LOCAL lock_timeout = {ms}"
-)
+_BEGIN = "BEGIN{level};{user} SET LOCAL statement_timeout = {ms}; SET LOCAL lock_timeout = {ms}"
 BEGIN_SHOWN = (
     "BEGIN; SET LOCAL holdfast.user_id = 'holdfast-user-N'; SET LOCAL statement_timeout = …; SET LOCAL lock_timeout = …"
 )
@@ -28,7 +25,7 @@ BEGIN_SHOWN = (
 
 _SWEEP_TIMEOUT = timedelta(minutes=1)
 
-TABLES = ("messages", "threads", "registers", "profiles")
+TABLES = ("messages", "threads", "registers", "profiles", "activities")
 """Every table that holds synthetic records, each with `instance`, `user_id` and `created_at`; what refers to others
 comes before them."""
 
@@ -40,9 +37,10 @@ _RESIDUE = (
 )
 
 
-def _begin(user: str, timeout: timedelta, level: Isolation | None = None) -> str:
+def _begin(user: str | None, timeout: timedelta, level: Isolation | None = None) -> str:
     level_words = f" ISOLATION LEVEL {level.upper()}" if level else ""
-    return _BEGIN.format(level=level_words, user=user, ms=round(timeout.total_seconds() * 1000))
+    user_words = "" if user is None else f" SET LOCAL holdfast.user_id = '{user}';"
+    return _BEGIN.format(level=level_words, user=user_words, ms=round(timeout.total_seconds() * 1000))
 
 
 class RowConnection:
@@ -73,18 +71,27 @@ class RowConnection:
 
     @asynccontextmanager
     async def transaction(
-        self, user: str, *, sent_bytes: int = 0, end: str = "COMMIT", level: Isolation | None = None
+        self, user: str | None, *, sent_bytes: int = 0, end: str = "COMMIT", level: Isolation | None = None
     ) -> AsyncIterator[None]:
         """One transaction as a synthetic user, by SET LOCAL only, so that a pooler's next client inherits nothing.
 
-        Without `level` it has the one that the role, the database or the server gives it.
+        Without `level` it has the one that the role, the database or the server gives it. Without a user the session
+        is left as it was found.
         """
-        self._broken = True  # until it has ended, nobody else may talk on this connection
         async with self.postgres.asked(sent_bytes=sent_bytes):
-            await self.connection.execute(_begin(user, self._timeout, level))
+            await self.start(user, level)
             yield
         async with self.postgres.asked(committing=end == "COMMIT"):
             self._must_end(await self.connection.execute(end), end)
+        self.ended()
+
+    async def start(self, user: str | None, level: Isolation | None) -> None:
+        """The beginning of a transaction; for those that do not end where they began."""
+        self._broken = True  # until it has ended, nobody else may talk on this connection
+        await self.connection.execute(_begin(user, self._timeout, level))
+
+    def ended(self) -> None:
+        """The transaction that was begun is over."""
         self._broken = False
 
     def _must_end(self, tag: str, end: str) -> None:

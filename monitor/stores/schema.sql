@@ -59,16 +59,32 @@ CREATE TABLE IF NOT EXISTS holdfast.profiles (
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- What users did, in a partition for each kind of it: each partition can be asked for by itself, too.
+CREATE TABLE IF NOT EXISTS holdfast.activities (
+    id         uuid NOT NULL,
+    kind       text NOT NULL,
+    instance   text NOT NULL,
+    user_id    text NOT NULL,
+    content    text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (id, kind)
+) PARTITION BY LIST (kind);
+CREATE TABLE IF NOT EXISTS holdfast.activities_asked PARTITION OF holdfast.activities FOR VALUES IN ('asked');
+CREATE TABLE IF NOT EXISTS holdfast.activities_answered PARTITION OF holdfast.activities FOR VALUES IN ('answered');
+
 CREATE INDEX IF NOT EXISTS threads_user ON holdfast.threads (user_id, created_at);
 CREATE INDEX IF NOT EXISTS messages_user ON holdfast.messages (user_id, created_at);
 CREATE INDEX IF NOT EXISTS registers_user ON holdfast.registers (user_id, created_at);
 CREATE INDEX IF NOT EXISTS profiles_user ON holdfast.profiles (user_id, created_at);
+CREATE INDEX IF NOT EXISTS activities_user ON holdfast.activities (user_id, created_at);
 
 DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['threads', 'messages', 'registers', 'profiles'] LOOP
+    FOREACH name IN ARRAY ARRAY[
+        'threads', 'messages', 'registers', 'profiles', 'activities', 'activities_asked', 'activities_answered'
+    ] LOOP
         EXECUTE format('ALTER TABLE holdfast.%I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE holdfast.%I FORCE ROW LEVEL SECURITY', name);
         IF NOT EXISTS (SELECT FROM pg_policies WHERE schemaname = 'holdfast' AND tablename = name) THEN
@@ -79,5 +95,24 @@ BEGIN
             );
         END IF;
     END LOOP;
+END
+$$;
+
+-- Other paths to the same rows, as applications have them, for the probe `isolation`. A function with the rights of who
+-- calls it, and a view with those of who asks, are filtered by row-level security alone. A view with the rights of its
+-- owner, whom nothing may bind, filters by a condition of its own.
+CREATE OR REPLACE FUNCTION holdfast.read_messages(wanted uuid[]) RETURNS TABLE (user_id text, content text)
+    LANGUAGE sql STABLE SECURITY INVOKER
+    AS 'SELECT m.user_id, m.content FROM holdfast.messages AS m WHERE m.id = ANY (wanted)';
+
+CREATE OR REPLACE VIEW holdfast.own_messages WITH (security_barrier = true) AS
+    SELECT id, user_id, content FROM holdfast.messages WHERE user_id = current_setting('holdfast.user_id', true);
+
+DO $$
+BEGIN
+    IF current_setting('server_version_num')::integer >= 150000 THEN
+        CREATE OR REPLACE VIEW holdfast.visible_messages WITH (security_invoker = true) AS
+            SELECT id, user_id, content FROM holdfast.messages;
+    END IF;
 END
 $$;
