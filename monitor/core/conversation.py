@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from monitor.core.payload import Message, Thread, canonical
 from monitor.core.verdict import Json, Kind, Violation
+
+SHOWN = 20
+"""How many violations of one kind are told one by one; ten thousand alike tell no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +49,36 @@ def compare(expected: Expected, read: Transcript) -> tuple[Violation, ...]:
     One cause has one name: a message that is missing or doubled is not also misplaced, and missing parts of a batch
     are `torn` only where everything else came back (else it is plain loss). Linear in the number of messages.
     """
-    asked: dict[str, Json] = {"thread": str(expected.thread.id), "asked": read.asked}
-    return tuple(replace(found, evidence={**found.evidence, **asked}) for found in _differences(expected, read))
+    found = (*_header(expected, read), *_differences(expected, read.messages))
+    return _asked(found, expected, read.asked)
 
 
-def _differences(expected: Expected, read: Transcript) -> Iterator[Violation]:
+def compare_messages(expected: Expected, messages: Sequence[Message], *, asked: str) -> tuple[Violation, ...]:
+    """The same for messages that were read without their header, such as pages of a conversation."""
+    return _asked(_differences(expected, messages), expected, asked)
+
+
+def _asked(found: Iterable[Violation], expected: Expected, asked: str) -> tuple[Violation, ...]:
+    """The first of each kind, each with how many there are in all and how to ask the same."""
+    times = Counter[Kind]()
+    shown = list[Violation]()
+    for violation in found:
+        times[violation.kind] += 1
+        if times[violation.kind] <= SHOWN:
+            shown.append(violation)
+    how: dict[str, Json] = {"thread": str(expected.thread.id), "asked": asked}
+    return tuple(
+        replace(violation, evidence={**violation.evidence, "in_all": times[violation.kind], **how})
+        for violation in shown
+    )
+
+
+def _differences(expected: Expected, messages: Sequence[Message]) -> Iterator[Violation]:
     wanted = {message.id: message for message in expected.messages}
     first: dict[UUID, Message] = {}
     strangers: list[Message] = []
     copies: list[Message] = []
-    for message in read.messages:
+    for message in messages:
         if message.id not in wanted:
             strangers.append(message)
         elif message.id in first:
@@ -63,7 +86,6 @@ def _differences(expected: Expected, read: Transcript) -> Iterator[Violation]:
         else:
             first[message.id] = message
 
-    yield from _header(expected, read)
     yield from _missing(expected, first)
     yield from _changed(expected, first)
     yield from _strange(expected, strangers, copies)
@@ -108,7 +130,7 @@ def _missing(expected: Expected, first: Mapping[UUID, Message]) -> Iterator[Viol
 def _changed(expected: Expected, first: Mapping[UUID, Message]) -> Iterator[Violation]:
     for message in expected.messages:
         seen = first.get(message.id)
-        if seen is None or seen.digest == message.digest:
+        if seen is None or seen == message or seen.digest == message.digest:
             continue
         stale = expected.earlier.get(message.id) == seen.digest
         kind, why = (Kind.STALE, ", the version before an acknowledged edit") if stale else (Kind.CORRUPT, "")

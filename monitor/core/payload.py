@@ -120,15 +120,17 @@ class Author:
             metadata=_json(metadata),
         )
 
-    def message(self, thread: int, number: int, *, version: int = 0) -> Message:
+    def message(self, thread: int, number: int, *, version: int = 0, light: bool = False) -> Message:
         """Message `number`, 1, 2, …, of thread `number`; a later version has other content under the same id.
+
+        A `light` one is never of the kind that has 64 KiB.
 
         The kinds of content take turns: a run begins at a place that its id decides, so that all runs together use
         all kinds at every place.
         """
         key = f"{self.environment}/{self.probe}/{self.run_id}/{thread}/{number}/{version}"
         place = int.from_bytes(hashlib.blake2b(self.run_id.encode(), digest_size=4).digest(), "big") + number + version
-        names = list(CONTENT)
+        names = [name for name in CONTENT if not (light and name == "large")]
         kind = names[place % len(names)]
         content, extra = CONTENT[kind](key)
         metadata = {"key": key, "content": kind, "tokens": place % 4096, **extra}

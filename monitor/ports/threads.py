@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
+from uuid import UUID
 
 from monitor.core.conversation import Transcript
+from monitor.core.pages import Counted, Page
 from monitor.core.payload import Message, Thread
 from monitor.ports.stores import Connection
 
@@ -23,7 +25,7 @@ class ThreadConnection(Connection, Protocol):
         """Append one message in a transaction of its own."""
 
     async def append_batch(
-        self, thread: Thread, messages: Sequence[Message], *, before_commit: Callable[[], Awaitable[None]]
+        self, thread: Thread, messages: Sequence[Message], *, before_commit: Callable[[], Awaitable[None]] | None = None
     ) -> None:
         """Append several in one transaction; `before_commit` is awaited when all are sent and none is committed."""
 
@@ -41,6 +43,15 @@ class ThreadConnection(Connection, Protocol):
 
     async def load(self, thread: Thread) -> Transcript:
         """Read a conversation back as its owner sees it."""
+
+    async def page(self, thread: Thread, *, after: int, limit: int) -> Page:
+        """Read the messages that follow a sequence number, as many as `limit`, in their order."""
+
+    async def newest_page(self, thread: Thread, *, limit: int) -> Page:
+        """Read the last messages, as many as `limit`, the newest first."""
+
+    async def count(self, user: str, threads: Sequence[UUID]) -> Mapping[UUID, Counted]:
+        """Count what there is of each of these conversations, all in one snapshot."""
 
     def watch(self, thread: Thread, messages: Sequence[Message]) -> AbstractAsyncContextManager[Count]:
         """A counter of how many of these messages are visible now, each time by a new snapshot."""

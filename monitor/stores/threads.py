@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import ClassVar
+from uuid import UUID
 
 import asyncpg
 
 from monitor.core.conversation import Transcript
+from monitor.core.pages import Counted, Page
 from monitor.core.payload import Message, Thread
 from monitor.ports import Count, MissingError, Store
 from monitor.stores.rows import BEGIN_SHOWN, RowConnection
@@ -19,6 +21,7 @@ _INSERT_MESSAGE = (
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 )
 _COUNT_UP = "UPDATE holdfast.threads SET message_count = message_count + $2, updated_at = now() WHERE id = $1"
+_SELECT_MESSAGES = "SELECT id, seq, role, type, content, metadata FROM holdfast.messages WHERE thread_id = $1"
 STATEMENTS: Mapping[str, str] = {
     "insert_thread": "INSERT INTO holdfast.threads (id, instance, user_id, name, metadata) VALUES ($1, $2, $3, $4, $5)",
     "insert_message": _INSERT_MESSAGE,
@@ -27,9 +30,13 @@ STATEMENTS: Mapping[str, str] = {
     "delete_message": "DELETE FROM holdfast.messages WHERE id = $1",
     "delete_thread": "DELETE FROM holdfast.threads WHERE id = $1",
     "load_thread": "SELECT id, user_id, name, metadata, message_count FROM holdfast.threads WHERE id = $1",
-    "load_messages": (
-        "SELECT id, seq, role, type, content, metadata FROM holdfast.messages WHERE thread_id = $1"
-        " ORDER BY seq, created_at LIMIT $2"
+    "load_messages": f"{_SELECT_MESSAGES} ORDER BY seq, created_at LIMIT $2",
+    "page": f"{_SELECT_MESSAGES} AND seq > $2 ORDER BY seq LIMIT $3",
+    "newest_page": f"{_SELECT_MESSAGES} ORDER BY seq DESC LIMIT $2",
+    "count": (
+        "SELECT wanted.id, header.message_count,"
+        " (SELECT count(*) FROM holdfast.messages WHERE thread_id = wanted.id) AS messages"
+        " FROM unnest($1::uuid[]) AS wanted (id) LEFT JOIN holdfast.threads AS header USING (id)"
     ),
     "watch": "SELECT count(*) FROM holdfast.messages WHERE thread_id = $1 AND seq BETWEEN $2 AND $3",
 }
@@ -44,6 +51,9 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "delete_message": (BEGIN_SHOWN, STATEMENTS["delete_message"], STATEMENTS["count_messages"], "COMMIT"),
     "delete_thread": (BEGIN_SHOWN, STATEMENTS["delete_thread"], "COMMIT"),
     "load_thread": (BEGIN_SHOWN, STATEMENTS["load_thread"], STATEMENTS["load_messages"], "COMMIT"),
+    "page_thread": (BEGIN_SHOWN, STATEMENTS["page"], "COMMIT"),
+    "newest_page": (BEGIN_SHOWN, STATEMENTS["newest_page"], "COMMIT"),
+    "count_threads": (BEGIN_SHOWN, STATEMENTS["count"], "COMMIT"),
     "watch_batch": (BEGIN_SHOWN, STATEMENTS["watch"], "COMMIT"),
 }
 """What a probe may ask for, and all that is then sent."""
@@ -78,7 +88,7 @@ class OwnThreadConnection(RowConnection):
             await self._insert(thread, message)
 
     async def append_batch(
-        self, thread: Thread, messages: Sequence[Message], *, before_commit: Callable[[], Awaitable[None]]
+        self, thread: Thread, messages: Sequence[Message], *, before_commit: Callable[[], Awaitable[None]] | None = None
     ) -> None:
         """Append several messages in one transaction."""
         async with self.transaction(thread.user, sent_bytes=sum(map(_size, messages))):
@@ -86,7 +96,8 @@ class OwnThreadConnection(RowConnection):
             with self._in_its_thread():
                 await self.connection.executemany(STATEMENTS["insert_message"], rows)
             await self.change("count_messages", thread.id, len(messages))
-            await before_commit()
+            if before_commit is not None:
+                await before_commit()
 
     async def append_and_roll_back(self, thread: Thread, message: Message) -> None:
         """Append one message and take it back by ROLLBACK."""
@@ -120,19 +131,27 @@ class OwnThreadConnection(RowConnection):
             if header is None
             else Thread(id=header["id"], user=header["user_id"], name=header["name"], metadata=header["metadata"]),
             count=None if header is None else header["message_count"],
-            messages=tuple(
-                Message(
-                    id=row["id"],
-                    number=row["seq"],
-                    role=row["role"],
-                    type=row["type"],
-                    content=row["content"],
-                    metadata=row["metadata"],
-                )
-                for row in rows
-            ),
-            asked=f"as {thread.user}: {STATEMENTS['load_messages']} with $1 = '{thread.id}'",
+            messages=tuple(map(_message, rows)),
+            asked=_asked("load_messages", thread),
         )
+
+    async def page(self, thread: Thread, *, after: int, limit: int) -> Page:
+        """Read the messages that follow a sequence number, as many as `limit`, in their order."""
+        async with self.transaction(thread.user):
+            rows = await self.connection.fetch(STATEMENTS["page"], thread.id, after, limit)
+        return Page(messages=tuple(map(_message, rows)), asked=_asked("page", thread))
+
+    async def newest_page(self, thread: Thread, *, limit: int) -> Page:
+        """Read the last messages, as many as `limit`, the newest first."""
+        async with self.transaction(thread.user):
+            rows = await self.connection.fetch(STATEMENTS["newest_page"], thread.id, limit)
+        return Page(messages=tuple(map(_message, rows)), asked=_asked("newest_page", thread))
+
+    async def count(self, user: str, threads: Sequence[UUID]) -> Mapping[UUID, Counted]:
+        """Count what there is of each of these conversations, all in one snapshot."""
+        async with self.transaction(user):
+            rows = await self.connection.fetch(STATEMENTS["count"], threads)
+        return {row["id"]: Counted(header=row["message_count"], messages=row["messages"]) for row in rows}
 
     @asynccontextmanager
     async def watch(self, thread: Thread, messages: Sequence[Message]) -> AsyncIterator[Count]:
@@ -163,6 +182,21 @@ class OwnThreadConnection(RowConnection):
     def _row(self, thread: Thread, message: Message) -> tuple[object, ...]:
         spoken = (message.role, message.type, message.content, message.metadata)
         return (message.id, thread.id, self.instance, thread.user, message.number, *spoken)
+
+
+def _message(row: asyncpg.Record) -> Message:
+    return Message(
+        id=row["id"],
+        number=row["seq"],
+        role=row["role"],
+        type=row["type"],
+        content=row["content"],
+        metadata=row["metadata"],
+    )
+
+
+def _asked(statement: str, thread: Thread) -> str:
+    return f"as {thread.user}: {STATEMENTS[statement]} with $1 = '{thread.id}'"
 
 
 def _size(message: Message) -> int:
