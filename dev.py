@@ -6,6 +6,7 @@
     python3 dev.py check            all that CI runs: lint, types, import contracts, tests
     python3 dev.py soak [OPTIONS]   bad weather of every sort for --for 30m, and no violation may come of it
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
+    python3 dev.py detection        break all that the demo can break, and write docs/detection.md
     python3 dev.py run COMMAND …    any holdfast command, such as: run check --config my.yaml
     python3 dev.py lock             resolve the dependencies anew
 
@@ -108,6 +109,10 @@ def main() -> None:
     elif what == "costs":
         install("requirements-dev.lock")
         _become(PYTHON, "-m", "bench.costs")
+    elif what == "detection":
+        install("requirements-dev.lock")
+        os.environ["HOLDFAST_RENEW_TABLE"] = "1"
+        _become(PYTHON, "-m", "pytest", "tests/faults", *rest)
     elif what == "check":
         install("requirements-dev.lock")
         failed = []

@@ -1,5 +1,6 @@
 """A real PostgreSQL for the demo and for tests: made, started, paused, crashed and stopped by this process."""
 
+import asyncio
 import ctypes
 import re
 import secrets
@@ -138,19 +139,35 @@ class EmbeddedPostgres(Server):
 
         EmbeddedError, with the server's words, at the first statement that fails.
         """
+        return await self._psql(script, port=self.port, user=SUPERUSER, database=database, password=self.passwords[0])
+
+    async def reachable_at(self, port: int) -> bool:
+        """Whether the role `holdfast` reaches the database `app` at a port, such as that of a pooler before it."""
+        try:
+            await self._psql("SELECT 1", port=port, user="holdfast", database="app", password=self.passwords[1])
+        except EmbeddedError:
+            return False
+        return True
+
+    async def _psql(self, script: str, *, port: int, user: str, database: str, password: str) -> str:
         command: list[str | Path] = [self.bindir / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1"]
-        command += ["-p", str(self.port), "-U", SUPERUSER, "-d", database, "-f", "-"]
+        command += ["-p", str(port), "-U", user, "-d", database, "-f", "-"]
         log = self._home / f"psql-{secrets.token_hex(4)}.log"
         try:
             return await self._folder.run(
-                command,
-                log=log,
-                within=STATEMENT_SECONDS,
-                environment={"PGPASSWORD": self.passwords[0]},
-                text=script,
+                command, log=log, within=STATEMENT_SECONDS, environment={"PGPASSWORD": password}, text=script
             )
         finally:
             log.unlink(missing_ok=True)
+
+    async def reload(self) -> None:
+        """Read postgresql.conf and pg_hba.conf again; returns when new connections obey them."""
+        loaded = "SELECT pg_conf_load_time()"
+        before = await self.sql(loaded)
+        await self.sql("SELECT pg_reload_conf()")
+        async with asyncio.timeout(STATEMENT_SECONDS):
+            while await self.sql(loaded) == before:
+                pass
 
     async def promote(self) -> None:
         """Make a primary of a replica; returns when it takes writes."""

