@@ -132,7 +132,8 @@ class App:
             gc.freeze()  # what was made so far stays; walking through it again would stall every run in flight
             await self._until(stop, serving.task)
         finally:
-            log.info("daemon.stopping")
+            if serving is not None:  # else it never started, and whoever called says why
+                log.info("daemon.stopping")
             cut_off = await self._schedule.drain(self.settings.shutdown_timeout)
             web_stop.set()
             if serving is not None:
@@ -140,7 +141,8 @@ class App:
             await self.journal.flush()
             await self._state.close()
             lock.release()
-            log.info("daemon.stopped", runs_cut_off=cut_off or None)
+            if serving is not None:
+                log.info("daemon.stopped", runs_cut_off=cut_off or None)
 
     async def _serve(self, web_stop: asyncio.Event) -> Serving:
         http = self.settings.http

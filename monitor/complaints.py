@@ -60,6 +60,23 @@ _UNITS = "ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|mo
 _HARMLESS = re.compile(rf"-?\d{{1,8}}([.,]\d{{1,8}})? ?({_UNITS})?")  # 30 days may be shown, 2024pass may not
 
 
+_REWORDED = (
+    ("Value error, ", ""),
+    ("Input should be less than or equal to", "expected at most"),
+    ("Input should be greater than or equal to", "expected at least"),
+    ("Input should be", "expected"),
+    ("Input should", "it should"),
+    ("String should", "the text should"),
+)
+
+
+def in_words(message: str) -> str:
+    """A message of pydantic's, or of typer's, which has learnt from it, as we say it."""
+    for theirs, ours in _REWORDED:
+        message = message.replace(theirs, ours)
+    return message
+
+
 def explain(
     detail: ErrorDetails, *, base: type[BaseModel], hidden: Callable[[KeyPath], bool]
 ) -> Iterator[tuple[KeyPath, str]]:
@@ -94,7 +111,8 @@ def _message(
             choices = re.findall(r"'([^']*)'", str(context["expected"]))
             near = get_close_matches(str(given)[:64], [] if hidden else choices, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            message = f"expected one of {', '.join(choices)}, found {found}{hint}"
+            other = "something else" if isinstance(given, str) and not hidden else found
+            message = f"expected one of {', '.join(choices)}, found {other}{hint}"
         case _:
             message = _expected(detail, found, context=context, hidden=hidden)
     return message
@@ -118,7 +136,7 @@ def _expected(detail: ErrorDetails, found: str, *, context: Mapping[str, Any], h
         case other if other in _EXPECTED:
             message = f"expected {_EXPECTED[other]}, found {found}"
         case _:
-            message = Scrubber(_texts(given))(detail["msg"])
+            message = Scrubber(_texts(given))(in_words(detail["msg"]))
     return message
 
 

@@ -23,6 +23,7 @@ from monitor.settings import ENV_DELIMITER, ENV_PREFIX, Settings, settings_type
 from monitor.sources import Variables, sourced
 
 _CREDENTIALS = re.compile(r"(://[^\s/?#:@]*):\S*@")
+_OF_COMMANDS = frozenset({"CONFIG", "SETUP_DSN"})  # variables that are no settings, and are ours
 MOST_PROBLEMS = 100
 """Problems that are told at once; nobody reads more."""
 LONGEST_TEXT = 500
@@ -82,9 +83,10 @@ def load(
         problems += [problem for problem in _problems(error, base=base, origin=origin) if problem.key not in unread]
     except RecursionError:
         problems.append(Problem(where=origin.name, key="", message="nested too deeply"))
+    problems += _misnamed_variables(base, environ, document=document)
     if settings is None or problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=origin.order)[:MOST_PROBLEMS])
-    doubts = (*_unknown_variables(base, environ, document=document, settings=settings), *_idle(settings, origin))
+    doubts = tuple(_idle(settings, origin))
     files = (*(() if path is None else (path,)), *sorted(document.files))
     return Loaded(settings=settings, warnings=doubts, files=files)
 
@@ -238,23 +240,30 @@ def _common(path: KeyPath) -> KeyPath:
     return path[2:] if path[:1] == ("environments",) and path[2:3] == ("probes",) else path
 
 
-def _unknown_variables(
-    base: type[Settings], environ: Mapping[str, str], *, document: Document, settings: Settings
-) -> Iterator[Problem]:
-    """Doubts about variables that look like settings. Others are let be: Kubernetes adds HOLDFAST_PORT by itself."""
+def _misnamed_variables(base: type[Settings], environ: Mapping[str, str], *, document: Document) -> Iterator[Problem]:
+    """Variables that are meant as settings and are none: by two underscores, or by a name that is nearly one.
+
+    Others are let be: Kubernetes adds HOLDFAST_PORT by itself.
+    """
+    environments = document.data.get("environments")
+    names = [str(name) for name in environments] if isinstance(environments, dict) else []
     known = {
         ENV_DELIMITER.join(path).upper().replace(ENV_DELIMITER, "_"): ENV_DELIMITER.join(path).upper()
-        for path in settable(base, environments=settings.environments)
+        for path in settable(base, environments=names)
     }
-    for name in sorted(environ):
+    sections = known_keys(base, ())
+    for name in sorted(name for name, value in environ.items() if value and name.upper().startswith(ENV_PREFIX)):
         rest = name.upper().removeprefix(ENV_PREFIX)
-        top = rest.split(ENV_DELIMITER)[0].lower()
-        if not name.upper().startswith(ENV_PREFIX) or name in document.variables or top in known_keys(base, ()):
+        if name in document.variables or rest in _OF_COMMANDS or rest.split(ENV_DELIMITER)[0].lower() in sections:
             continue
-        near = get_close_matches(rest.replace(ENV_DELIMITER, "_"), known, n=1, cutoff=0.8)
+        near = get_close_matches(rest.replace(ENV_DELIMITER, "_")[:LONGEST_TEXT], known, n=1, cutoff=0.8)
         if near:
             message = f"is no setting; did you mean {ENV_PREFIX}{known[near[0]]}?"
-            yield Problem(where=_printable(name), key="", message=message)
+        elif ENV_DELIMITER in rest:
+            message = f"is no setting; what follows {ENV_PREFIX} is one of {', '.join(sections).upper()}; or unset it"
+        else:
+            continue
+        yield Problem(where=_printable(name), key="", message=message)
 
 
 def _idle(settings: Settings, origin: _Origin) -> Iterator[Problem]:

@@ -101,7 +101,7 @@ def set_up(*, form: str, level: str, scrubbing: Scrubbing, stream: TextIO = sys.
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in ("apscheduler", "uvicorn.access", "asyncio", "aiosqlite", "alembic"):
+    for name in ("apscheduler", "uvicorn.access", "uvicorn.error", "asyncio", "aiosqlite", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)  # one line a run is what people read
 
 

@@ -111,6 +111,9 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except UsageError as error:
+        from monitor.complaints import in_words  # noqa: PLC0415  only where somebody made a mistake
+
+        error.message = in_words(error.message)
         error.show()
         code = USAGE
     except ClickException as error:

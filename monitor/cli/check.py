@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
-from xml.etree import ElementTree as ET
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from uuid_utils import uuid7
 
 from monitor.cli import common
+from monitor.cli.reports import Round, as_json, as_junit, as_text
 from monitor.configfile import Loaded
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
-from monitor.core.verdict import Verdict, worst
 from monitor.core.violations import KeptViolation, Stage
 from monitor.fleet import left_out, live_environment
 from monitor.journal import Journal
 from monitor.metrics import Metrics
 from monitor.ports import SystemClock
 from monitor.runner import Desk, run_once
-
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Form(StrEnum):
@@ -40,19 +30,6 @@ class Form(StrEnum):
     TEXT = "text"
     JSON = "json"
     JUNIT = "junit"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """What one round brought: a run per environment and probe, and what was left out, with its reason."""
-
-    runs: tuple[RunRecord, ...]
-    left_out: tuple[tuple[str, str, str], ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """The gravest; where nothing ran, nothing is known."""
-        return worst(run.verdict for run in self.runs)
 
 
 class Forgetful:
@@ -110,7 +87,7 @@ def command(
     """
     loaded = common.configuration(config)
     known = loaded.settings.environments
-    names = [common.known(name, known, what="environment") for name in environments or known]
+    names = list(dict.fromkeys(common.known(name, known, what="environment") for name in environments or known))
     every = {name for each in known.values() for name in each.probes.by_name()}
     wanted = {common.known(name, sorted(every), what="probe") for name in probe or ()}
     if not names:
@@ -118,7 +95,7 @@ def command(
     common.log_to_stderr(loaded, level="debug" if verbose else "critical")  # the report says what the log would
     with common.err().status("asking the stores …", spinner="dots"):
         found = common.run(lambda: check(loaded, names, wanted))
-    {Form.TEXT: _as_text, Form.JSON: _as_json, Form.JUNIT: _as_junit}[form](found, quiet=quiet)
+    {Form.TEXT: as_text, Form.JSON: as_json, Form.JUNIT: as_junit}[form](found, quiet=quiet)
     raise typer.Exit(common.EXIT[found.verdict])
 
 
@@ -148,121 +125,3 @@ async def check(loaded: Loaded, names: Sequence[str], wanted: set[str]) -> Round
             if not wanted or probe in wanted
         ),
     )
-
-
-def _as_text(found: Round, *, quiet: bool) -> None:
-    console = common.out()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "environment", "probe", "verdict", "took", "what was found"):
-        table.add_column(title, no_wrap=title != "what was found", overflow="fold")
-    shown = [run for run in found.runs if not (quiet and run.verdict is Verdict.OK)]
-    for run in shown:
-        style = common.COLOUR[run.verdict]
-        what = run.finding.message or f"{run.finding.checks} checks passed"
-        reason = f" ({run.finding.reason})" if run.finding.reason else ""
-        verdict = Text(f"{run.verdict}{reason}", style=style)
-        took = f"{run.took.total_seconds() * 1000:.0f} ms"
-        table.add_row(
-            Text(common.MARK[run.verdict], style=style), run.environment, run.probe, verdict, took, Text(what)
-        )
-    if not quiet:
-        for environment, probe, why in found.left_out:
-            table.add_row("-", environment, probe, Text("left out", style="dim"), "", Text(why, style="dim"))
-    if table.row_count:
-        console.print(table)
-    _evidence(console, found)
-    if not quiet:
-        style = common.COLOUR[found.verdict]
-        console.print(Text(f"{common.MARK[found.verdict]} {found.verdict}", style=style))
-
-
-def _evidence(console: Console, found: Round) -> None:
-    for run in found.runs:
-        for violation in run.finding.violations:
-            console.print()
-            console.print(Text(f"{run.environment}/{run.probe}: {violation.kind}", style="bold red"))
-            for name, value in (
-                ("subject", violation.subject),
-                ("expected", violation.expected),
-                ("found", violation.actual),
-                *violation.evidence.items(),
-            ):
-                console.print(Text(f"  {name:<20}  ", style="dim") + Text(_readable(value)))
-
-
-def _readable(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _as_json(found: Round, *, quiet: bool) -> None:
-    runs = [run for run in found.runs if not (quiet and run.verdict is Verdict.OK)]
-    report = {
-        "verdict": found.verdict,
-        "runs": [
-            {
-                "run_id": run.run_id,
-                "environment": run.environment,
-                "probe": run.probe,
-                "verdict": run.verdict,
-                "reason": run.finding.reason,
-                "message": run.finding.message,
-                "checks": run.finding.checks,
-                "started": run.started.isoformat().replace("+00:00", "Z"),
-                "took_seconds": round(run.took.total_seconds(), 6),
-                "steps": [
-                    {"step": step.name, "took_seconds": round(step.took.total_seconds(), 6), "failed": step.failed}
-                    for step in run.steps
-                ],
-                "violations": [
-                    {
-                        "kind": each.kind,
-                        "subject": each.subject,
-                        "expected": each.expected,
-                        "actual": each.actual,
-                        "evidence": dict(each.evidence),
-                    }
-                    for each in run.finding.violations
-                ],
-            }
-            for run in runs
-        ],
-        "left_out": [{"environment": env, "probe": probe, "why": why} for env, probe, why in found.left_out],
-    }
-    typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2, default=str).decode())
-
-
-def _as_junit(found: Round, *, quiet: bool) -> None:  # noqa: ARG001  a pipeline wants every case
-    """JUnit XML: a violation is a failure, an unknown an error, what was left out is skipped."""
-    counts = {verdict: sum(run.verdict is verdict for run in found.runs) for verdict in Verdict}
-    suite = ET.Element(
-        "testsuite",
-        name="holdfast",
-        tests=str(len(found.runs) + len(found.left_out)),
-        failures=str(counts[Verdict.VIOLATED]),
-        errors=str(counts[Verdict.UNKNOWN]),
-        skipped=str(len(found.left_out)),
-        timestamp=min((run.started for run in found.runs), default=datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S"),
-        hostname=socket.gethostname(),
-        time=f"{sum(run.took.total_seconds() for run in found.runs):.3f}",
-    )
-    for run in found.runs:
-        case = ET.SubElement(
-            suite, "testcase", classname=run.environment, name=run.probe, time=f"{run.took.total_seconds():.3f}"
-        )
-        message = _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", run.finding.message)
-        if run.verdict is Verdict.VIOLATED:
-            kinds = ", ".join(sorted({each.kind for each in run.finding.violations}))
-            ET.SubElement(case, "failure", type=kinds, message=message).text = message
-        elif run.verdict is Verdict.UNKNOWN:
-            ET.SubElement(case, "error", type=str(run.finding.reason), message=message).text = message
-        elif message:
-            ET.SubElement(case, "system-out").text = f"{run.verdict}: {message}"
-    for environment, probe, why in found.left_out:
-        case = ET.SubElement(suite, "testcase", classname=environment, name=probe)
-        ET.SubElement(case, "skipped", message=why)
-    suites = ET.Element("testsuites")
-    suites.append(suite)
-    ET.indent(suites)
-    typer.echo(ET.tostring(suites, encoding="utf-8", xml_declaration=True))  # as bytes, whatever the terminal speaks

@@ -29,6 +29,7 @@ from monitor.embedded.pgbouncer import installed
 from monitor.embedded.postgres import system_bindir
 from monitor.embedded.process import EmbeddedError
 from monitor.embedded.servers import Servers
+from monitor.listening import ListenError, bind
 from monitor.logs import Scrubbing, set_up
 from monitor.ports import Place, Store, Way
 from monitor.probe import discover
@@ -90,7 +91,7 @@ def command(
     chosen = FAULTS[common.known(fault, FAULTS, what="fault")] if fault else None
     try:
         common.run(lambda: _demo(chosen, length=length, port=port, quiet=quiet, verbose=verbose))
-    except EmbeddedError as error:
+    except (EmbeddedError, ListenError) as error:
         common.fail(str(error), 1)
 
 
@@ -101,6 +102,8 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
         loop.add_signal_handler(number, stop.set)
     if length is not None:
         loop.call_later(length.total_seconds(), stop.set)
+    for listener in await bind("127.0.0.1", port):  # a port that is taken is told before anything is started
+        listener.close()
     common.err().print("starting PostgreSQL and Valkey, each with a replica …") if not quiet else None
     async with AsyncExitStack() as stack:
         # The daemon's modules take as long to import as the servers take to start; nobody waits for both.
@@ -108,7 +111,6 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
         servers = await stack.enter_async_context(_servers(fault))
         await loading
         from monitor.app import App  # noqa: PLC0415  loaded just now
-        from monitor.web.server import ListenError  # noqa: PLC0415  the same
 
         site = await Site.before(servers, stack) if fault else None  # a fault may need a proxy; nothing else does
         file = _write_configuration(servers, site.addresses() if site else addresses(servers), fault, port)
@@ -121,8 +123,6 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
         show.add_done_callback(lambda _: stop.set())  # nobody would see what goes on
         try:
             await app.run(stop, started=begun.set)
-        except ListenError as error:
-            common.fail(str(error), 1)
         finally:
             show.cancel()
             with suppress(asyncio.CancelledError):

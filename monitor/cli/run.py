@@ -10,7 +10,7 @@ import typer
 
 from monitor.app import App
 from monitor.cli.common import Config, Quiet, Verbose, configuration, fail, log_to_stderr, read, run
-from monitor.web.server import ListenError
+from monitor.listening import ListenError
 
 log = structlog.get_logger("holdfast")
 

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from monitor.cli.common import COLOUR, MARK, out
+from monitor.cli.common import COLOUR, MARK, Output, out
 from monitor.core.record import RunRecord
 from monitor.core.violations import KeptViolation
+
+_TOLD = 4  # violations whose evidence stands below the table; more would push it out of the window
 
 
 class Screen(Protocol):
@@ -48,11 +51,12 @@ class TableScreen:
 
     def __init__(self, environment: str) -> None:
         self._environment = environment
-        self._console = out()
+        self._console = Output(highlight=False)  # what is found wraps; a line that was cut off would be no evidence
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
-        self.table = Table()
 
     def __enter__(self) -> Self:
+        # Above the table and not in it: what a terminal echoes for Ctrl-C may leave a line of the table standing.
+        self.say("Ctrl-C ends the demo and removes everything")
         self._live.start()
         return self
 
@@ -62,19 +66,14 @@ class TableScreen:
         self._live.stop()
 
     def say(self, line: str) -> None:
-        """A line above the table."""
-        self._live.console.print(Text(line))
+        """A line above the table, unbroken, so that it can be copied."""
+        self._console.print(Text(line), soft_wrap=True)
 
     def update(
         self, latest: Mapping[str, RunRecord], standing: Sequence[KeptViolation], runs: Sequence[RunRecord]
     ) -> None:
         """Renew the table."""
-        table = Table(
-            title="Ctrl-C ends the demo and removes everything",
-            title_style="dim",
-            title_justify="left",
-            caption_justify="left",
-        )
+        table = Table()
         for title in ("environment", "probe", "verdict", "step p50", "step p99", "runs", "violations"):
             right = title.startswith("step") or title == "runs"
             table.add_column(title, justify="right" if right else "left", overflow="fold")
@@ -95,12 +94,12 @@ class TableScreen:
                     style="bold red" if found else "dim",
                 ),
             )
-        for kept in standing:
-            table.caption = Text(
-                f"{kept.kind}: {kept.subject}: expected {kept.expected}, found {kept.actual}", style="red"
-            )
-        self.table = table
-        self._live.update(table, refresh=True)
+        told = [
+            Text(f"{kept.kind}: {kept.subject}: expected {kept.expected}, found {kept.actual}", style="red")
+            for kept in standing[:_TOLD]
+        ]
+        more = [Text(f"and {len(standing) - _TOLD} more: see the status page", style="red")] if standing[_TOLD:] else []
+        self._live.update(Group(table, *told, *more), refresh=True)
 
 
 class LinesScreen:

@@ -2,6 +2,6 @@
 
 from monitor.web.app import create_app
 from monitor.web.daemon import Daemon, Watched
-from monitor.web.server import ListenError, PortTakenError, Serving, serve
+from monitor.web.server import Serving, serve
 
-__all__ = ["Daemon", "ListenError", "PortTakenError", "Serving", "Watched", "create_app", "serve"]
+__all__ = ["Daemon", "Serving", "Watched", "create_app", "serve"]

@@ -145,13 +145,22 @@ def test_problem_names_the_command_line(file: Path) -> None:
     [
         ("HOLDFAST_LOCATON", "HOLDFAST_LOCATION"),
         ("HOLDFAST_HTTP_LISTEN", "HOLDFAST_HTTP__LISTEN"),
+        ("HOLDFAST_HTP__LISTEN", "HOLDFAST_HTTP__LISTEN"),
         ("HOLDFAST_ENVIRONMENTS_PRODUCTION_POSTGRES_DSN", "HOLDFAST_ENVIRONMENTS__PRODUCTION__POSTGRES__DSN"),
     ],
 )
-def test_variable_close_to_a_setting_is_a_warning(file: Path, name: str, meant: str) -> None:
-    """A variable that is nearly a setting is a warning that names the setting."""
+def test_variable_close_to_a_setting_is_refused(file: Path, name: str, meant: str) -> None:
+    """A variable that is nearly a setting is refused as an unknown key is, and the setting is named."""
     expected = [Problem(where=name, key="", message=f"is no setting; did you mean {meant}?")]
-    assert expected == list(loaded(file, ENVIRONMENT, environ={name: "x"}).warnings)
+    assert expected == list(problems(file, ENVIRONMENT, environ={name: "x"}))
+
+
+def test_variable_with_the_form_of_a_setting_is_refused(file: Path) -> None:
+    """Two underscores are nobody else's: such a variable is refused, whatever it is near to; an empty one is not."""
+    (problem,) = problems(file, ENVIRONMENT, environ={"HOLDFAST_COLOUR__OF__DOOR": "red"})
+    assert problem.where == "HOLDFAST_COLOUR__OF__DOOR"
+    assert "LOCATION, STATE, HTTP" in problem.message
+    assert loaded(file, ENVIRONMENT, environ={"HOLDFAST_COLOUR__OF__DOOR": ""}).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -162,6 +171,7 @@ def test_variable_close_to_a_setting_is_a_warning(file: Path, name: str, meant: 
         "HOLDFAST_PORT_9464_TCP_ADDR",
         "HOLDFAST_HTTP_PORT",
         "HOLDFAST_CONFIG",
+        "HOLDFAST_SETUP_DSN",
         "X",
     ],
 )

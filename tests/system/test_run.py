@@ -265,7 +265,9 @@ class TestRefusals:
                 "run", "--config", place.configured(http={"listen": f"127.0.0.1:{port}"}), within=PATIENCE
             )
         assert ended.code == 1
-        assert f"cannot listen on 127.0.0.1:{port}: another process listens there" in ended.err
+        assert f"cannot listen on 127.0.0.1:{port}: it is in use" in ended.err
+        assert "daemon.stop" not in ended.err
+        assert ended.err.rstrip().splitlines()[-1].startswith('{"event":"daemon.failed"')
         assert "Traceback" not in ended.err
 
     @pytest.mark.parametrize("text", ["location: here", "environments: {}", "environments: [", "nonsense: 1"])

@@ -19,7 +19,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from monitor.core.verdict import Verdict
-from monitor.web import ListenError, PortTakenError, Serving, create_app, serve
+from monitor.listening import ListenError, PortTakenError
+from monitor.web import Serving, create_app, serve
 from monitor.web.server import GRACE
 
 from . import FINDINGS, TOKEN, SmallDaemon
@@ -106,7 +107,7 @@ async def test_taken_port_is_named() -> None:
         with pytest.raises(PortTakenError) as caught:
             await serve(app, host=HERE, port=first.port, stop=asyncio.Event())
     assert str(caught.value) == (
-        f"cannot listen on 127.0.0.1:{first.port}: another process listens there; end it, or choose another port "
+        f"cannot listen on 127.0.0.1:{first.port}: it is in use; end what listens there, or choose another port "
         "by http.listen (for the demo: --port); 0 takes any free one"
     )
 
