@@ -33,6 +33,7 @@ LOCKS = {
     "requirements-demo.lock": ["--extra", "demo", "--group", "build"],
     "requirements-dev.lock": ["--extra", "demo", "--group", "build", "--group", "dev"],
 }
+MODULES = {"test": "pytest", "soak": "tests.soak", "costs": "bench.costs", "detection": "tests.faults"}
 CHECKS = (
     ["ruff", "check", "."],
     ["ruff", "format", "--check", "."],
@@ -100,19 +101,9 @@ def main() -> None:
     if what in {"demo", "run"}:
         install("requirements-demo.lock")
         _become(BIN / "holdfast", *(["demo"] if what == "demo" else []), *rest)
-    elif what == "test":
+    elif what in MODULES:
         install("requirements-dev.lock")
-        _become(PYTHON, "-m", "pytest", *rest)
-    elif what == "soak":
-        install("requirements-dev.lock")
-        _become(PYTHON, "-m", "tests.soak", *rest)
-    elif what == "costs":
-        install("requirements-dev.lock")
-        _become(PYTHON, "-m", "bench.costs")
-    elif what == "detection":
-        install("requirements-dev.lock")
-        os.environ["HOLDFAST_RENEW_TABLE"] = "1"
-        _become(PYTHON, "-m", "pytest", "tests/faults", *rest)
+        _become(PYTHON, "-m", MODULES[what], *rest)
     elif what == "check":
         install("requirements-dev.lock")
         failed = []
