@@ -33,10 +33,10 @@ STATEMENTS: Mapping[str, str] = {
     "load_messages": f"{_SELECT_MESSAGES} ORDER BY seq, created_at LIMIT $2",
     "page": f"{_SELECT_MESSAGES} AND seq > $2 ORDER BY seq LIMIT $3",
     "newest_page": f"{_SELECT_MESSAGES} ORDER BY seq DESC LIMIT $2",
-    "count": (
+    "count": (  # the ids go as text: what uuid[] is, asyncpg would have to ask the server first
         "SELECT wanted.id, header.message_count,"
         " (SELECT count(*) FROM holdfast.messages WHERE thread_id = wanted.id) AS messages"
-        " FROM unnest($1::uuid[]) AS wanted (id) LEFT JOIN holdfast.threads AS header USING (id)"
+        " FROM unnest($1::text[]::uuid[]) AS wanted (id) LEFT JOIN holdfast.threads AS header USING (id)"
     ),
     "watch": "SELECT count(*) FROM holdfast.messages WHERE thread_id = $1 AND seq BETWEEN $2 AND $3",
 }
@@ -150,7 +150,7 @@ class OwnThreadConnection(RowConnection):
     async def count(self, user: str, threads: Sequence[UUID]) -> Mapping[UUID, Counted]:
         """Count what there is of each of these conversations, all in one snapshot."""
         async with self.transaction(user):
-            rows = await self.connection.fetch(STATEMENTS["count"], threads)
+            rows = await self.connection.fetch(STATEMENTS["count"], [str(thread) for thread in threads])
         return {row["id"]: Counted(header=row["message_count"], messages=row["messages"]) for row in rows}
 
     @asynccontextmanager

@@ -6,6 +6,7 @@ import pytest
 
 from monitor.core.verdict import Verdict
 from monitor.probe import Probe
+from monitor.probes.history import HistoryProbe
 from monitor.probes.session import SessionProbe
 from monitor.probes.thread import ThreadProbe
 from tests.conftest import Site
@@ -16,11 +17,13 @@ from tests.conftest import Site
     [
         ThreadProbe(),
         ThreadProbe(messages=2, batch=2),
+        HistoryProbe(),
+        HistoryProbe(sizes=(1, 7), page=7),
         SessionProbe(),
         SessionProbe(discipline="lua", sliding=False),
         SessionProbe(discipline="fields"),
     ],
-    ids=["thread", "thread-small", "session", "session-lua", "session-fields"],
+    ids=["thread", "thread-small", "history", "history-small", "session", "session-lua", "session-fields"],
 )
 async def test_is_ok_again_and_again_and_leaves_nothing(site: Site, probe: Probe[object]) -> None:
     """Ten runs in a row are ok, and neither a row nor a key is left behind."""

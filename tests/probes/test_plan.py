@@ -13,6 +13,8 @@ import monitor.probes
 from monitor.core.payload import CONTENT, Author
 from monitor.core.session import Session
 from monitor.probe import Probe, discover
+from monitor.probes import history
+from monitor.probes.history import HistoryProbe
 from monitor.probes.session import SessionProbe
 from monitor.probes.thread import AVERAGE_BYTES, ThreadProbe
 from monitor.stores import sessions, threads
@@ -33,8 +35,16 @@ def test_every_operation_of_a_plan_is_in_the_catalogue(probe: Probe[Any]) -> Non
     assert {store for store, _ in names} >= set(probe.needs)
 
 
-@pytest.mark.parametrize("probe", [ThreadProbe(), ThreadProbe(messages=7, batch=5)], ids=["default", "larger"])
-async def test_the_plan_of_thread_is_what_the_server_logs(site: Site, probe: ThreadProbe) -> None:
+CONVERSATIONS = [
+    ThreadProbe(),
+    ThreadProbe(messages=7, batch=5),
+    HistoryProbe(),
+    HistoryProbe(sizes=(7, 10), page=5),
+]
+
+
+@pytest.mark.parametrize("probe", CONVERSATIONS, ids=["thread", "thread-larger", "history", "history-smaller"])
+async def test_the_plan_of_conversations_is_what_the_server_logs(site: Site, probe: Probe[Any]) -> None:
     """Every statement of a run, as PostgreSQL itself logs it, is in the plan as often as it was sent."""
     await run_ok(site, probe)
     await site.sql(f"ALTER DATABASE {site.database} SET log_statement = 'all'")
@@ -53,13 +63,13 @@ async def test_the_plan_of_thread_is_what_the_server_logs(site: Site, probe: Thr
         for statement in threads.OPERATIONS[use.operation]:
             each_row = use.operation == "append_batch" and statement == threads.STATEMENTS["insert_message"]
             planned[statement] += use.rows if each_row else use.times
-    looks = sent.pop(threads.STATEMENTS["watch"])
-    assert planned.pop(threads.STATEMENTS["watch"]) <= looks  # as often as there was time for it around a COMMIT
+    looks = sent.pop(threads.STATEMENTS["watch"], 0)
+    assert planned.pop(threads.STATEMENTS["watch"], 0) <= looks  # as often as there was time for it around a COMMIT
     assert dict(sent) == dict(planned)
 
 
-@pytest.mark.parametrize("probe", [ThreadProbe(), ThreadProbe(messages=7, batch=5)], ids=["default", "larger"])
-async def test_the_rows_of_a_plan_are_the_rows_that_are_written(site: Site, probe: ThreadProbe) -> None:
+@pytest.mark.parametrize("probe", CONVERSATIONS, ids=["thread", "thread-larger", "history", "history-smaller"])
+async def test_the_rows_of_a_plan_are_the_rows_that_are_written(site: Site, probe: Probe[Any]) -> None:
     """As many rows as planned are inserted, or changed in their content."""
     await run_ok(site, probe)
     await site.sql(
@@ -81,6 +91,8 @@ def test_the_bytes_of_a_plan_are_what_messages_weigh_on_average() -> None:
     messages = [author.message(0, number) for number in range(1, len(CONTENT) * 5 + 1)]
     average = sum(map(threads._size, messages)) / len(messages)
     assert average == pytest.approx(AVERAGE_BYTES, rel=0.1)
+    light = [author.message(0, number, light=True) for number in range(1, len(CONTENT) * 5 + 1)]
+    assert sum(map(threads._size, light)) / len(light) == pytest.approx(history.AVERAGE_BYTES, rel=0.1)
 
 
 def test_the_bytes_of_a_plan_are_what_sessions_weigh() -> None:
