@@ -8,6 +8,7 @@ It runs the demo itself and draws its last table, so the picture cannot show wha
 from __future__ import annotations
 
 import re
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Recorded(TableScreen):
 
 def main() -> None:
     """Run the demo for some seconds and draw its last state."""
+    sys.argv[0] = "holdfast"  # what the demo proposes to type is the command, not this script
     screens: list[Recorded] = []
 
     def make(environment: str) -> Recorded:
@@ -48,7 +50,7 @@ def main() -> None:
     console = Console(record=True, width=112, force_terminal=True, file=Path("/dev/null").open("w"))  # noqa: SIM115
     for line in screens[0].lines:
         console.print(Text(line))
-    console.print(screens[0].table)
+    console.print(screens[0].shown)
     svg = console.export_svg(title="holdfast demo --fault rows-dropped-after-commit")
     Path(__file__).with_suffix(".svg").write_text(_FONT.sub("", svg), encoding="utf-8")
 

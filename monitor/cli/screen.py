@@ -53,6 +53,7 @@ class TableScreen:
         self._environment = environment
         self._console = Output(highlight=False)  # what is found wraps; a line that was cut off would be no evidence
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
+        self.shown = Group()
 
     def __enter__(self) -> Self:
         # Above the table and not in it: what a terminal echoes for Ctrl-C may leave a line of the table standing.
@@ -99,7 +100,8 @@ class TableScreen:
             for kept in standing[:_TOLD]
         ]
         more = [Text(f"and {len(standing) - _TOLD} more: see the status page", style="red")] if standing[_TOLD:] else []
-        self._live.update(Group(table, *told, *more), refresh=True)
+        self.shown = Group(table, *told, *more)
+        self._live.update(self.shown, refresh=True)
 
 
 class LinesScreen:

