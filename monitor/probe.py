@@ -161,6 +161,7 @@ class Use:
     """One operation that a run asks of a store: its name in the store's catalogue, how often, and what it writes.
 
     `rows` are rows or keys written, `payload` the bytes that are sent as content, both for all `times` together.
+    `share` is the share of runs that ask it, where not all do.
     """
 
     store: Store
@@ -168,6 +169,7 @@ class Use:
     times: int
     rows: int = 0
     payload: int = 0
+    share: float = 1.0
 
 
 class Probe(BaseModel, Generic[Seen]):

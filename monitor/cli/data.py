@@ -60,10 +60,12 @@ def _plan_probe(probe: Probe[object]) -> None:
     uses = probe.plan()
     for use in uses:
         sent = "\n".join(CATALOGUE[use.store][use.operation])
-        written = (f"{use.rows * hourly:,.0f}", f"{use.payload * hourly:,.0f}")
-        table.add_row(str(use.times), f"{use.store} {use.operation}", *written, Text(sent))
+        written = (f"{use.rows * use.share * hourly:,.0f}", f"{use.payload * use.share * hourly:,.0f}")
+        times = str(use.times) if use.share == 1 else f"{use.times} in 1 of {1 / use.share:.0f} runs"
+        table.add_row(times, f"{use.store} {use.operation}", *written, Text(sent))
     console.print(table)
-    rows, payload = sum(use.rows for use in uses) * hourly, sum(use.payload for use in uses) * hourly
+    rows = sum(use.rows * use.share for use in uses) * hourly
+    payload = sum(use.payload * use.share for use in uses) * hourly
     connections = ", ".join(f"at most {count} connections to {store}" for store, count in probe.wants().items())
     console.print(f"  = {hourly:g} runs, {rows:,.0f} rows or keys and {payload / 1e6:,.1f} MB an hour; {connections}")
 

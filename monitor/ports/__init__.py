@@ -1,11 +1,12 @@
 """What a probe may ask of an environment. The stores answer; nothing here does."""
 
+from monitor.core.levels import Isolation
 from monitor.ports.copies import Copies
 from monitor.ports.crowd import Crowd
-from monitor.ports.environment import Environment, Isolation
+from monitor.ports.environment import Environment
 from monitor.ports.notices import Notices
 from monitor.ports.profiles import Profiles
-from monitor.ports.registers import Registers
+from monitor.ports.registers import ConflictError, RegisterConnection, Registers
 from monitor.ports.sessions import Discipline, SessionConnection, Sessions
 from monitor.ports.state import State, StateError
 from monitor.ports.stores import (
@@ -25,6 +26,7 @@ from monitor.ports.time import Clock, SystemClock
 
 __all__ = [
     "Clock",
+    "ConflictError",
     "Connection",
     "Copies",
     "Count",
@@ -38,6 +40,7 @@ __all__ = [
     "Outcome",
     "Place",
     "Profiles",
+    "RegisterConnection",
     "Registers",
     "SessionConnection",
     "Sessions",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from typing import Protocol
 
+from monitor.core.levels import Isolation
 from monitor.ports.copies import Copies
 from monitor.ports.crowd import Crowd
 from monitor.ports.notices import Notices
@@ -15,9 +16,6 @@ from monitor.ports.sessions import Sessions
 from monitor.ports.stores import Place, Store, StoreError
 from monitor.ports.tenants import Tenants
 from monitor.ports.threads import Threads
-
-Isolation = Literal["read committed", "repeatable read", "serializable"]
-"""The isolation levels of PostgreSQL; read uncommitted is read committed there."""
 
 
 class Environment(Protocol):
