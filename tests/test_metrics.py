@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,23 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from monitor.core.record import RunRecord, StepTiming
+from monitor.core.record import Propagation, RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
 from monitor.exposition import render
 from monitor.families import EDGES
 from monitor.metrics import Metrics
-from monitor.ports import Outcome, Store
+from monitor.ports import Outcome, Place, Store, Way
 from monitor.probe import Probe
 from monitor.probes.session import SessionProbe
+from monitor.probes.sync import SyncProbe
 from monitor.probes.thread import ThreadProbe
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-PROBES: tuple[Probe[Any], ...] = (ThreadProbe(), SessionProbe())
+PROBES: tuple[Probe[Any], ...] = (ThreadProbe(), SessionProbe(), SyncProbe())
+PLACES = (Place(Store.POSTGRES), Place(Store.REDIS), Place(Store.POSTGRES, Way.REPLICA, "eu-2"))
+LINKS = {("login", "postgres"), ("postgres", "redis"), ("permission", "redis"), ("postgres", "postgres replica eu-2")}
 LOST = Violation(kind=Kind.LOST, subject="m", expected="a", actual="b", evidence={"key": "holdfast:production:x"})
 FINDINGS = {
     Verdict.OK: Finding.of((), checks=3),
@@ -59,6 +63,8 @@ CONTRACT = {
     "holdfast_synthetic_items": ("gauge", {"store"}),
     "holdfast_cost_seconds": ("counter", {"store"}),
     "holdfast_cost_bytes": ("counter", {"store"}),
+    "holdfast_propagation_seconds": ("histogram", {"source", "target"}),
+    "holdfast_propagation_resolution_seconds": ("gauge", {"source", "target"}),
     "holdfast_environment_up": ("gauge", set[str]()),
     "holdfast_paused": ("gauge", set[str]()),
 }
@@ -76,11 +82,11 @@ OF_THE_DAEMON = {
 
 
 def watching(*environments: str, labels: Mapping[str, str] | None = None, location: str = "test") -> Metrics:
-    """Metrics of environments with both stores and both probes, before any run."""
+    """Metrics of environments with both stores, a replica and some probes, before any run."""
     metrics = Metrics(location=location, version="0.0.0")
     metrics.shape(location=location, labels=labels or {}, budgets=())
     for environment in environments:
-        metrics.expect(environment, labels=labels or {}, probes=PROBES, stores=list(Store))
+        metrics.expect(environment, labels=labels or {}, probes=PROBES, stores=list(Store), places=PLACES)
     return metrics
 
 
@@ -132,7 +138,7 @@ async def page(metrics: Metrics, *, openmetrics: bool) -> str:
     ("file", "openmetrics"), [("metrics.txt", False), ("metrics.openmetrics.txt", True)], ids=["text", "openmetrics"]
 )
 async def test_the_page_is_its_golden_copy(file: str, *, openmetrics: bool) -> None:
-    """One environment with both probes as they come, before the first run: nothing on the page changes unnoticed."""
+    """One environment with some probes as they come, before the first run: nothing on the page changes unnoticed."""
     found = await page(watching("production", location="golden"), openmetrics=openmetrics)
     golden = GOLDEN / file
     if os.environ.get("HOLDFAST_RENEW_GOLDEN"):
@@ -180,6 +186,9 @@ def test_everything_counts_from_zero_before_the_first_run() -> None:
             *((name, {}) for name in ("holdfast_consecutive_failures", "holdfast_last_success_timestamp_seconds")),
         ]
         assert {value(metrics, name, probe=probe.name, **labels) for name, labels in wanted} == {0.0}
+    for source, target in LINKS:
+        assert value(metrics, "holdfast_propagation_seconds_count", source=source, target=target) == 0.0
+        assert value(metrics, "holdfast_propagation_resolution_seconds", source=source, target=target) == 0.0
     for store in Store:
         assert {value(metrics, "holdfast_operations_total", store=store, outcome=each) for each in Outcome} == {0.0}
         assert value(metrics, "holdfast_cost_bytes_total", store=store) == 0.0
@@ -208,6 +217,37 @@ def test_one_run_is_counted_once(verdict: Verdict) -> None:
     assert value(metrics, "holdfast_last_success_timestamp_seconds") == (after if right else 0)
     changed = {key for key, sample in series(metrics).items() if sample != before[key]}
     assert {dict(labels)["probe"] for _, labels in changed} == {"thread"}
+
+
+def links(metrics: Metrics) -> set[tuple[str, str]]:
+    """The sources and targets on the page."""
+    found = (dict(labels) for name, labels in series(metrics) if name == "holdfast_propagation_seconds_count")
+    return {(labels["source"], labels["target"]) for labels in found}
+
+
+def test_every_propagation_of_a_run_is_counted() -> None:
+    """What a run timed is observed for its source and target, with the resolution of the latest."""
+    metrics = watching("production", "staging")
+    arrived = [
+        Propagation(source="postgres", target=target, took=timedelta(seconds=took), resolution=timedelta(seconds=0.25))
+        for target, took in (("postgres replica eu-2", 1.5), ("postgres replica eu-2", 0.5), ("nowhere", 1.0))
+    ]
+    metrics.record(replace(ended(probe="sync"), propagations=tuple(arrived)))
+    eu = {"source": "postgres", "target": "postgres replica eu-2"}
+    assert value(metrics, "holdfast_propagation_seconds_count", **eu) == 2
+    assert value(metrics, "holdfast_propagation_seconds_sum", **eu) == 2.0
+    assert value(metrics, "holdfast_propagation_resolution_seconds", **eu) == 0.25
+    assert value(metrics, "holdfast_propagation_seconds_count", environment="staging", **eu) == 0
+    assert links(metrics) == LINKS
+
+
+def test_a_place_that_left_leaves_no_link() -> None:
+    """Where a replica, or the probe, leaves the configuration, the times of what led there go, and only those."""
+    metrics = watching("production")
+    metrics.expect("production", labels={}, probes=PROBES, stores=list(Store), places=PLACES[:2])
+    assert links(metrics) == LINKS - {("postgres", "postgres replica eu-2")}
+    metrics.expect("production", labels={}, probes=PROBES[:2], stores=list(Store), places=PLACES)
+    assert links(metrics) == set()
 
 
 def test_failures_count_until_a_run_is_right() -> None:
@@ -313,7 +353,7 @@ def test_a_forgotten_environment_leaves_no_series() -> None:
     metrics.standing("production", [kept(Stage.OPEN)])
     metrics.items("production", {Store.REDIS: 1})
     assert series(metrics) == other
-    metrics.expect("production", labels={}, probes=PROBES, stores=list(Store))
+    metrics.expect("production", labels={}, probes=PROBES, stores=list(Store), places=PLACES)
     assert series(metrics) == series(watching("production", "staging"))
 
 
@@ -331,7 +371,7 @@ def test_a_forgotten_probe_leaves_the_others() -> None:
 def test_labels_of_the_operator_stand_on_every_series_of_the_environment() -> None:
     """An environment's own labels are everywhere in it, and empty where another environment has them."""
     metrics = watching("production", labels={"tier": "critical", "team": "data"})
-    metrics.expect("staging", labels={"tier": "low"}, probes=PROBES, stores=list(Store))
+    metrics.expect("staging", labels={"tier": "low"}, probes=PROBES, stores=list(Store), places=PLACES)
     found = {
         (known.get("environment"), known.get("tier"), known.get("team"))
         for known in (dict(labels) for _, labels in series(metrics))
@@ -343,7 +383,7 @@ def test_a_label_with_a_new_value_leaves_nothing_of_the_old() -> None:
     """Where an operator changes a label, the series with the old value do not stand still beside the new ones."""
     metrics = watching("production", labels={"tier": "critical"})
     metrics.record(ended(Verdict.VIOLATED))
-    metrics.expect("production", labels={"tier": "low"}, probes=PROBES, stores=list(Store))
+    metrics.expect("production", labels={"tier": "low"}, probes=PROBES, stores=list(Store), places=PLACES)
     assert {dict(labels).get("tier") for _, labels in series(metrics)} == {"low", None}
 
 
@@ -353,7 +393,7 @@ def test_the_same_configuration_again_keeps_what_was_counted() -> None:
     metrics.record(ended(Verdict.VIOLATED))
     before, registry = series(metrics), metrics.registry
     metrics.shape(location="test", labels=["tier"], budgets=[timedelta(seconds=2)])
-    metrics.expect("production", labels={"tier": "critical"}, probes=PROBES, stores=list(Store))
+    metrics.expect("production", labels={"tier": "critical"}, probes=PROBES, stores=list(Store), places=PLACES)
     assert series(metrics) == before
     assert metrics.registry is registry
 
@@ -377,7 +417,7 @@ def test_every_budget_is_an_edge(name: str) -> None:
     metrics = watching("production")
     assert {0.1, 2.0, 5.0} <= edges(metrics, name) == {*EDGES, float("inf")}
     metrics.shape(location="test", labels=(), budgets=[timedelta(milliseconds=123), timedelta(seconds=2)])
-    metrics.expect("production", labels={}, probes=PROBES, stores=list(Store))
+    metrics.expect("production", labels={}, probes=PROBES, stores=list(Store), places=PLACES)
     assert edges(metrics, name) == {*EDGES, 0.123, float("inf")}
 
 

@@ -4,6 +4,74 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from monitor.core.document import Cached, Document
+from monitor.core.freshness import Look, Origin
+from monitor.ports.stores import Connection, Place
+
+
+class Original(Connection, Protocol):
+    """Where changes are made, and what knows the truth about them."""
+
+    async def position(self) -> str:
+        """A position at which all is done that was acknowledged by now; a copy that has applied it has all of that."""
+
+    async def origin(self) -> Origin:
+        """What tells whether another server holds the same data."""
+
+
+class RowSource(Original, Protocol):
+    """The primary of PostgreSQL. Every method returns once the store has acknowledged, or raises StoreError."""
+
+    async def insert(self, document: Document) -> None:
+        """Store a new document."""
+
+    async def update(self, document: Document) -> None:
+        """Put another version in the place of the one with this id."""
+
+    async def remove(self, *documents: Document) -> None:
+        """Delete documents."""
+
+    async def load(self, document: Document) -> Document | None:
+        """The document with this id, whatever its version; None where there is none."""
+
+
+class CopySource(Original, Protocol):
+    """The primary of Redis, a cache of documents."""
+
+    async def put(self, key: str, document: Document) -> None:
+        """Keep a copy under a key of our own."""
+
+    async def peek(self, key: str) -> Cached:
+        """What is under a key."""
+
+    async def delete(self, *keys: str) -> None:
+        """Delete keys of our own: this is how a cache is told that a copy is old."""
+
+
+class Target(Connection, Protocol):
+    """One place where a change has to arrive: a replica, a pooler, or a new connection to the primary."""
+
+    async def look(self, document: Document, *, key: str, position: str) -> Look:
+        """Which version of a document, or of its copy under a key, is there; and whether a position was applied.
+
+        The position is asked for before the version, by a statement of its own.
+        """
+
+    async def origin(self) -> Origin:
+        """What tells whether this server holds the same data as another."""
+
 
 class Copies(Protocol):
     """Sources, and the places where a change must arrive."""
+
+    def key(self, run_id: str, name: str) -> str:
+        """The key of a copy of one run; no other daemon makes the same."""
+
+    async def source(self, label: str) -> RowSource:
+        """A new connection to the primary of PostgreSQL; `label` names the probe to whoever looks at the server."""
+
+    async def cache(self, label: str) -> CopySource:
+        """A new connection to the primary of Redis. Raises LookupError where there is none."""
+
+    async def target(self, place: Place, label: str) -> Target:
+        """A new connection to any place."""

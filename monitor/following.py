@@ -1,0 +1,122 @@
+"""Following a change to a place where it has to arrive: looking until it is there, and coming back to look again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from monitor.core.document import Document
+from monitor.core.freshness import Failure, Link, Look, Trace
+from monitor.core.record import Propagation
+from monitor.ports import Place, StoreError, Way
+from monitor.ports.copies import Target
+from monitor.probe import Run
+
+SHORTEST, LONGEST = 0.001, 0.02  # seconds between two looks; each pause is half as long again as the one before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A version was acknowledged at a moment of the run's clock, at a position of its source."""
+
+    document: Document
+    key: str
+    acknowledged: float
+    position: str = ""
+
+    async def look(self, target: Target) -> Look:
+        """Which version is there."""
+        return await target.look(self.document, key=self.key, position=self.position)
+
+
+@dataclass(slots=True, kw_only=True)
+class Course:
+    """Where a change has to go, whether somebody waits for it there (`ready`), and what was written then."""
+
+    link: Link
+    place: Place
+    step: str = "propagate"
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    written: asyncio.Future[Written] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+async def follow(
+    run: Run,
+    course: Course,
+    connect: Callable[[str], Awaitable[Target]],
+    *,
+    patience: timedelta,
+    come_back: bool,
+) -> Trace | Failure:
+    """Look at a place until the change is there; then, as a session that comes back, on a new connection once more.
+
+    A replica or a pooler that cannot be asked is a Failure: it says nothing of the others. Raises StoreError where it
+    is the primary itself.
+    """
+    try:
+        async with run.connection(connect, step="connect") as target:
+            course.ready.set()
+            written = await course.written
+            async with run.step(course.step):
+                trace = await _until_there(run, course, written, target, patience=patience.total_seconds())
+        if trace.took is not None:
+            arrived(run, course.link, took=trace.took, resolution=trace.resolution)
+        if trace.took is None or come_back:
+            async with run.connection(connect) as target:
+                trace = await _come_back(trace, written, target)
+    except StoreError as error:
+        if error.place.way is Way.PRIMARY:
+            raise
+        return Failure(reason=error.reason, message=str(error), place=str(error.place))
+    finally:
+        course.ready.set()  # nobody shall wait for a place that failed
+    return trace
+
+
+async def _until_there(run: Run, course: Course, written: Written, target: Target, *, patience: float) -> Trace:
+    """Look until the version is there, or is known to be lost, or patience (in seconds) is at its end."""
+    missed, pause = 0.0, SHORTEST
+    while True:
+        asked = run.clock.monotonic() - written.acknowledged
+        look = await written.look(target)
+        trace = Trace(
+            link=course.link,
+            store=course.place.store,
+            place=str(course.place),
+            at_source=course.place.way is Way.PRIMARY,
+            written=written.document.version,
+            took=None,
+            resolution=0.0,
+            waited=asked,
+            last=look,
+        )
+        if trace.fresh(look):
+            took = run.clock.monotonic() - written.acknowledged
+            return replace(trace, took=took, resolution=took - missed, waited=missed)
+        if look.applied or asked > patience:
+            return trace
+        missed = asked
+        await asyncio.sleep(pause)
+        pause = min(1.5 * pause, LONGEST)
+
+
+async def _come_back(trace: Trace, written: Written, target: Target) -> Trace:
+    """Look on a new connection; and where that is not right, once more, and at whose data it is."""
+    look = await written.look(target)
+    if trace.fresh(look):
+        return replace(trace, back=(look,))
+    return replace(trace, back=(look, await written.look(target)), origin=await target.origin())
+
+
+def arrived(run: Run, link: Link, *, took: float, resolution: float) -> None:
+    """Note for the metrics how long a change was under way, in seconds."""
+    run.propagations.append(
+        Propagation(
+            source=link.source,
+            target=link.target,
+            took=timedelta(seconds=took),
+            resolution=timedelta(seconds=resolution),
+        )
+    )
