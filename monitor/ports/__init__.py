@@ -20,7 +20,7 @@ from monitor.ports.stores import (
     Tally,
     Way,
 )
-from monitor.ports.tenants import Tenants
+from monitor.ports.tenants import TenantConnection, TenantKeys, Tenants
 from monitor.ports.threads import Count, ThreadConnection, Threads
 from monitor.ports.time import Clock, SystemClock
 
@@ -50,6 +50,8 @@ __all__ = [
     "StoreError",
     "SystemClock",
     "Tally",
+    "TenantConnection",
+    "TenantKeys",
     "Tenants",
     "ThreadConnection",
     "Threads",

@@ -2,8 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
+
+from monitor.core.tenancy import Look, Tenant
+from monitor.ports.stores import Connection, Place
+
+
+class TenantConnection(Connection, Protocol):
+    """Users over one connection to PostgreSQL. Every method returns once it was acknowledged, or raises StoreError."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What this server does not have, and which paths are therefore not tried, a sentence each."""
+
+    async def settle(self, tenant: Tenant) -> None:
+        """Store one thing of every sort for a user, its secret in each, in one transaction."""
+
+    async def look(self, tenants: Sequence[Tenant]) -> Look:
+        """By every path, ask for the things of all as nobody, as each, and as nobody again.
+
+        A pooler is not asked for what its server's catalogue says, nor for prepared statements.
+        """
+
+    async def tamper(self, tenants: Sequence[Tenant]) -> Look:
+        """As nobody and as each, try to change what is everybody's. Nothing of it is ever committed."""
+
+    async def clear(self, tenant: Tenant) -> None:
+        """Delete everything of a user."""
+
+
+class TenantKeys(Connection, Protocol):
+    """Users over one connection to Redis. Every method returns once it was acknowledged, or raises StoreError."""
+
+    @property
+    def fenced(self) -> bool:
+        """Whether it asks as a user that was made for it, which can be kept to its own keys."""
+
+    async def settle(self, run_id: str, tenants: Sequence[Tenant]) -> None:
+        """Store a session for each user, its secret in it."""
+
+    async def look(self, run_id: str, tenants: Sequence[Tenant], *, fence: bool) -> Look:
+        """As each, ask for its own key in every way; with `fence`, as nobody for a key that is not Holdfast's."""
+
+    async def clear(self, run_id: str, tenants: Sequence[Tenant]) -> None:
+        """Delete the sessions."""
 
 
 class Tenants(Protocol):
-    """Users, and every path to what is theirs."""
+    """The place where an environment keeps what belongs to users."""
+
+    async def connect(self, label: str, *, place: Place | None = None) -> TenantConnection:
+        """A new connection to PostgreSQL, to the primary unless another place is named."""
+
+    async def connect_keys(self, label: str) -> TenantKeys:
+        """A new connection to Redis. Raises LookupError where the environment has none."""

@@ -88,6 +88,7 @@ class Redis:
             retry=Retry(NoBackoff(), 0),  # a retried command may run twice and report success
         )
         arguments = self._template.connection_kwargs
+        self.user: str | None = arguments.get("username")
         self.address = str(
             arguments.get("path") or f"{arguments.get('host', 'localhost')}:{arguments.get('port', 6379)}"
         )
@@ -107,8 +108,13 @@ class Redis:
         return RedisConnection(self, connection)
 
     @asynccontextmanager
-    async def asked(self, *, sent_bytes: int = 0, writing: bool = False) -> AsyncIterator[None]:
-        """Count one request, and turn whatever fails in it into a StoreError."""
+    async def asked(
+        self, *, sent_bytes: int = 0, writing: bool = False, waiting: bool = False
+    ) -> AsyncIterator[None]:
+        """Count one request, and turn whatever fails in it into a StoreError.
+
+        `waiting` says that the store is not busy meanwhile: it has nothing to say as long as others say nothing.
+        """
         before = monotonic()
         outcome = Outcome.INDETERMINATE if writing else Outcome.FAILED
         try:
@@ -122,7 +128,8 @@ class Redis:
             outcome = sorted_error.outcome
             raise sorted_error from None  # the original's text may hold the URL
         finally:
-            self._tally.add(Store.REDIS, outcome, seconds=monotonic() - before, sent_bytes=sent_bytes)
+            seconds = 0.0 if waiting else monotonic() - before
+            self._tally.add(Store.REDIS, outcome, seconds=seconds, sent_bytes=sent_bytes)
 
     def _sorted(self, error: Exception, outcome: Outcome) -> StoreError:
         reason, advice, answered = _reason(error)
@@ -198,6 +205,18 @@ class RedisConnection:
         if echoed != nonce.encode():
             raise MisroutedError(sent=nonce, received=repr(echoed)[:60], address=self.address)
         return replies
+
+    async def say(self, *commands: Command) -> None:
+        """Send some commands whose answers come among what the server pushes; `hear` brings them."""
+        packed = self._connection.pack_commands(commands)
+        async with self._redis.asked(sent_bytes=sum(map(len, packed))):
+            await self._connection.send_packed_command(packed)
+
+    async def hear(self, *, within: float) -> Reply:
+        """The next thing that the server says unasked; None where it is silent for so many seconds."""
+        async with self._redis.asked(waiting=True):
+            heard: Reply = await self._connection.read_response(timeout=within)
+        return heard
 
     @property
     def address(self) -> str:

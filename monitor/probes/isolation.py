@@ -1,0 +1,211 @@
+"""Give some users a secret each, and try by every path to reach it as each other, as nobody, and through the pooler."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import ClassVar, TypeVar
+
+from pydantic import Field
+
+from monitor.core import tenancy
+from monitor.core.payload import USERS
+from monitor.core.tenancy import Look, Part, Seen, Tenant, Unseen, tenants_of
+from monitor.core.verdict import Finding, Kind, Reason
+from monitor.ports import Connection, Place, Store, StoreError, TenantConnection, TenantKeys, Way
+from monitor.probe import Duration, Probe, Run, Use
+
+C = TypeVar("C", bound=Connection)
+
+ROWS_OF_ONE = 6
+SECRET_BYTES = 48
+POOLER = Place(Store.POSTGRES, Way.POOLER)
+
+NO_FENCE = (
+    "whether Redis keeps Holdfast from other keys: the URL names no user of its own; give it one with the ACL that"
+    " `holdfast setup ENV --print` shows"
+)
+_SOMEBODY_MUST_ACT = frozenset({Reason.REFUSED, Reason.MISCONFIGURED, Reason.INCONCLUSIVE, Reason.INTERNAL})
+"""Why a store that was reached does not do what it is asked, until somebody grants or changes something."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Notes:
+    """What a run notes on its way."""
+
+    run: Run
+    tenants: tuple[Tenant, ...]
+    parts: list[Part] = field(default_factory=list)
+    unseen: list[Unseen] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    suspicious: bool = False
+
+    async def read(
+        self,
+        name: str,
+        look: Callable[[C], Awaitable[Look]],
+        *,
+        on: C,
+        connect: Callable[[str], Awaitable[C]],
+        step: str,
+    ) -> None:
+        """Look; and where somebody reached what is not its own, look once more on a new connection."""
+        reading = await self.run.reading(
+            look,
+            self._right,
+            on=on,
+            connect=connect,
+            step=step,
+        )
+        self.parts.append(Part(name=name, reading=reading))
+
+    def _right(self, look: Look) -> bool:
+        self.suspicious = self.suspicious or tenancy.leaks(look)
+        return not tenancy.leaks(look)
+
+    async def aside(
+        self, what: str, connect: Callable[[str], Awaitable[C]], part: Callable[[C], Awaitable[None]]
+    ) -> None:
+        """A part that the others do not depend on.
+
+        Of a store that is down other probes tell; here what could not be asked is left out. One that refuses what is
+        asked, or that fails when something looked wrong, makes the run `unknown`.
+        """
+        connected = False
+        try:
+            async with self.run.connection(connect) as connection:
+                connected = True
+                await part(connection)
+        except StoreError as error:
+            if self.suspicious or (connected and error.reason in _SOMEBODY_MUST_ACT):
+                self.unseen.append(Unseen(reason=error.reason, message=str(error), place=str(error.place)))
+            else:
+                self.left_out.append(f"{what}: {error}")
+
+    def end(self) -> Seen:
+        """All that was seen."""
+        return Seen(
+            users=tuple(tenant.user for tenant in self.tenants),
+            parts=tuple(self.parts),
+            unseen=tuple(self.unseen),
+            left_out=tuple(self.left_out),
+        )
+
+
+class IsolationProbe(Probe[Seen]):
+    """What belongs to one user is neither seen nor changed by another, nor by nobody, by whatever path.
+
+    The paths are tables, partitions, views, a function, prepared statements, writes, a pooler, and keys in Redis.
+    """
+
+    name: ClassVar = "isolation"
+    kinds: ClassVar = frozenset({Kind.LEAKED})
+    needs: ClassVar = {Store.POSTGRES: 2}
+    steps: ClassVar = ("connect", "settle", "look", "tamper", "look_through_pooler", "look_at_keys", "clear")
+
+    every: Duration = Field(default=timedelta(minutes=1), description="One run each so often.")
+    users: int = Field(default=3, ge=2, le=USERS, description="Users of whom each tries to reach what is each other's.")
+    fence: bool = Field(
+        default=True,
+        description="Whether a Redis user that the URL names must be refused keys that are not Holdfast's.",
+    )
+
+    def wants(self) -> dict[Store, int]:
+        """Redis is looked at where there is one."""
+        return {Store.POSTGRES: 2, Store.REDIS: 2}
+
+    def left_out(self, places: Collection[Place]) -> tuple[str, ...]:
+        """What an environment without a pooler or a Redis does not let it see."""
+        stores = {place.store for place in places}
+        absent = {
+            "paths through the application's API: this version does not speak to one": True,
+            "what leaks through a pooler: the environment names none": POOLER not in places,
+            "keys in Redis: the environment has none": Store.REDIS not in stores,
+        }
+        return tuple(sentence for sentence, is_so in absent.items() if is_so)
+
+    def plan(self) -> tuple[Use, ...]:
+        """What one healthy run sends."""
+        rows, keys = partial(Use, store=Store.POSTGRES), partial(Use, store=Store.REDIS)
+        written, many = self.users * ROWS_OF_ONE, self.users
+        return (
+            rows(operation="settle_user", times=many, rows=written, payload=written * SECRET_BYTES),
+            rows(operation="look_as_nobody", times=4),
+            rows(operation="look_as_user", times=many),
+            rows(operation="audit", times=1),
+            rows(operation="tamper_as_nobody", times=1),
+            rows(operation="tamper_as_user", times=many),
+            rows(operation="look_as_user_through_pooler", times=many),
+            rows(operation="clear_user", times=many),
+            keys(operation="settle_users", times=many, rows=many, payload=many * SECRET_BYTES),
+            keys(operation="look_as_users", times=many),
+            keys(operation="look_beyond_the_fence", times=int(self.fence)),
+            keys(operation="clear_users", times=1),
+        )
+
+    async def observe(self, run: Run) -> Seen:
+        """Settle the users; look and tamper on the primary, look through the pooler and at Redis; clear."""
+        notes = Notes(run=run, tenants=tenants_of(run.author, self.users))
+        connect = run.environment.tenants.connect
+        async with run.connection(connect, step="connect") as connection:
+            for tenant in notes.tenants:
+                async with run.step("settle"):
+                    await connection.settle(tenant)
+            notes.left_out += connection.left_out
+            where, tenants = "on the primary", notes.tenants
+            await notes.read(where, lambda on: on.look(tenants), on=connection, connect=connect, step="look")
+            await notes.read(where, lambda on: on.tamper(tenants), on=connection, connect=connect, step="tamper")
+        if POOLER in run.environment.places:
+            await self._look_through_pooler(notes)
+        if Store.REDIS in run.environment.stores:
+            await self._look_at_keys(notes)
+        with suppress(StoreError):  # what was seen outweighs a failure to tidy up, which the sweep makes good
+            async with run.connection(connect) as connection:
+                for tenant in notes.tenants:
+                    async with run.step("clear"):
+                        await connection.clear(tenant)
+        return notes.end()
+
+    async def _look_through_pooler(self, notes: Notes) -> None:
+        """The first thing that is asked there is who one is, before anything was said that could make one somebody."""
+        connect = partial(notes.run.environment.tenants.connect, place=POOLER)
+
+        async def look(connection: TenantConnection) -> None:
+            await notes.read(
+                "through the pooler",
+                lambda on: on.look(notes.tenants),
+                on=connection,
+                connect=connect,
+                step="look_through_pooler",
+            )
+
+        await notes.aside("what leaks through the pooler", connect, look)
+
+    async def _look_at_keys(self, notes: Notes) -> None:
+        """Each user's key, and where there is a fence around Holdfast's keys, what lies beyond it."""
+        run = notes.run
+        connect = run.environment.tenants.connect_keys
+
+        async def look(keys: TenantKeys) -> None:
+            fence = self.fence and keys.fenced
+            if self.fence and not fence:
+                notes.left_out.append(NO_FENCE)
+            await keys.settle(run.run_id, notes.tenants)
+            await notes.read(
+                "in Redis",
+                lambda on: on.look(run.run_id, notes.tenants, fence=fence),
+                on=keys,
+                connect=connect,
+                step="look_at_keys",
+            )
+            with suppress(StoreError):
+                await keys.clear(run.run_id, notes.tenants)
+
+        await notes.aside("keys in Redis", connect, look)
+
+    def judge(self, seen: Seen) -> Finding:
+        """Each path, from each user to each other; then whether each found what is its own."""
+        return tenancy.judge(seen)
