@@ -20,11 +20,13 @@ from uuid_utils import uuid7
 
 import monitor.probes
 from monitor.core.residue import Instance
+from monitor.core.secrets import Scrubber
 from monitor.core.verdict import Verdict
 from monitor.embedded.faults import Site
 from monitor.embedded.pgbouncer import installed
 from monitor.embedded.servers import Servers
 from monitor.journal import Journal
+from monitor.logs import Scrubbing, set_up
 from monitor.metrics import Metrics
 from monitor.ports import Place, Store, SystemClock
 from monitor.probe import Probe, discover
@@ -162,5 +164,6 @@ def page(measured: dict[str, tuple[float, ...]]) -> str:
 
 
 if __name__ == "__main__":
+    set_up(form="console", level="error", scrubbing=Scrubbing(Scrubber(())))
     PAGE.write_text(page(asyncio.run(costs())), encoding="utf-8")
     print(PAGE.read_text(encoding="utf-8").partition(HEADING)[2])
