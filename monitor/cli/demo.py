@@ -114,7 +114,8 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
         await loading
         from monitor.app import App  # noqa: PLC0415  loaded just now
 
-        site = await Site.before(servers, stack) if fault else None  # a fault may need a proxy; nothing else does
+        # A fault may need a proxy; nothing else does.
+        site = await Site.before(servers, stack, fenced=fault.fenced) if fault else None
         file = _write_configuration(servers, site.addresses() if site else addresses(servers), fault, port)
         loaded = common.read(file)
         scrubbing = _log(loaded, servers.folder / "holdfast.log", verbose=verbose, stack=stack)

@@ -152,7 +152,7 @@ async def bench(
     fault: Fault = request.param
     servers = await servers_for(fault)
     async with AsyncExitStack() as stack:
-        site = await Site.before(servers, stack)
+        site = await Site.before(servers, stack, fenced=fault.fenced)
         stack.push_async_callback(fault.heal, site)
         probes = {
             name: made(**{"budget": PATIENT, **FASTER.get(name, {}), **fault.settings.get(name, {})})

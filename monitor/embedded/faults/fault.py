@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ Report: TypeAlias = Kind | Reason | Verdict
 
 POSTGRES, REDIS = Place(Store.POSTGRES), Place(Store.REDIS)
 POOLER = Place(Store.POSTGRES, Way.POOLER)
+FENCED_USER = "holdfast"
 POSTGRES_REPLICA = Place(Store.POSTGRES, Way.REPLICA, "replica")
 REDIS_REPLICA = Place(Store.REDIS, Way.REPLICA, "replica")
 
@@ -27,24 +29,38 @@ class Site:
 
     servers: Servers
     proxies: Mapping[Place, TcpProxy]
+    fence: str = ""
 
     @classmethod
-    async def before(cls, servers: Servers, stack: AsyncExitStack) -> Self:
-        """Put a proxy before every server; they stop with the stack."""
+    async def before(cls, servers: Servers, stack: AsyncExitStack, *, fenced: bool = False) -> Self:
+        """Put a proxy before every server; they stop with the stack.
+
+        With `fenced` the way into Redis is that of a user who has the ACL that `holdfast setup --print` shows.
+        """
         proxies: dict[Place, TcpProxy] = {}
         for place, address in addresses(servers).items():
             proxy = TcpProxy(_port(address))
             await proxy.start()
             stack.push_async_callback(proxy.stop)
             proxies[place] = proxy
+        if fenced:
+            from monitor.stores.provision import redis_acl  # noqa: PLC0415  brings a driver, which a list does not need
+
+            password = secrets.token_urlsafe(18)
+            words = redis_acl(user=FENCED_USER).replace("CHOOSE-A-PASSWORD", password).split()
+            await servers.valkey.command(*words, "resetpass", f">{password}")
+            return cls(servers=servers, proxies=proxies, fence=f"{FENCED_USER}:{password}")
         return cls(servers=servers, proxies=proxies)
 
     def addresses(self) -> dict[Place, str]:
         """How to connect to every server, through its proxy."""
-        return {
+        found = {
             place: address.replace(f":{_port(address)}/", f":{self.proxies[place].port}/")
             for place, address in addresses(self.servers).items()
         }
+        if self.fence:
+            found[REDIS] = f"redis://{self.fence}@{found[REDIS].rpartition('@')[2]}"
+        return found
 
 
 def addresses(servers: Servers) -> dict[Place, str]:
@@ -75,7 +91,8 @@ class Fault:
     nobody can use: then every probe that needs it, and has no exception in `also`, must report the same. `inject` and
     `heal` act on a running site, again and again. `settings` are those of probes, by their names, without which the
     fault cannot be seen. `contrib` asks for a PostgreSQL with its contrib modules, such as Debian's; `pooler` for a
-    PgBouncer. `patience` is how long a test lets a broken store keep silent, in seconds.
+    PgBouncer, `fenced` for a Redis user with Holdfast's ACL.
+    `patience` is how long a test lets a broken store keep silent, in seconds.
     """
 
     name: str
@@ -90,6 +107,7 @@ class Fault:
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     contrib: bool = False
     pooler: bool = False
+    fenced: bool = False
     patience: float = 5.0
 
     def required_of(self, probe: str, needs: Collection[Store]) -> bool:
