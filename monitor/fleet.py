@@ -55,7 +55,7 @@ def left_out(settings: EnvironmentSettings) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for name, probe in settings.probes.by_name().items():
         missing = sorted(set(probe.needs) - settings.stores)
-        if missing:
+        if not probe.runs_on(settings.stores):
             reasons[name] = f"needs {' and '.join(missing)}, which this environment does not have"
         elif not probe.enabled:
             reasons[name] = "is not enabled"

@@ -183,6 +183,8 @@ class Probe(BaseModel, Generic[Seen]):
     """Every kind of violation that it may report, so that its counters exist at zero."""
     needs: ClassVar[Mapping[Store, int]]
     """The stores without which it does not run, each with the number of connections that it has open at once."""
+    either: ClassVar[bool] = False
+    """Whether any one of these stores is enough to run; what concerns the others is then left out."""
     steps: ClassVar[tuple[str, ...]]
     """Every step that it times, so that its histograms exist before the first run."""
 
@@ -214,6 +216,12 @@ class Probe(BaseModel, Generic[Seen]):
     def promise(cls) -> str:
         """The first sentence of the docstring."""
         return " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+
+    @classmethod
+    def runs_on(cls, stores: Collection[Store]) -> bool:
+        """Whether these stores are what it needs."""
+        found = [store in stores for store in cls.needs]
+        return any(found) if cls.either else all(found)
 
     def budget_of(self, step: str) -> timedelta:
         """The time that a step may take."""

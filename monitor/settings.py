@@ -259,11 +259,11 @@ class EnvironmentSettings(Section):
         return settings.max_connections if settings else 0
 
     def active(self) -> Mapping[str, Probe[object]]:
-        """The probes that run here: enabled, and every store that they need is there."""
+        """The probes that run here: enabled, and the stores that they need are there."""
         return {
             name: probe
             for name, probe in self.probes.by_name().items()
-            if probe.enabled and self.stores.issuperset(probe.needs)
+            if probe.enabled and probe.runs_on(self.stores)
         }
 
 

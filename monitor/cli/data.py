@@ -40,14 +40,14 @@ def plan(environment: common.Environment, config: common.Config = None) -> None:
     settings = common.environment_named(common.configuration(config), environment)
     console = common.out()
     for probe in settings.active().values():
-        _plan_probe(probe)
+        _plan_probe(probe, settings)
         for sentence in probe.left_out(tuple(settings.addresses())):
             console.print(Text(f"  left out: {sentence}", style="dim"))
     for name, why in left_out(settings).items():
         console.print(Text(f"\n{name}", style="bold") + Text(f" is left out: it {why}", style="dim"))
 
 
-def _plan_probe(probe: Probe[object]) -> None:
+def _plan_probe(probe: Probe[object], settings: EnvironmentSettings) -> None:
     console = common.out()
     hourly = _HOUR / probe.every
     console.print(
@@ -57,7 +57,7 @@ def _plan_probe(probe: Probe[object]) -> None:
     for title, justify in (("times", "right"), ("operation", "left"), ("rows/h", "right"), ("bytes/h", "right")):
         table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
     table.add_column("sent each time", overflow="fold")
-    uses = probe.plan()
+    uses = [use for use in probe.plan() if use.store in settings.stores]
     for use in uses:
         sent = "\n".join(CATALOGUE[use.store][use.operation])
         written = (f"{use.rows * use.share * hourly:,.0f}", f"{use.payload * use.share * hourly:,.0f}")
@@ -66,7 +66,8 @@ def _plan_probe(probe: Probe[object]) -> None:
     console.print(table)
     rows = sum(use.rows * use.share for use in uses) * hourly
     payload = sum(use.payload * use.share for use in uses) * hourly
-    connections = ", ".join(f"at most {count} connections to {store}" for store, count in probe.wants().items())
+    wants = {store: count for store, count in probe.wants().items() if store in settings.stores}
+    connections = ", ".join(f"at most {count} connections to {store}" for store, count in wants.items())
     console.print(f"  = {hourly:g} runs, {rows:,.0f} rows or keys and {payload / 1e6:,.1f} MB an hour; {connections}")
 
 

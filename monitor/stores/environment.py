@@ -140,7 +140,7 @@ class LiveEnvironment:
 
     async def prepare(self, needs: Mapping[Store, int]) -> None:
         """Make sure that the schema is there and belongs to this environment; free after the first time."""
-        if Store.POSTGRES in needs and Store.POSTGRES not in self._prepared:
+        if Store.POSTGRES in self.stores.intersection(needs) - self._prepared:
             await make_sure(self.ways.primary_postgres, environment=self.name, provision=self._provision)
             self._prepared.add(Store.POSTGRES)
 

@@ -46,9 +46,11 @@ def redis_acl(*, user: str) -> str:
     """The Redis ACL for a user that may do what the probes do, on Holdfast's own keys only."""
     commands = (
         "+ping +echo +time +info +client|setname +select +get +set +setrange +del +unlink +pexpire +pttl"
-        " +hset +hgetall +hexists +hincrby +zadd +zrem +zrange +zcard +watch +multi +exec +eval +scan"
+        " +hset +hgetall +hexists +hincrby +zadd +zrem +zrange +zcard +watch +multi +exec +discard"
+        " +eval +scan +publish +subscribe +xadd +xgroup|create +xreadgroup +xack +xpending +xclaim"
     )
-    return f"ACL SETUSER {user} on >CHOOSE-A-PASSWORD resetkeys ~holdfast:* resetchannels nocommands {commands}"
+    fence = "resetkeys ~holdfast:* resetchannels &holdfast:*"
+    return f"ACL SETUSER {user} on >CHOOSE-A-PASSWORD {fence} nocommands {commands}"
 
 
 async def make_sure(postgres: Postgres, *, environment: str, provision: bool) -> None:

@@ -7,6 +7,7 @@ import pytest
 from monitor.core.verdict import Verdict
 from monitor.probe import Probe
 from monitor.probes.history import HistoryProbe
+from monitor.probes.notify import NotifyProbe
 from monitor.probes.session import SessionProbe
 from monitor.probes.thread import ThreadProbe
 from tests.conftest import Site
@@ -22,8 +23,10 @@ from tests.conftest import Site
         SessionProbe(),
         SessionProbe(discipline="lua", sliding=False),
         SessionProbe(discipline="fields"),
+        NotifyProbe(),
+        NotifyProbe(messages=40),
     ],
-    ids=["thread", "thread-small", "history", "history-small", "session", "session-lua", "session-fields"],
+    ids=["thread", "thread-small", "history", "history-small", "session", "session-lua", "session-fields", "notify", "notify-larger"],
 )
 async def test_is_ok_again_and_again_and_leaves_nothing(site: Site, probe: Probe[object]) -> None:
     """Ten runs in a row are ok, and neither a row nor a key is left behind."""

@@ -11,6 +11,7 @@ import pytest
 
 from monitor.core.residue import Instance
 from monitor.ports import Store
+from monitor.probes.notify import NotifyProbe
 from monitor.probes.session import SessionProbe
 from monitor.probes.thread import ThreadProbe
 from monitor.stores.postgres import Postgres
@@ -160,6 +161,12 @@ async def test_the_acl_suffices_for_the_probe_and_the_sweep(fenced: Site, discip
     assert await valkey.command("GET", "customer:1") == b"secret"
 
 
+async def test_the_acl_suffices_for_pushed_changes(fenced: Site) -> None:
+    """With the printed ACL messages are published and received, by pub/sub and by streams."""
+    record = await run_ok(fenced, NotifyProbe())
+    assert "LISTEN/NOTIFY is not checked: there is no postgres" in record.finding.left_out
+
+
 async def test_the_acl_suffices_to_say_who_confirmed_a_violation(fenced: Site) -> None:
     """The second look needs to know the node: the printed ACL lets it ask."""
     connection = await fenced.environment.sessions.connect("session")
@@ -186,6 +193,9 @@ async def test_the_acl_suffices_to_say_who_confirmed_a_violation(fenced: Site) -
         ("CLIENT", "LIST"),
         ("SUBSCRIBE", "x"),
         ("PUBLISH", "x", "y"),
+        ("PSUBSCRIBE", "*"),
+        ("XADD", "orders", "*", "a", "b"),
+        ("XGROUP", "DESTROY", "holdfast:x", "readers"),
         ("MONITOR",),
         ("SHUTDOWN",),
         ("LPUSH", "holdfast:x", "a"),
