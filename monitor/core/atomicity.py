@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from monitor.core.verdict import Json, Kind, Violation
 
 Rows = Mapping[int, int]
 """Rows of one set: the value of each, by its number."""
+ROWS: Rows = {1: 101, 2: 102, 3: 103}
+"""What each transaction writes, a statement for each row."""
+
+
+class Ending(StrEnum):
+    """How a transaction may end."""
+
+    COMMIT = "commit"
+    FAIL = "fail"
+    ROLL_BACK = "roll_back"
+    SAVEPOINT = "savepoint"
+    KILL = "kill"
+    VANISH = "vanish"
+
+
+SUBJECTS: Mapping[Ending, str] = {
+    Ending.COMMIT: "a transaction that commits",
+    Ending.FAIL: "COMMIT after a statement that failed",
+    Ending.ROLL_BACK: "a transaction that is rolled back",
+    Ending.SAVEPOINT: "a transaction that goes back to a savepoint",
+    Ending.KILL: "a transaction whose server process is killed",
+    Ending.VANISH: "a transaction whose client vanishes",
+}
+"""How a sentence names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One transaction, as others saw it. `wrote` is all that it wrote, `keeps` what must be there in the end.
+    """One transaction that wrote ROWS, as another connection saw it. `keeps` is what must be there in the end.
 
-    `during` is what another connection saw before the end, where it looked; `after` what it saw after it. `answer` is
-    the tag by which a COMMIT was answered, empty where there was no answer. `doubt` says why nothing can be told.
+    `during` was seen before the end, where there was a look; `after` after it. `answer` is the tag by which a COMMIT
+    was answered, empty where there was none. `doubt` says why nothing can be told, `left_out` why it was not tried.
     """
 
-    name: str
-    wrote: Rows
+    ending: Ending
     keeps: Rows = field(default_factory=dict)
     during: Rows = field(default_factory=dict)
     after: Rows = field(default_factory=dict)
     answer: str = ""
     doubt: str = ""
+    left_out: str = ""
 
 
 def judge(trial: Trial) -> Iterator[Violation]:
     """What is wrong with one transaction; nothing of one about which nothing can be told."""
-    if trial.doubt:
+    if trial.doubt or trial.left_out:
         return
     missing, surplus = trial.keeps.keys() - trial.after.keys(), trial.after.keys() - trial.keeps.keys()
     if trial.during:
@@ -42,32 +67,40 @@ def judge(trial: Trial) -> Iterator[Violation]:
         kind = Kind.LOST if missing == trial.keeps.keys() else Kind.TORN
         yield _violation(kind, trial, expected=_expected(trial), actual=f"{_rows(missing)} missing")
     if not trial.keeps and not surplus and trial.answer == "COMMIT":
-        yield _violation(
-            Kind.LOST, trial, expected="COMMIT refused, or answered by ROLLBACK", actual="answered by COMMIT"
-        )
+        refused = "COMMIT refused, or answered by ROLLBACK"
+        yield _violation(Kind.LOST, trial, expected=refused, actual="answered by COMMIT, and nothing of it is there")
     differing = {number for number, value in trial.keeps.items() if trial.after.get(number, value) != value}
     if differing:
         values = ", ".join(str(trial.after[number]) for number in sorted(differing))
-        yield _violation(Kind.CORRUPT, trial, expected=_expected(trial), actual=f"{_rows(differing)} with {values}")
+        expected = ", ".join(str(trial.keeps[number]) for number in sorted(differing))
+        yield _violation(
+            Kind.CORRUPT,
+            trial,
+            expected=f"{_rows(differing)} with {expected}",
+            actual=f"{_rows(differing)} with {values}",
+        )
 
 
 def _expected(trial: Trial) -> str:
     return f"{_rows(trial.keeps)} visible" if trial.keeps else "nothing visible"
 
 
-def _rows(rows: Mapping[int, int] | set[int]) -> str:
-    word = "row" if len(rows) == 1 else "rows"
-    return f"{word} {', '.join(map(str, sorted(rows)))}" if rows else "nothing"
+def _rows(numbers: Collection[int]) -> str:
+    return f"{'row' if len(numbers) == 1 else 'rows'} {', '.join(map(str, sorted(numbers)))}"
+
+
+def _values(rows: Rows, numbers: Collection[int]) -> str:
+    return f"with {', '.join(str(rows[number]) for number in sorted(numbers))}"
 
 
 def _violation(kind: Kind, trial: Trial, *, expected: str, actual: str) -> Violation:
     return Violation(
         kind=kind,
-        subject=trial.name,
+        subject=SUBJECTS[trial.ending],
         expected=expected,
         actual=actual,
         evidence={
-            "wrote": _listed(trial.wrote),
+            "wrote": _listed(ROWS),
             "seen_before_the_end": _listed(trial.during),
             "seen_after_the_end": _listed(trial.after),
             "answer": trial.answer,

@@ -66,6 +66,11 @@ class Planned:
     wanted: tuple[MicroOperation, ...]
     end: str
 
+    @property
+    def writes(self) -> int:
+        """How many elements it appends."""
+        return sum(isinstance(each, Append) for each in self.wanted)
+
 
 def workload(seed: str, *, count: int) -> tuple[Planned, ...]:
     """Transactions for whichever client is free. Each element is new to its list.
@@ -96,6 +101,33 @@ class Recorded:
 
     operations: tuple[Operation, ...]
     final: Mapping[int, tuple[int, ...]]
+
+
+class Recorder:
+    """Notes what clients do, in the order in which they do it."""
+
+    def __init__(self) -> None:
+        self._operations: list[Operation] = []
+
+    def begun(self, process: int, planned: Planned) -> None:
+        """A client is about to send a transaction."""
+        self._note(End.INVOKE, process, planned.wanted)
+
+    def failed(self, process: int, planned: Planned) -> None:
+        """The server has taken back a transaction."""
+        self._note(End.FAIL, process, planned.wanted)
+
+    def ended(self, process: int, planned: Planned, done: tuple[MicroOperation, ...]) -> None:
+        """A transaction came to the end that was planned for it."""
+        committed = planned.end == "COMMIT"
+        self._note(End.OK if committed else End.FAIL, process, done if committed else planned.wanted)
+
+    def recorded(self, final: Mapping[int, tuple[int, ...]]) -> Recorded:
+        """All of it."""
+        return Recorded(operations=tuple(self._operations), final=final)
+
+    def _note(self, kind: End, process: int, value: tuple[MicroOperation, ...]) -> None:
+        self._operations.append(Operation(kind, process, value, len(self._operations)))
 
 
 def judge(recorded: Recorded, level: Isolation) -> Iterator[Violation]:

@@ -57,8 +57,7 @@ class Seen:
     """All that one run saw.
 
     `declared` is the level that the application relies on, `begun` the one at which its transactions begin unless they
-    ask for another. `history` is there in the runs that generate one. `left_out` is what this server does not let one
-    check.
+    ask for another. `history` is there in the runs that generate one.
     """
 
     declared: Isolation
@@ -67,7 +66,6 @@ class Seen:
     checks: tuple[Reading[Played], ...]
     controls: tuple[Played, ...]
     history: Reading[Recorded] | None = None
-    left_out: tuple[str, ...] = ()
 
 
 def judge(seen: Seen) -> Finding:
@@ -75,13 +73,15 @@ def judge(seen: Seen) -> Finding:
     judgements = [*map(_judge_trial, seen.trials), *_judge_schedules(seen)]
     if seen.history is not None:
         judgements.append(_judge_history(seen.history, seen.declared))
-    return confirmation.conclude(judgements, checks=len(judgements), left_out=seen.left_out)
+    left_out = [reading.first.left_out for reading in seen.trials if reading.first.left_out]
+    return confirmation.conclude(judgements, checks=len(judgements) - len(left_out), left_out=left_out)
 
 
 def _judge_trial(reading: Reading[Trial]) -> Judgement:
+    name = atomicity.SUBJECTS[reading.first.ending]
     if reading.first.doubt:
-        return Judgement(doubt=f"{reading.first.name}: {reading.first.doubt}")
-    return confirmation.judge(reading.first.name, reading, atomicity.judge)
+        return Judgement(doubt=f"{name}: {reading.first.doubt}")
+    return confirmation.judge(name, reading, atomicity.judge)
 
 
 def _judge_schedules(seen: Seen) -> Iterator[Judgement]:

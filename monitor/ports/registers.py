@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from monitor.core.atomicity import Ending, Trial
 from monitor.core.history.operations import MicroOperation
 from monitor.core.levels import Isolation
 from monitor.core.schedules.notation import Schedule, Step, Value
@@ -92,6 +93,11 @@ class Registers(Protocol):
 
     async def connect(self, label: str) -> RegisterConnection:
         """A new connection; `label` names the probe to whoever looks at the server."""
+
+    async def attempt(
+        self, ending: Ending, rows: UUID, *, actor: RegisterConnection, observer: RegisterConnection
+    ) -> Trial:
+        """Carry out one transaction that ends in this way, on a new set of rows; what `observer` saw of it."""
 
     async def play(
         self,

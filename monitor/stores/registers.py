@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from monitor.core.atomicity import Ending, Trial
 from monitor.core.history.operations import Append, MicroOperation, Read
 from monitor.core.payload import synthetic_user
 from monitor.core.schedules.notation import Schedule, Step, Value, Verb
@@ -17,6 +18,7 @@ from monitor.core.schedules.results import Answer
 from monitor.core.verdict import Reason
 from monitor.ports import Isolation, StoreError
 from monitor.ports.registers import ConflictError, RegisterConnection, Registered
+from monitor.stores import trials
 from monitor.stores.director import Director
 from monitor.stores.rows import BEGIN_SHOWN, RowConnection
 from monitor.stores.ways import Ways
@@ -54,14 +56,14 @@ _READ_COMMITTED_SHOWN = BEGIN_SHOWN.replace("BEGIN;", "BEGIN ISOLATION LEVEL REA
 _SCHEDULED = ("read", "lock", "write", "count over", "count under", "insert", "delete over")
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "make_registers": (_READ_COMMITTED_SHOWN, STATEMENTS["make"], "COMMIT"),
-    "make_registers_for_lists": (_READ_COMMITTED_SHOWN, STATEMENTS["make"], "COMMIT"),
+    "make_lists": (_READ_COMMITTED_SHOWN, STATEMENTS["make"], "COMMIT"),
     "look_at_registers": (_READ_COMMITTED_SHOWN, STATEMENTS["look"], "COMMIT"),
     "remove_registers": (_READ_COMMITTED_SHOWN, STATEMENTS["remove"], "COMMIT"),
     "look_at_lists": (_READ_COMMITTED_SHOWN, STATEMENTS["lists"], "COMMIT"),
-    "insert_and_commit": (BEGIN_SHOWN, STATEMENTS["insert"], "COMMIT"),
-    "insert_and_roll_back": (BEGIN_SHOWN, STATEMENTS["insert"], "ROLLBACK"),
-    "insert_and_fail": (BEGIN_SHOWN, STATEMENTS["insert"], "COMMIT"),
-    "insert_with_savepoints": (
+    "attempt_commit": (BEGIN_SHOWN, STATEMENTS["insert"], "COMMIT"),
+    "attempt_roll_back": (BEGIN_SHOWN, STATEMENTS["insert"], "ROLLBACK"),
+    "attempt_fail": (BEGIN_SHOWN, STATEMENTS["insert"], "COMMIT"),
+    "attempt_savepoint": (
         BEGIN_SHOWN,
         STATEMENTS["insert"],
         "SAVEPOINT holdfast",
@@ -69,7 +71,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
         "RELEASE SAVEPOINT holdfast",
         "COMMIT",
     ),
-    "insert_and_be_killed": (
+    "attempt_kill": (
         BEGIN_SHOWN,
         STATEMENTS["insert"],
         STATEMENTS["process"],
@@ -77,7 +79,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
         STATEMENTS["gone"],
         "COMMIT",
     ),
-    "insert_and_vanish": (BEGIN_SHOWN, STATEMENTS["insert"], STATEMENTS["process"], STATEMENTS["gone"]),
+    "attempt_vanish": (BEGIN_SHOWN, STATEMENTS["insert"], STATEMENTS["process"], STATEMENTS["gone"]),
     "default_level": (STATEMENTS["default_level"],),
     "play_schedule": (BEGIN_SHOWN, *(STATEMENTS[each] for each in _SCHEDULED), STATEMENTS["waits"], "COMMIT"),
     "transact_on_lists": (BEGIN_SHOWN, STATEMENTS["append"], STATEMENTS["list"], "COMMIT"),
@@ -98,6 +100,12 @@ class OwnRegisters:
     async def connect(self, label: str) -> OwnRegisterConnection:
         """A new connection."""
         return await OwnRegisterConnection.open(self._ways, label)
+
+    async def attempt(
+        self, ending: Ending, rows: UUID, *, actor: RegisterConnection, observer: RegisterConnection
+    ) -> Trial:
+        """Carry out one transaction that ends in this way, on a new set of rows."""
+        return await trials.carry_out(ending, rows, actor=actor, observer=observer)
 
     async def play(
         self,
@@ -259,7 +267,7 @@ class OwnRegisterConnection(RowConnection):
         async with self.postgres.asked():
             try:
                 return str(await self.connection.execute("COMMIT"))
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 return ""
 
     async def default_level(self) -> str:

@@ -98,6 +98,16 @@ class Schedule:
         """The names of its transactions, in the order of their beginning."""
         return tuple(dict.fromkeys(step.actor for step in self.steps if step.actor != AFTERWARDS))
 
+    @property
+    def writes(self) -> int:
+        """How many registers it writes or makes."""
+        return sum(step.verb in {Verb.WRITE, Verb.ADD, Verb.INSERT} for step in self.steps)
+
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at what is left in the end."""
+        return any(step.actor == AFTERWARDS for step in self.steps)
+
     def __str__(self) -> str:
         return "; ".join(step.text for step in self.steps)
 
