@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
+from monitor.core.record import Node
 from monitor.core.tenancy import NO_LONGER_ANYBODY, NOBODY, Look, Row, Sight, Tenant, owners_of
 from monitor.ports import Place, Way
 from monitor.stores import attempts, tenant_keys
@@ -132,6 +133,11 @@ class OwnTenantConnection(RowConnection):
     @property
     def _paths(self) -> tuple[str, ...]:
         return tuple(path for path in _SELECTS if self._has_invoker_views or path != _INVOKER_VIEW)
+
+    async def node(self) -> Node:
+        """The server at the other end; through a pooler that is one server for the length of a transaction only."""
+        async with self.transaction(None):
+            return await super().node()
 
     async def settle(self, tenant: Tenant) -> None:
         """Store a thread with its message, a profile, a register and two activities."""
