@@ -155,7 +155,7 @@ def _altered(expected: Message | Thread, seen: Message | Thread, kind: Kind, *, 
 
 
 def _strange(expected: Expected, strangers: Sequence[Message], copies: Sequence[Message]) -> Iterator[Violation]:
-    authored = {message.digest: message for message in expected.messages}
+    authored = {message.digest for message in expected.messages} if strangers else frozenset[str]()
     for message in copies:
         yield _extra(message, Kind.DUPLICATED, "once", "again, under the same id")
     for message in strangers:

@@ -87,10 +87,16 @@ def newest(expected: Expected, read: Page, *, limit: int) -> tuple[Violation, ..
 
     Older ones that came too, in their order, only fill the places of those that are missing.
     """
-    came = {message.id for message in read.messages}
+    backwards = read.messages[::-1]
+    came = {message.id for message in backwards}
     older, window = expected.messages[:-limit], expected.messages[-limit:]
-    wanted = (*(message for message in older if message.id in came), *window)
-    return walked(replace(expected, messages=wanted), replace(read, messages=read.messages[::-1]))
+    surplus = tuple(message for message in older if message.id in came)
+    found = walked(replace(expected, messages=(*surplus, *window)), replace(read, messages=backwards))
+    if not surplus or any(violation.kind is Kind.REORDERED for violation in found):
+        return found
+    old = {message.id for message in surplus}
+    kept = tuple(message for message in backwards if message.id not in old)
+    return walked(replace(expected, messages=window), replace(read, messages=kept))
 
 
 def counted(expected: Expected, read: Mapping[UUID, Counted]) -> Iterator[Violation]:

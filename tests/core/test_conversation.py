@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.conversation import Expected, Transcript, compare, difference
+from monitor.core.conversation import SHOWN, Expected, Transcript, compare, difference
 from monitor.core.payload import Author, Message, Thread
 from monitor.core.verdict import Kind, Violation
 
@@ -319,6 +319,66 @@ def test_each_breakage_has_its_one_name(name: str, singles: int, batch: int, see
     tale = tell(singles, batch)
     read, wanted = BREAKS[name](tale, Random(seed))  # noqa: S311  the same
     assert kinds(tale.expected, read) == sorted(wanted)
+
+
+PLACES = st.sets(st.integers(0, 39), min_size=1, max_size=39)
+
+
+@settings(max_examples=300, deadline=None)
+@given(places=PLACES)
+def test_what_is_missing_is_told_by_its_numbers(places: set[int]) -> None:
+    """Whichever messages are missing, all of them and no others are named, in their order."""
+    tale = tell(40, 2, edit=False)
+    gone = [tale.expected.messages[place] for place in sorted(places)]
+    (violation,) = compare(tale.expected, without(tale, gone))
+    assert violation.evidence["numbers"] == [message.number for message in gone]
+    assert violation.subject.startswith(f"{len(gone)} of 42 ")
+
+
+@settings(max_examples=100, deadline=None)
+@given(places=PLACES, cut=st.integers(0, 30))
+def test_what_is_changed_is_told_by_its_first_difference(places: set[int], cut: int) -> None:
+    """Whichever messages were changed, the first is told first, and where its text parts from what was written."""
+    tale = tell(40, 2, edit=False)
+    read = tale.read
+    for place in places:
+        message = tale.expected.messages[place]
+        content = message.content or ""
+        altered = replace(message, content=f"{content[:cut]}\0{content[cut:]}")
+        read = with_one(replace(tale, read=read), altered)
+    first, *others = compare(tale.expected, read)
+    changed = tale.expected.messages[min(places)]
+    before = "" if changed.content is None else f"text:{changed.content[:cut]}"  # null becomes text at once
+    parting = len(f"role={changed.role} type={changed.type} content={before}")
+    assert first.subject == f"message {changed.number}"
+    assert str(first.evidence["first_difference"]).startswith(f"at character {parting}: ")
+    assert first.evidence["in_all"] == len(places)
+    assert len(others) == min(len(places), SHOWN) - 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(places=st.sets(st.integers(0, 41), min_size=2, max_size=2))
+def test_a_wrong_order_is_told_by_its_first_place(places: set[int]) -> None:
+    """Whichever two change places, the first place that is wrong is named, and both messages."""
+    tale = tell(40, 2, edit=False)
+    one, other = sorted(places)
+    messages = list(tale.read.messages)
+    messages[one], messages[other] = messages[other], messages[one]
+    (violation,) = compare(tale.expected, showing(tale.read, messages))
+    assert violation.subject == f"place {one + 1} of 42"
+    assert str(messages[other].id) in violation.expected
+    assert str(messages[one].id) in violation.actual
+
+
+@settings(max_examples=300, deadline=None)
+@given(places=PLACES)
+def test_what_came_twice_is_told_one_by_one_up_to_a_bound(places: set[int]) -> None:
+    """Whichever messages came twice, the first of them are named, and how many there are."""
+    tale = tell(40, 2, edit=False)
+    copies = [tale.expected.messages[place] for place in sorted(places)]
+    found = compare(tale.expected, showing(tale.read, [*tale.read.messages, *copies]))
+    assert [violation.subject for violation in found] == [f"message {copy.number}" for copy in copies[:SHOWN]]
+    assert {violation.evidence["in_all"] for violation in found} == {len(copies)}
 
 
 def seeded() -> Random:

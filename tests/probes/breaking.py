@@ -175,3 +175,22 @@ async def run_unknown(site: Site, probe: Probe[Any], reason: Reason) -> RunRecor
     assert record.finding.violations == ()
     assert site.desk.journal.standing(site.environment.name) == []
     return record
+
+
+HEAL = "SET client_min_messages = warning; DROP SCHEMA IF EXISTS broken CASCADE;"
+WITHOUT_UNIQUE = "ALTER TABLE holdfast.messages DROP CONSTRAINT messages_thread_seq;"
+UNIQUE_AGAIN = "ALTER TABLE holdfast.messages ADD CONSTRAINT messages_thread_seq UNIQUE (thread_id, seq);"
+
+
+def trigger(when: str, body: str, *, table: str = "messages", condition: str = "true") -> str:
+    """SQL of a trigger that a DBA, a migration or a tool may have left behind; it acts as a superuser."""
+    deferred = when == "AT COMMIT"
+    kind = "CONSTRAINT TRIGGER" if deferred else "TRIGGER"
+    moment = (
+        f"AFTER INSERT ON holdfast.{table} DEFERRABLE INITIALLY DEFERRED" if deferred else f"{when} ON holdfast.{table}"
+    )
+    return f"""
+        CREATE SCHEMA broken;
+        CREATE FUNCTION broken.act() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN {body} END $$;
+        CREATE {kind} zz_broken {moment} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION broken.act();
+    """

@@ -11,36 +11,22 @@ from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.probes.thread import ThreadProbe
 from tests.conftest import MakeSite, Site, in_database
 from tests.probes.breaking import (
+    HEAL,
     RIGHT,
+    UNIQUE_AGAIN,
+    WITHOUT_UNIQUE,
     Wire,
     heals,
     run_ok,
     run_unknown,
     run_violated,
+    trigger,
     unchanged,
     wired,
 )
 
 PROBE = ThreadProbe(messages=9, batch=3)  # enough for every kind of content but one in each run
 BATCH = range(11, 14)  # its sequence numbers: nine singles, one that is rolled back, then the batch
-
-HEAL = "SET client_min_messages = warning; DROP SCHEMA IF EXISTS broken CASCADE;"
-WITHOUT_UNIQUE = "ALTER TABLE holdfast.messages DROP CONSTRAINT messages_thread_seq;"
-UNIQUE_AGAIN = "ALTER TABLE holdfast.messages ADD CONSTRAINT messages_thread_seq UNIQUE (thread_id, seq);"
-
-
-def trigger(when: str, body: str, *, table: str = "messages", condition: str = "true") -> str:
-    """SQL of a trigger that a DBA, a migration or a tool may have left behind; it acts as a superuser."""
-    deferred = when == "AT COMMIT"
-    kind = "CONSTRAINT TRIGGER" if deferred else "TRIGGER"
-    moment = (
-        f"AFTER INSERT ON holdfast.{table} DEFERRABLE INITIALLY DEFERRED" if deferred else f"{when} ON holdfast.{table}"
-    )
-    return f"""
-        CREATE SCHEMA broken;
-        CREATE FUNCTION broken.act() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN {body} END $$;
-        CREATE {kind} zz_broken {moment} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION broken.act();
-    """
 
 
 @dataclass(frozen=True, kw_only=True)
