@@ -160,9 +160,9 @@ from monitor import cli
 from monitor.stores import environment
 
 class Falling(environment.LiveEnvironment):
-    def __init__(self, name, *, postgres_dsn, **more):
-        secret = postgres_dsn
-        raise RuntimeError(f"fell over {{postgres_dsn}} {{password!r}} {{password!a}} {{password}}")
+    def __init__(self, name, *, addresses, **more):
+        secret = next(iter(addresses.values()))
+        raise RuntimeError(f"fell over {{secret}} {{password!r}} {{password!a}} {{password}}")
 
 import monitor.fleet
 password = {password!r}
