@@ -41,6 +41,7 @@ ENVIRONMENT = "demo"
 # So that somebody who watches sees something happen; but what waits for a deadline of its own needs its time.
 _EVERY = {"every": "2s", "timeout": "1900ms"}
 UNHURRIED: Mapping[str, Mapping[str, object]] = {
+    "notify": {"every": "16s", "timeout": "15s", "deadline": "2s", "patience": "500ms"},
     "sync": {"every": "5s", "timeout": "4900ms", "deadline": "1500ms", "patience": "2s"},
 }
 _GLANCE = 0.5  # seconds between two looks at the daemon
