@@ -190,18 +190,18 @@ class Judge:
     def _violation(self, kind: Kind, trace: Trace, control: Control) -> Violation:
         found = trace.back[-1] if kind is Kind.STALE else trace.last
         actual = "nothing" if found.version is None else f"version {found.version}"
-        match kind, found.applied:
-            case Kind.STALE, _:
-                actual += f" for a session that had seen version {trace.written}"
-            case _, True:
-                actual += ", although it has applied the position of the write"
-            case _, applied:
-                behind = ", and has not applied the position of the write" if applied is False else ""
-                actual += f" {trace.waited:.3f} s after the acknowledgement{behind}"
+        if kind is Kind.STALE:
+            actual += f" for a session that had seen version {trace.written}"
+        elif kind is Kind.DIVERGED and found.applied:
+            actual += ", although it has applied the position of the write"
+        elif kind is Kind.DIVERGED:
+            behind = "" if found.applied is None else ", and has not applied the position of the write"
+            actual += f" {trace.waited:.3f} s after the acknowledgement{behind}"
+        truth = "was acknowledged" if kind is Kind.LOST else "the source has"
         return Violation(
             kind=kind,
             subject=f"a change on its way from {trace.link}",
-            expected=f"version {trace.written}, which the source has",
+            expected=f"version {trace.written}, which {truth}",
             actual=actual,
             evidence={**_evidence(trace), "source_version": control.version, "confirmed_by": control.node.evidence()},
         )

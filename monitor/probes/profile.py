@@ -1,0 +1,207 @@
+"""Write a profile and a tool's result by one service; read them by others, from the rows and from the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ClassVar
+
+from monitor.core import document, rereads
+from monitor.core.document import Document
+from monitor.core.payload import synthetic_user
+from monitor.core.rereads import Copy, Row, Seen
+from monitor.core.verdict import Finding, Kind
+from monitor.ports import Place, Store, StoreError, Way
+from monitor.ports.profiles import CacheConnection, ProfileConnection
+from monitor.probe import Probe, Run, Use
+
+POOLER = Place(Store.POSTGRES, Way.POOLER)
+
+
+@dataclass(slots=True, kw_only=True)
+class Story:
+    """How far a scenario has come: what was acknowledged last, and what was seen."""
+
+    run: Run
+    profile: Document
+    result: Document
+    rows: list[Row] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def key(self, what: Document) -> str:
+        """Where a document is cached."""
+        name = "profile" if what.id == self.profile.id else "tool-result"
+        return self.run.environment.profiles.key(self.run.run_id, name)
+
+    async def row(
+        self, name: str, on: ProfileConnection, expected: Document, *, earlier: tuple[Document, ...] = ()
+    ) -> bool:
+        """Read a row, and note what was seen. False if a second look was needed."""
+
+        async def read(connection: ProfileConnection) -> tuple[Document, ...]:
+            found = await connection.load(expected)
+            return () if found is None else (found,)
+
+        reading = await self.run.reading(
+            read,
+            lambda found: not any(rereads.compare(expected, found, earlier=earlier)),
+            on=on,
+            connect=self.run.environment.profiles.connect,
+            step="read",
+        )
+        self.rows.append(Row(name=name, expected=expected, reading=reading, earlier=earlier))
+        return not reading.doubtful
+
+    async def copy(self, name: str, on: CacheConnection, expected: Document) -> bool:
+        """Read a cached copy, and note what was seen. False if a second look was needed."""
+        reading = await self.run.reading(
+            lambda connection: connection.peek(self.key(expected)),
+            lambda found: not any(rereads.compare_copy(expected, found)),
+            on=on,
+            connect=self.run.environment.profiles.cache,
+            step="read_copy",
+        )
+        self.copies.append(Copy(name=name, expected=expected, reading=reading))
+        return not reading.doubtful
+
+
+class ProfileProbe(Probe[Seen]):
+    """A profile that one service wrote is read unchanged by the others, and a cached result is always that of its row.
+
+    A copy that was evicted, damaged or invalidated is made anew from the row, and versions never go backwards.
+    """
+
+    name: ClassVar = "profile"
+    kinds: ClassVar = frozenset({Kind.LOST, Kind.CORRUPT, Kind.STALE, Kind.DIVERGED})
+    needs: ClassVar = {Store.POSTGRES: 3, Store.REDIS: 3}
+    steps: ClassVar = ("connect", "write", "read", "update", "rebuild", "read_copy")
+
+    def left_out(self, places: Collection[Place]) -> tuple[str, ...]:
+        """What is not read for want of a place."""
+        pooler = () if POOLER in places else ("reading through a pooler is not checked: none is configured",)
+        return (*pooler, "what services read by an API is not checked: no API is bound")
+
+    def plan(self) -> tuple[Use, ...]:
+        """What one healthy run sends where there is a pooler."""
+        rows, keys = partial(Use, store=Store.POSTGRES), partial(Use, store=Store.REDIS)
+        return (
+            rows(operation="create_document", times=2, rows=2, payload=2 * 750),
+            rows(operation="change_document", times=2, rows=2, payload=2 * 750),
+            rows(operation="load_document", times=9),
+            rows(operation="delete_document", times=2),
+            keys(operation="evictions", times=2),
+            keys(operation="peek_copy", times=12),
+            keys(operation="put_copy", times=5, rows=5, payload=5 * 1100),
+            keys(operation="damage_copy", times=1, rows=1, payload=9),
+            keys(operation="delete_copies", times=3),
+        )
+
+    async def observe(self, run: Run) -> Seen:
+        """Write as one service and read as others; then cache, evict, damage and change, reading after each.
+
+        What is not right ends the scenario, for what follows would stand on sand.
+        """
+        profiles, user = run.environment.profiles, synthetic_user(run.author.id("user").int)
+        story = Story(
+            run=run,
+            profile=document.profile(run.author, user=user, version=1),
+            result=document.tool_result(run.author, user=user, version=1),
+        )
+        async with (
+            run.connection(profiles.connect, step="connect") as writer,
+            run.connection(profiles.cache, step="connect") as cache,
+        ):
+            evicted = await cache.evictions()
+            for each in (story.profile, story.result):
+                async with run.step("write"):
+                    await writer.insert(each)
+            async with run.connection(profiles.connect, step="connect") as reader:
+                if await self._read_rows(story, writer, reader):
+                    await self._read_copies(story, writer, reader, cache)
+            evicted = await cache.evictions() - evicted
+            with suppress(StoreError):  # what cannot be removed is left to the sweep
+                await writer.remove(story.profile, story.result)
+                await cache.delete(story.key(story.profile), story.key(story.result))
+        return Seen(
+            rows=tuple(story.rows),
+            copies=tuple(story.copies),
+            doubts=tuple(story.doubts),
+            evicted=max(0, evicted),
+        )
+
+    async def _read_rows(self, story: Story, writer: ProfileConnection, reader: ProfileConnection) -> bool:
+        """Read both rows as another service, and the profile again after an update, through the pooler too."""
+        run, first = story.run, story.profile
+        for each in (story.profile, story.result):
+            if not await story.row("read by another service", reader, each):
+                return False
+        story.profile = document.profile(run.author, user=first.user, version=2)
+        async with run.step("update"):
+            await writer.update(story.profile)
+        if not await story.row("read again after an update", reader, story.profile, earlier=(first,)):
+            return False
+        if POOLER not in run.environment.places:
+            return True
+        async with run.connection(partial(run.environment.profiles.connect, place=POOLER)) as pooled:
+            return await story.row("read through the pooler", pooled, story.profile, earlier=(first,))
+
+    async def _read_copies(
+        self, story: Story, writer: ProfileConnection, reader: ProfileConnection, cache: CacheConnection
+    ) -> None:
+        """Cache the result; take the copy away, damage it, and change its row: each time it is made anew."""
+        run, first = story.run, story.result
+        key = story.key(first)
+        async with run.connection(run.environment.profiles.cache, step="connect") as other:
+            rebuilt = partial(_rebuilt, story, reader=reader, cache=cache, other=other)
+            if not await rebuilt("cached", first):
+                return
+
+            await cache.delete(key)  # as an eviction does
+            if (await other.peek(key)).present:
+                story.doubts.append("a copy that was deleted was still there, so that nothing had to be made anew")
+            if not await rebuilt("made anew after its eviction", first):
+                return
+
+            await cache.damage(key)
+            if not (await other.peek(key)).damaged:
+                story.doubts.append("the damage that was done to a copy on purpose was not seen")
+            if not await rebuilt("made anew after damage", first):
+                return
+
+            story.result = document.tool_result(run.author, user=first.user, version=2)
+            async with run.step("update"):
+                await writer.update(story.result)
+            await cache.delete(key)
+            if await rebuilt("made anew after a change", story.result, earlier=(first,)):
+                await rebuilt("cached", story.profile)
+
+    def judge(self, seen: Seen) -> Finding:
+        """Each row and each copy against what was acknowledged last."""
+        return rereads.judge(seen)
+
+
+async def _rebuilt(
+    story: Story,
+    name: str,
+    expected: Document,
+    *,
+    reader: ProfileConnection,
+    cache: CacheConnection,
+    other: CacheConnection,
+    earlier: tuple[Document, ...] = (),
+) -> bool:
+    """Ask the cache as a service does, which makes a copy from the row where there is none that is whole.
+
+    Then look at the copy as another service. False if a second look was needed.
+    """
+    async with story.run.step("rebuild"):
+        cached = await cache.peek(story.key(expected))
+    if cached.document is None:
+        if not await story.row(f"row of what was {name}", reader, expected, earlier=earlier):
+            return False
+        (row,) = story.rows[-1].reading.first
+        await cache.put(story.key(expected), row)
+    return await story.copy(name, other, expected)
