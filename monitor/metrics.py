@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from monitor.core.budget import over_budget
-from monitor.core.record import RunRecord
+from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.families import EDGES, Families
@@ -28,6 +28,7 @@ class _ProbeSeries:
     duration: Histogram
     steps: Mapping[str, Histogram]
     exceeded: Mapping[str, Counter]
+    messages: Mapping[str, Counter]
     violations: Mapping[Kind, Counter]
     open: Mapping[Kind, Gauge]
     unknown: Mapping[Reason, Counter]
@@ -122,6 +123,7 @@ class Metrics:
                 duration=own.run_duration.labels(*here),
                 steps={step: own.step_duration.labels(*here, step) for step in probe.steps},
                 exceeded={step: own.exceeded.labels(*here, step) for step in probe.steps},
+                messages={step: own.messages.labels(*here, step) for step in sorted(probe.counted)},
                 violations={kind: own.violations.labels(*here, kind) for kind in sorted(probe.kinds)},
                 open={kind: own.open.labels(*here, kind) for kind in sorted(probe.kinds)},
                 unknown={reason: own.unknown.labels(*here, reason) for reason in Reason},
@@ -177,12 +179,7 @@ class Metrics:
         finding, ended = record.finding, (record.started + record.took).timestamp()
         series.runs[finding.verdict].inc()
         series.duration.observe(record.took.total_seconds())
-        for step in record.steps:
-            if not step.failed:
-                known = series.steps.get(step.name) or own.step_duration.labels(*series.labels, step.name)
-                known.observe(step.took.total_seconds())
-        for step in over_budget(record.steps, series.probe.budget_of):
-            (series.exceeded.get(step.name) or own.exceeded.labels(*series.labels, step.name)).inc()
+        self._count_steps(series, record.steps)
         for kind in {violation.kind for violation in finding.violations}:
             (series.violations.get(kind) or own.violations.labels(*series.labels, kind)).inc()
         for arrived in record.propagations:
@@ -198,6 +195,17 @@ class Metrics:
             series.failures.set(0)
         else:
             series.failures.inc()
+
+    def _count_steps(self, series: _ProbeSeries, steps: Sequence[StepTiming]) -> None:
+        own = self._families
+        for step in steps:
+            if not step.failed:
+                known = series.steps.get(step.name) or own.step_duration.labels(*series.labels, step.name)
+                known.observe(step.took.total_seconds())
+            if step.messages:
+                (series.messages.get(step.name) or own.messages.labels(*series.labels, step.name)).inc(step.messages)
+        for step in over_budget(steps, series.probe.budget_of):
+            (series.exceeded.get(step.name) or own.exceeded.labels(*series.labels, step.name)).inc()
 
     def not_run(self, environment: str, probe: str, reason: Reason, *, times: int = 1) -> None:
         """Count runs that were due and did not take place."""

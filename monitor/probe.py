@@ -187,6 +187,8 @@ class Probe(BaseModel, Generic[Seen]):
     """Whether any one of these stores is enough to run; what concerns the others is then left out."""
     steps: ClassVar[tuple[str, ...]]
     """Every step that it times, so that its histograms exist before the first run."""
+    counted: ClassVar[frozenset[str]] = frozenset()
+    """The steps whose messages are counted: by the time that they took, that is their throughput."""
 
     enabled: bool = Field(default=True, description="Whether the probe runs.")
     every: Duration = Field(default=timedelta(seconds=30), description="One run each so often.")

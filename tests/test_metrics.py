@@ -29,13 +29,14 @@ from monitor.families import EDGES
 from monitor.metrics import Metrics
 from monitor.ports import Outcome, Place, Store, Way
 from monitor.probe import Probe
+from monitor.probes.history import HistoryProbe
 from monitor.probes.session import SessionProbe
 from monitor.probes.sync import SyncProbe
 from monitor.probes.thread import ThreadProbe
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-PROBES: tuple[Probe[Any], ...] = (ThreadProbe(), SessionProbe(), SyncProbe())
+PROBES: tuple[Probe[Any], ...] = (ThreadProbe(), SessionProbe(), SyncProbe(), HistoryProbe())
 PLACES = (Place(Store.POSTGRES), Place(Store.REDIS), Place(Store.POSTGRES, Way.REPLICA, "eu-2"))
 LINKS = {("login", "postgres"), ("postgres", "redis"), ("permission", "redis"), ("postgres", "postgres replica eu-2")}
 LOST = Violation(kind=Kind.LOST, subject="m", expected="a", actual="b", evidence={"key": "holdfast:production:x"})
@@ -52,6 +53,7 @@ CONTRACT = {
     "holdfast_step_duration_seconds": ("histogram", {"probe", "step"}),
     "holdfast_step_budget_seconds": ("gauge", {"probe", "step"}),
     "holdfast_budget_exceeded": ("counter", {"probe", "step"}),
+    "holdfast_step_messages": ("counter", {"probe", "step"}),
     "holdfast_violations": ("counter", {"probe", "kind"}),
     "holdfast_open_violations": ("gauge", {"probe", "kind"}),
     "holdfast_unknown": ("counter", {"probe", "reason"}),
@@ -182,6 +184,7 @@ def test_everything_counts_from_zero_before_the_first_run() -> None:
             *(("holdfast_open_violations", {"kind": each}) for each in probe.kinds),
             *(("holdfast_budget_exceeded_total", {"step": each}) for each in probe.steps),
             *(("holdfast_step_duration_seconds_count", {"step": each}) for each in probe.steps),
+            *(("holdfast_step_messages_total", {"step": each}) for each in probe.counted),
             *((name, {}) for name in ("holdfast_checks_total", "holdfast_run_duration_seconds_count")),
             *((name, {}) for name in ("holdfast_consecutive_failures", "holdfast_last_success_timestamp_seconds")),
         ]
@@ -223,6 +226,17 @@ def links(metrics: Metrics) -> set[tuple[str, str]]:
     """The sources and targets on the page."""
     found = (dict(labels) for name, labels in series(metrics) if name == "holdfast_propagation_seconds_count")
     return {(labels["source"], labels["target"]) for labels in found}
+
+
+def test_messages_of_a_step_are_counted_beside_its_time() -> None:
+    """What a step wrote or read, by the seconds that it took, is its throughput."""
+    metrics = watching("production")
+    for size in (50, 250):
+        step = StepTiming(name="reload", after=timedelta(), took=timedelta(seconds=0.5), messages=size)
+        metrics.record(replace(ended(probe="history"), steps=(step,)))
+    assert value(metrics, "holdfast_step_messages_total", probe="history", step="reload") == 300
+    assert value(metrics, "holdfast_step_duration_seconds_sum", probe="history", step="reload") == 1.0
+    assert value(metrics, "holdfast_step_messages_total", probe="history", step="pages") == 0
 
 
 def test_every_propagation_of_a_run_is_counted() -> None:

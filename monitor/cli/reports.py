@@ -99,7 +99,12 @@ def as_json(found: Round, *, quiet: bool) -> None:
                 "started": run.started.isoformat().replace("+00:00", "Z"),
                 "took_seconds": round(run.took.total_seconds(), 6),
                 "steps": [
-                    {"step": step.name, "took_seconds": round(step.took.total_seconds(), 6), "failed": step.failed}
+                    {
+                        "step": step.name,
+                        "took_seconds": round(step.took.total_seconds(), 6),
+                        "failed": step.failed,
+                        **({"messages": step.messages} if step.messages else {}),
+                    }
                     for step in run.steps
                 ],
                 "violations": [

@@ -46,6 +46,7 @@ class HistoryProbe(Probe[Seen]):
     )
     needs: ClassVar = {Store.POSTGRES: 2}
     steps: ClassVar = ("connect", "insert", "reconnect", "reload", "pages", "newest", "count", "delete")
+    counted: ClassVar = frozenset({"insert", "reload", "pages", "newest"})
 
     every: Duration = Field(default=timedelta(minutes=1), description="One run each so often.")
     timeout: Duration = Field(default=timedelta(seconds=20), description="The end of a run, whatever happens.")

@@ -165,7 +165,13 @@ def _run_row(record: RunRecord) -> dict[str, object]:
         "kinds": sorted({violation.kind for violation in finding.violations}),
         "left_out": [_text(sentence) for sentence in finding.left_out],
         "steps": [
-            [step.name, round(step.after.total_seconds(), 6), round(step.took.total_seconds(), 6), step.failed]
+            [
+                step.name,
+                round(step.after.total_seconds(), 6),
+                round(step.took.total_seconds(), 6),
+                step.failed,
+                *([step.messages] if step.messages else ()),
+            ]
             for step in record.steps
         ],
         "server": dict(record.server),
@@ -184,8 +190,14 @@ def _run(row: sa.RowMapping) -> RunRecord:
         left_out=tuple(row["left_out"]),
     )
     steps = tuple(
-        StepTiming(name=name, after=timedelta(seconds=after), took=timedelta(seconds=took), failed=failed)
-        for name, after, took, failed in row["steps"]
+        StepTiming(
+            name=name,
+            after=timedelta(seconds=after),
+            took=timedelta(seconds=took),
+            failed=failed,
+            messages=sum(messages),  # one number, or none
+        )
+        for name, after, took, failed, *messages in row["steps"]
     )
     return RunRecord(
         run_id=row["run_id"],

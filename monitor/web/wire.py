@@ -31,6 +31,7 @@ def run(record: RunRecord) -> dict[str, object]:
                 "after_seconds": seconds(step.after),
                 "took_seconds": seconds(step.took),
                 "failed": step.failed,
+                **({"messages": step.messages} if step.messages else {}),
             }
             for step in record.steps
         ],

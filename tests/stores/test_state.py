@@ -50,6 +50,7 @@ def run(
         steps=(
             StepTiming(name="connect", after=timedelta(), took=timedelta(milliseconds=3)),
             StepTiming(name="reload", after=timedelta(seconds=1), took=timedelta(microseconds=1), failed=True),
+            StepTiming(name="pages", after=timedelta(seconds=2), took=timedelta(milliseconds=4), messages=250),
         ),
         server={"address": "db:5432", "role": "primary"},
     )
