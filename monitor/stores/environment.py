@@ -24,6 +24,7 @@ from monitor.stores.sessions import OwnSessions
 from monitor.stores.slots import Slots
 from monitor.stores.tenants import OwnTenants
 from monitor.stores.threads import OwnThreads
+from monitor.stores.versions import make_sure_of_redis
 from monitor.stores.ways import Ways
 
 
@@ -139,10 +140,16 @@ class LiveEnvironment:
             yield
 
     async def prepare(self, needs: Mapping[Store, int]) -> None:
-        """Make sure that the schema is there and belongs to this environment; free after the first time."""
-        if Store.POSTGRES in self.stores.intersection(needs) - self._prepared:
+        """Make sure that the servers are such as probes understand, and that the schema belongs to this environment.
+
+        Free after the first time.
+        """
+        missing = self.stores.intersection(needs) - self._prepared
+        if Store.POSTGRES in missing:
             await make_sure(self.ways.primary_postgres, environment=self.name, provision=self._provision)
-            self._prepared.add(Store.POSTGRES)
+        if Store.REDIS in missing:
+            await make_sure_of_redis(self.ways.primary_redis)
+        self._prepared |= missing
 
     def learn(self, error: StoreError) -> None:
         """A run failed in this way; where the schema did not fit, it is looked at again before the next run."""

@@ -11,6 +11,7 @@ import asyncpg
 from monitor.core.verdict import Reason
 from monitor.ports import Outcome, Store, StoreError
 from monitor.stores.postgres import Postgres
+from monitor.stores.versions import too_old
 
 _PATIENCE = timedelta(seconds=10)
 SCHEMA_VERSION = 2
@@ -45,7 +46,7 @@ def roles_sql(environment: str, *, role: str) -> str:
 def redis_acl(*, user: str) -> str:
     """The Redis ACL for a user that may do what the probes do, on Holdfast's own keys only."""
     commands = (
-        "+ping +echo +time +info +client|setname +select +get +set +setrange +del +unlink +pexpire +pttl"
+        "+ping +echo +time +info +client|setname +select +get +mget +set +setrange +del +unlink +pexpire +pttl"
         " +hset +hgetall +hexists +hincrby +zadd +zrem +zrange +zcard +watch +multi +exec +discard"
         " +eval +scan +publish +subscribe +xadd +xgroup|create +xreadgroup +xack +xpending +xclaim"
     )
@@ -56,11 +57,14 @@ def redis_acl(*, user: str) -> str:
 async def make_sure(postgres: Postgres, *, environment: str, provision: bool) -> None:
     """The schema is there and belongs to this environment.
 
-    Raises StoreError with `misconfigured` if it is missing and may not be made, or if it is another environment's.
+    Raises StoreError with `misconfigured` if it is missing and may not be made, if it is another environment's, or if
+    the server is too old for it.
     """
     connection = await postgres.connect("setup")
     broken = True
     try:
+        if what := too_old(Store.POSTGRES, connection.get_settings().server_version):
+            raise postgres.error(Reason.MISCONFIGURED, what)
         async with postgres.asked():
             owner, version = await _present(connection)
             if owner in {None, environment} and version < SCHEMA_VERSION:

@@ -267,6 +267,7 @@ async def test_replies_shifted_by_one_are_misrouted(make_site: MakeSite, site: S
 async def test_replies_shifted_once_are_no_proof(make_site: MakeSite, site: Site, wire: Wire, connection: int) -> None:
     """Where the replies of one connection are shifted and those of new ones are not, the run cannot tell."""
     here = await behind(make_site, site.servers.valkey, wire.port)
+    await here.environment.prepare(PROBE.needs)
     wire.edit(shifting(only=connection))
     record = await run_unknown(here, PROBE, Reason.INCONCLUSIVE)
     assert record.finding.message.endswith("on new connections it did not happen again")

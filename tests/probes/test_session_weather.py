@@ -174,6 +174,7 @@ async def test_a_second_look_at_a_replica_confirms_nothing(
     await replica.command("CONFIG", "SET", "requirepass", primary.password)
     async with wired(primary.port) as wire:
         here = await make_site(postgres_dsn=None, redis_url=moved(primary, wire.port))
+        await here.environment.prepare(PROBE.needs)
         wire.edit(lambda _: (lambda data: data.replace(b"$5\r\n60000\r\n", b"$5\r\n10000\r\n"), unchanged))
 
         async def elsewhere(number: int) -> None:
@@ -378,6 +379,8 @@ async def test_a_restart_with_its_log_in_mid_run_is_no_violation(
     valkey = await start_valkey(appendonly=True, fsync=True)
     async with wired(valkey.port) as wire:
         here = await make_site(postgres_dsn=None, redis_url=moved(valkey, wire.port))
+        await here.environment.prepare(PROBE.needs)
+        wire.edit(lambda _: (unchanged, unchanged))
         restarted: list[int] = []
 
         async def restart(number: int) -> None:
@@ -400,6 +403,8 @@ async def test_a_restart_that_forgets_everything_is_a_loss(make_site: MakeSite, 
     assert b"evicted_keys:0\r" not in await valkey.command("INFO", "stats")  # type: ignore[operator]
     async with wired(valkey.port) as wire:
         here = await make_site(postgres_dsn=None, redis_url=moved(valkey, wire.port))
+        await here.environment.prepare(PROBE.needs)
+        wire.edit(lambda _: (unchanged, unchanged))
         restarted: list[int] = []
 
         async def restart(number: int) -> None:
