@@ -116,7 +116,7 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
         from monitor.app import App  # noqa: PLC0415  loaded just now
 
         # A fault may need a proxy; nothing else does.
-        site = await Site.before(servers, stack, fenced=fault.fenced) if fault else None
+        site = await Site.before(servers, stack, fenced=fault.fenced, isolation=fault.isolation) if fault else None
         file = _write_configuration(servers, site.addresses() if site else addresses(servers), fault, port)
         loaded = common.read(file)
         scrubbing = _log(loaded, servers.folder / "holdfast.log", verbose=verbose, stack=stack)
@@ -155,13 +155,16 @@ def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fa
         settings["replicas"] = {
             place.name: address for place, address in found.items() if place.store is store and place.way is Way.REPLICA
         }
+    if fault:
+        postgres["isolation"] = fault.isolation
     special = fault.settings if fault else {}
     values = {
         "location": "demo",
         "state": f"sqlite:///{servers.folder / 'state.db'}",
         "http": {"listen": f"127.0.0.1:{port}"},
         "probes": {
-            name: {**_EVERY, **UNHURRIED.get(name, {}), **special.get(name, {})} for name in sorted(discover(probes))
+            name: {**_EVERY, **UNHURRIED.get(name, {}), **special.get(name, {}), **_only(fault, name)}
+            for name in sorted(discover(probes))
         },
         "environments": {ENVIRONMENT: {"postgres": postgres, "redis": redis}},
     }
@@ -169,6 +172,11 @@ def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fa
     file.touch(mode=0o600)  # before there is a password in it
     file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return file
+
+
+def _only(fault: Fault | None, probe: str) -> dict[str, object]:
+    """Where a fault wants its probe alone, the others do not run."""
+    return {"enabled": False} if fault and fault.alone and probe != fault.probe else {}
 
 
 def _log(loaded: Loaded, file: Path, *, verbose: bool, stack: AsyncExitStack) -> Scrubbing:

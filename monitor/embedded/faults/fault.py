@@ -8,16 +8,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
 
+from monitor.core.levels import LEVELS
 from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.embedded.proxy import Edit, TcpProxy
 from monitor.embedded.servers import Servers
-from monitor.ports import Place, Store, Way
+from monitor.ports import Isolation, Place, Store, Way
 
 Report: TypeAlias = Kind | Reason | Verdict
 """What a run says of a broken environment: a kind of violation, a reason for not being able to tell, or `slow`."""
 
 POSTGRES, REDIS = Place(Store.POSTGRES), Place(Store.REDIS)
 POOLER = Place(Store.POSTGRES, Way.POOLER)
+WEAKEST = LEVELS[0]  # at which a role's transactions begin unless something else was said
 FENCED_USER = "holdfast"
 POSTGRES_REPLICA = Place(Store.POSTGRES, Way.REPLICA, "replica")
 REDIS_REPLICA = Place(Store.REDIS, Way.REPLICA, "replica")
@@ -32,10 +34,18 @@ class Site:
     fence: str = ""
 
     @classmethod
-    async def before(cls, servers: Servers, stack: AsyncExitStack, *, fenced: bool = False) -> Self:
+    async def before(
+        cls,
+        servers: Servers,
+        stack: AsyncExitStack,
+        *,
+        fenced: bool = False,
+        isolation: Isolation = WEAKEST,
+    ) -> Self:
         """Put a proxy before every server; they stop with the stack.
 
-        With `fenced` the way into Redis is that of a user who has the ACL that `holdfast setup --print` shows.
+        With `fenced` the way into Redis is that of a user who has the ACL that `holdfast setup --print` shows. At
+        `isolation` transactions of the role begin, until the stack ends.
         """
         proxies: dict[Place, TcpProxy] = {}
         for place, address in addresses(servers).items():
@@ -43,6 +53,10 @@ class Site:
             await proxy.start()
             stack.push_async_callback(proxy.stop)
             proxies[place] = proxy
+        if isolation != WEAKEST:
+            site = cls(servers=servers, proxies=proxies)
+            stack.push_async_callback(begin_at(WEAKEST), site)
+            await begin_at(isolation)(site)
         if fenced:
             from monitor.stores.provision import redis_acl  # noqa: PLC0415  brings a driver, which a list does not need
 
@@ -88,10 +102,12 @@ class Fault:
 
     `probe` must report `report`, and nothing else, within `rounds` rounds. `also` says what other probes may report
     because they touch the same broken thing; every probe that is not named must stay ok. `everywhere` is a store that
-    nobody can use: then every probe that needs it, and has no exception in `also`, must report the same. `inject` and
+    nobody can use: then every probe that uses it, and has no exception in `also`, must report the same. `inject` and
     `heal` act on a running site, again and again. `settings` are those of probes, by their names, without which the
-    fault cannot be seen. `contrib` asks for a PostgreSQL with its contrib modules, such as Debian's; `pooler` for a
-    PgBouncer, `fenced` for a Redis user with Holdfast's ACL.
+    fault cannot be seen. `isolation` is the level that the environment declares, and at which its role begins
+    transactions until something else is injected; where `alone` no other probe runs, for at serializable those that do
+    not concern themselves with isolation are disturbed by each other. `contrib` asks for a PostgreSQL with its contrib
+    modules, such as Debian's; `pooler` for a PgBouncer, `fenced` for a Redis user with Holdfast's ACL.
     `patience` is how long a test lets a broken store keep silent, in seconds.
     """
 
@@ -105,18 +121,20 @@ class Fault:
     everywhere: Store | None = None
     rounds: int = 2
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    isolation: Isolation = WEAKEST
+    alone: bool = False
     contrib: bool = False
     pooler: bool = False
     fenced: bool = False
     patience: float = 5.0
 
-    def required_of(self, probe: str, needs: Collection[Store]) -> bool:
-        """Whether a probe that needs these stores must report `report`."""
-        return probe == self.probe or (self.everywhere in needs and probe not in self.also)
+    def required_of(self, probe: str, stores: Collection[Store]) -> bool:
+        """Whether a probe that uses these stores must report `report`."""
+        return probe == self.probe or (self.everywhere in stores and probe not in self.also)
 
-    def permitted(self, probe: str, needs: Collection[Store]) -> frozenset[Report]:
-        """All that a probe that needs these stores may say while this is broken, besides ok."""
-        own = frozenset({self.report}) if self.required_of(probe, needs) else frozenset()
+    def permitted(self, probe: str, stores: Collection[Store]) -> frozenset[Report]:
+        """All that a probe that uses these stores may say while this is broken, besides ok."""
+        own = frozenset({self.report}) if self.required_of(probe, stores) else frozenset()
         return own | self.also.get(probe, frozenset())
 
 
@@ -138,6 +156,21 @@ def by_sql(script: str, *, role: str = "postgres") -> Change:
 async def drop_fault_schema(site: Site) -> None:
     """Take away all that `by_sql` made in its schema, with the triggers and rules that depend on it."""
     await site.servers.postgres.sql(_HEAL)
+
+
+_BEGIN_AT = """
+ALTER ROLE holdfast SET default_transaction_isolation = '{level}';
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'holdfast' AND state = 'idle';
+"""
+
+
+def begin_at(level: Isolation) -> Change:
+    """Transactions of the role begin at this level; its idle sessions are ended, so that a pooler makes new ones."""
+
+    async def change(site: Site) -> None:
+        await site.servers.postgres.sql(_BEGIN_AT.format(level=level))
+
+    return change
 
 
 def by_rewriting(rewrite: Callable[[list[bytes]], list[bytes]], *, at: Place = REDIS) -> Change:
