@@ -23,7 +23,8 @@ than the fault permits.
 
 Every fault breaks a real server, a role, a rule or the network, never the daemon; `holdfast demo --fault NAME` shows \
 each. *Rounds* are how many runs of the probe it took, and *seconds* the time from the end of the injection until the \
-metric counts the report, the longer of two each. A probe runs at its interval: in production that is added.
+metric counts the report, the longer of two each; a store that keeps silent is given one second here. A probe runs at \
+its interval: in production that is added.
 """
 _TABLE = """
 ## {area}
@@ -78,7 +79,7 @@ def _rows(faults: Iterable[Fault], detections: dict[str, list[Detection]]) -> st
 
 def _row(fault: Fault, found: Sequence[Detection]) -> str:
     rounds = str(max(each.rounds for each in found)) if found else "not caught"
-    seconds = f"{max(each.seconds for each in found):.1f}" if found else ""
+    seconds = f"{max(each.seconds for each in found):.2f}" if found else ""
     said = f"`{fault.report}`"
     return f"| `{fault.name}` | {fault.breaks} | `{fault.probe}` | {said} | {rounds} | {seconds} |\n"
 
