@@ -26,7 +26,7 @@ class TenantConnection(Connection, Protocol):
         """
 
     async def tamper(self, tenants: Sequence[Tenant]) -> Look:
-        """As nobody and as each, try to change what is everybody's. Nothing of it is ever committed."""
+        """As each, and then as nobody, try to change what is everybody's. Nothing of it is ever committed."""
 
     async def clear(self, tenant: Tenant) -> None:
         """Delete everything of a user."""

@@ -104,7 +104,16 @@ class IsolationProbe(Probe[Seen]):
     name: ClassVar = "isolation"
     kinds: ClassVar = frozenset({Kind.LEAKED})
     needs: ClassVar = {Store.POSTGRES: 2}
-    steps: ClassVar = ("connect", "settle", "look", "tamper", "look_through_pooler", "look_at_keys", "clear")
+    steps: ClassVar = (
+        "connect",
+        "settle",
+        "look_through_pooler",
+        "look_at_keys",
+        "reconnect",
+        "look",
+        "tamper",
+        "clear",
+    )
 
     every: Duration = Field(default=timedelta(minutes=1), description="One run each so often.")
     users: int = Field(default=3, ge=2, le=USERS, description="Users of whom each tries to reach what is each other's.")
@@ -147,30 +156,32 @@ class IsolationProbe(Probe[Seen]):
         )
 
     async def observe(self, run: Run) -> Seen:
-        """Settle the users; look and tamper on the primary, look through the pooler and at Redis; clear."""
+        """Settle the users and go away; look through the pooler, at Redis, and on the primary; tamper; clear.
+
+        On each new connection nobody asks first: there nobody has said yet who it is.
+        """
         notes = Notes(run=run, tenants=tenants_of(run.author, self.users))
-        connect = run.environment.tenants.connect
-        async with run.connection(connect, step="connect") as connection:
-            for tenant in notes.tenants:
+        where, tenants, connect = "on the primary", notes.tenants, run.environment.tenants.connect
+        async with run.connection(connect, step="connect") as writer:
+            for tenant in tenants:
                 async with run.step("settle"):
-                    await connection.settle(tenant)
-            notes.left_out += connection.left_out
-            where, tenants = "on the primary", notes.tenants
-            await notes.read(where, lambda on: on.look(tenants), on=connection, connect=connect, step="look")
-            await notes.read(where, lambda on: on.tamper(tenants), on=connection, connect=connect, step="tamper")
+                    await writer.settle(tenant)
         if POOLER in run.environment.places:
             await self._look_through_pooler(notes)
         if Store.REDIS in run.environment.stores:
             await self._look_at_keys(notes)
-        with suppress(StoreError):  # what was seen outweighs a failure to tidy up, which the sweep makes good
-            async with run.connection(connect) as connection:
-                for tenant in notes.tenants:
+        async with run.connection(connect, step="reconnect") as reader:
+            notes.left_out += reader.left_out
+            await notes.read(where, lambda on: on.look(tenants), on=reader, connect=connect, step="look")
+            await notes.read(where, lambda on: on.tamper(tenants), on=reader, connect=connect, step="tamper")
+            with suppress(StoreError):  # what was seen outweighs a failure to tidy up, which the sweep makes good
+                for tenant in tenants:
                     async with run.step("clear"):
-                        await connection.clear(tenant)
+                        await reader.clear(tenant)
         return notes.end()
 
     async def _look_through_pooler(self, notes: Notes) -> None:
-        """The first thing that is asked there is who one is, before anything was said that could make one somebody."""
+        """The same as on the primary, but for what only the primary can tell."""
         connect = partial(notes.run.environment.tenants.connect, place=POOLER)
 
         async def look(connection: TenantConnection) -> None:
