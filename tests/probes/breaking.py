@@ -194,3 +194,24 @@ def trigger(when: str, body: str, *, table: str = "messages", condition: str = "
         CREATE FUNCTION broken.act() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN {body} END $$;
         CREATE {kind} zz_broken {moment} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION broken.act();
     """
+
+
+def cutting(wire: Wire, at: int, counted: list[int]) -> Any:
+    """Cut everything at chunk number `at`, counted over both directions and all connections."""
+
+    def edit(data: bytes) -> bytes:
+        counted[0] += 1
+        if counted[0] == at:
+            wire.cut()
+            return b""
+        return data
+
+    return lambda _: (edit, edit)
+
+
+async def nobody_works_for_it(site: Site) -> bool:
+    """Wait until the server has noticed that its clients are gone."""
+    async with asyncio.timeout(10):
+        while await site.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'holdfast/%'") != "0\n":
+            pass
+    return True

@@ -73,6 +73,16 @@ BREAKS = {
         by="reload of 0 messages",
         sql=trigger("AT COMMIT", "DELETE FROM holdfast.threads WHERE id = NEW.id; RETURN NULL;", table="threads"),
     ),
+    "a thread vanishes when another is deleted": Break(
+        finds=Kind.LOST,
+        by="reload of 20 messages",
+        sql=trigger(
+            "AFTER DELETE",
+            "DELETE FROM holdfast.threads WHERE message_count = 20; RETURN NULL;",
+            table="threads",
+            condition="OLD.message_count = 60",
+        ),
+    ),
     "pages end early": Break(
         finds=Kind.LOST, by="pages of 60 messages", sql=hiding("seq <= 47", from_queries="%seq > $2%")
     ),

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -25,7 +24,7 @@ from monitor.embedded.server import free_port
 from monitor.ports import Store
 from monitor.probes.thread import ThreadProbe
 from tests.conftest import MakeProxy, MakeSite, Site, in_database
-from tests.probes.breaking import Edit, Wire, run_ok, run_unknown, unchanged, wired
+from tests.probes.breaking import Edit, Wire, cutting, nobody_works_for_it, run_ok, run_unknown, unchanged, wired
 
 PROBE = ThreadProbe()
 SHORT = timedelta(milliseconds=400)
@@ -260,19 +259,6 @@ async def test_a_hanging_run_ends_at_its_own_deadline(make_site: MakeSite, site:
     assert record.took < timedelta(seconds=2)
 
 
-def cutting(wire: Wire, at: int, counted: list[int]) -> Any:
-    """Cut everything at chunk number `at`, counted over both directions and all connections."""
-
-    def edit(data: bytes) -> bytes:
-        counted[0] += 1
-        if counted[0] == at:
-            wire.cut()
-            return b""
-        return data
-
-    return lambda _: (edit, edit)
-
-
 async def test_a_cut_at_any_moment_is_no_violation_and_leaves_nothing_that_is_not_swept(
     make_site: MakeSite, site: Site, wire: Wire
 ) -> None:
@@ -296,14 +282,6 @@ async def test_a_cut_at_any_moment_is_no_violation_and_leaves_nothing_that_is_no
     assert await here.environment.sweep(Store.POSTGRES) > 0
     assert await here.environment.census(Store.POSTGRES) == 0
     await run_ok(here, PROBE)
-
-
-async def nobody_works_for_it(site: Site) -> bool:
-    """Wait until the server has noticed that its clients are gone."""
-    async with asyncio.timeout(10):
-        while await site.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'holdfast/%'") != "0\n":
-            pass
-    return True
 
 
 async def test_a_full_house_is_capacity(site: Site) -> None:
