@@ -35,12 +35,11 @@ class Desk:
 
 async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> RunRecord:
     """Execute a probe against an environment once, and report how it ended. Raises nothing but cancellation."""
-    needs = probe.wants()
-    async with environment.slots(needs):  # to wait for a free connection is lateness, not latency
+    async with environment.slots(probe.wants()):  # to wait for a free connection is lateness, not latency
         run = Run(run_id=str(uuid7()), probe=probe.name, environment=environment, clock=desk.clock)
         try:
             async with asyncio.timeout(probe.timeout.total_seconds()):
-                await environment.prepare(needs)
+                await environment.prepare(probe.needs)  # what it only wants may be down
                 seen = await probe.observe(run)
             finding = within_budget(probe.judge(seen), run.steps, probe.budget_of)
         except StoreError as error:
