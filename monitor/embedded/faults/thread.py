@@ -131,7 +131,7 @@ FAULTS = (
         breaks="an edit of a message is acknowledged and the old version kept (a trigger)",
         probe="thread",
         report=Kind.STALE,
-        inject=_trigger("BEFORE UPDATE", "RETURN OLD;"),
+        inject=_trigger("BEFORE UPDATE OF content", "RETURN OLD;"),
         heal=drop_fault_schema,
     ),
     Fault(
