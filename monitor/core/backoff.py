@@ -18,7 +18,7 @@ LONGEST = timedelta(minutes=5)
 class Backoff:
     """The state of one store of one environment: healthy, or sick until a monotonic moment.
 
-    After each failure the wait doubles, from 5 s to 5 min. While it lasts no run starts. When it is over, one
+    After each trial that fails the wait doubles, from 5 s to 5 min. While it lasts no run starts. When it is over, one
     run is let through as a trial; the others wait for its outcome.
     """
 
@@ -40,7 +40,9 @@ class Backoff:
         return replace(self, trial=self.sick)
 
     def failed(self, now: float) -> Backoff:
-        """A run failed because the store is sick."""
+        """A run failed because the store is sick. Of runs that were under way together, the first to fail counts."""
+        if self.sick and not self.trial:
+            return self
         wait = min(LONGEST, FIRST * 2 ** min(self.failures, 16))
         return Backoff(failures=self.failures + 1, until=now + wait.total_seconds())
 

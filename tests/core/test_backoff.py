@@ -13,7 +13,7 @@ def test_waits_double_from_five_seconds_to_five_minutes() -> None:
     """5, 10, 20, … seconds, and never more than 300, however long the store is sick."""
     waits, state = [], Backoff()
     for _ in range(60):
-        state = state.failed(1000.0)
+        state = state.started().failed(1000.0)
         waits.append(state.until - 1000.0)
     assert waits[:8] == [5, 10, 20, 40, 80, 160, 300, 300]
     assert set(waits[8:]) == {300}
@@ -31,7 +31,7 @@ def test_nothing_starts_before_the_wait_is_over(failures: int, now: float) -> No
     """Up to the moment itself nothing is admitted; from then on one trial is."""
     state = Backoff()
     for _ in range(failures):
-        state = state.failed(now)
+        state = state.started().failed(now)
     assert not state.admits(now)
     assert not state.admits(state.until - 0.001)
     assert state.admits(state.until)
@@ -40,9 +40,18 @@ def test_nothing_starts_before_the_wait_is_over(failures: int, now: float) -> No
 
 def test_a_trial_that_passes_ends_it_all() -> None:
     """One run that reached the store makes it healthy, and the next failure waits five seconds again."""
-    state = Backoff().failed(0).failed(0).failed(0).started().passed()
+    state = Backoff().failed(0).started().failed(0).started().passed()
     assert state == Backoff()
     assert state.failed(0).until == FIRST.total_seconds()
+
+
+def test_runs_that_fail_together_are_one_failure() -> None:
+    """However many probes were under way when a store went, it is left alone for five seconds, not for minutes."""
+    state = Backoff()
+    for _ in range(9):
+        state = state.failed(0)
+    assert state == Backoff().failed(0)
+    assert state.until == FIRST.total_seconds()
 
 
 def test_an_abandoned_trial_makes_room_for_another() -> None:

@@ -7,7 +7,6 @@ import asyncio
 import json
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
 from monitor.core import duration
@@ -22,7 +21,7 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="holdfast-soak-") as folder:
         report = asyncio.run(soak(seconds=given.length.total_seconds(), seed=given.seed, folder=Path(folder), say=_say))
-    _say(json.dumps(asdict(report), indent=2, default=str))
+    _say(json.dumps(vars(report), indent=2, default=str))
     calm = not (report.violations or report.faults or report.disturbed) and not any(report.residue.values())
     _say(f"{report.runs} runs, {len(report.violations)} violations: {'calm' if calm else 'NOT calm'}")
     return 0 if calm else 1

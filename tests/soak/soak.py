@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -15,7 +16,6 @@ from time import monotonic
 from typing import Any
 
 import monitor.probes
-from monitor.cli.demo import UNHURRIED
 from monitor.core.residue import PREFIX
 from monitor.embedded.faults.fault import Site
 from monitor.embedded.pgbouncer import installed
@@ -29,6 +29,14 @@ from tests.system import ENVIRONMENT, Daemon, described, until, write
 CLEARS_WITHIN = 90.0
 """Seconds after a spell within which every probe is right again: the longest back-off that so short an outage earns,
 an interval, and a machine that is busy with its servers."""
+EVERY = "3s"
+OPERATOR = 0.75
+"""How often somebody is there who does not wait for the back-off; else the schedule comes back by itself."""
+DEADLINES: Mapping[str, Mapping[str, str]] = {
+    "sync": {"every": "12s", "timeout": "11s", "deadline": "5s", "patience": "1s"},
+    "notify": {"every": "14s", "timeout": "13s", "deadline": "5s", "patience": "500ms"},
+}
+"""Probes that wait for a deadline of their own need their time; in fair weather they end at once."""
 KILLED = "the daemon is killed"
 
 Say = Callable[[str], None]
@@ -95,10 +103,10 @@ class Log:
                 self._soak.faults.append(each)
 
 
-def settings(*, every: str = "3s", timeout: str = "2900ms") -> dict[str, dict[str, Any]]:
+def settings() -> dict[str, dict[str, Any]]:
     """Every probe often, with budgets that no busy machine exceeds."""
-    often = {"every": every, "timeout": timeout, "budget": "30s"}
-    return {name: {**often, **UNHURRIED.get(name, {}), "budget": "30s"} for name in discover(monitor.probes)}
+    often = {"every": EVERY, "timeout": "2900ms"}
+    return {name: {**often, **DEADLINES.get(name, {}), "budget": "30s"} for name in discover(monitor.probes)}
 
 
 def configured(folder: Path, addresses: Mapping[Place, str], probes: Mapping[str, Any]) -> Path:
@@ -148,6 +156,8 @@ async def soak(*, seconds: float, seed: int, folder: Path, say: Say) -> Soak:
             if not spell or dice.random() < 0.2:  # now and then in the middle of the weather, too
                 daemon.kill()
                 daemon = await _started(file, folder, log, stack)
+            if dice.random() < OPERATOR:
+                await _try_at_once(daemon)
             report.clears[name] = max(report.clears.get(name, 0.0), await _clear(log, probes))
             await _stay_clear(log, report, 2 * dice.random())
         await sky.calm()
@@ -174,6 +184,14 @@ async def _started(file: Path, folder: Path, log: Log, stack: AsyncExitStack) ->
     daemon = await stack.enter_async_context(Daemon(file, folder))
     log.of(daemon)
     return daemon
+
+
+async def _try_at_once(daemon: Daemon) -> None:
+    """What an operator does: reload, which ends every back-off, and run what would otherwise be a while yet."""
+    loaded = len(daemon.events("config.loaded"))
+    daemon.tell(signal.SIGHUP)
+    await daemon.event("config.loaded", times=loaded + 1)
+    await asyncio.gather(*(daemon.post(f"/api/v1/environments/{ENVIRONMENT}/probes/{name}/run") for name in DEADLINES))
 
 
 async def _clear(log: Log, probes: Mapping[str, Any]) -> float:
