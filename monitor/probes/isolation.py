@@ -142,12 +142,13 @@ class IsolationProbe(Probe[Seen]):
         written, many = self.users * ROWS_OF_ONE, self.users
         return (
             rows(operation="settle_user", times=many, rows=written, payload=written * SECRET_BYTES),
-            rows(operation="look_as_nobody", times=4),
+            rows(operation="look_through_pooler_as_nobody", times=2),
+            rows(operation="look_through_pooler_as_user", times=many),
+            rows(operation="look_as_nobody", times=2),
             rows(operation="look_as_user", times=many),
             rows(operation="audit", times=1),
-            rows(operation="tamper_as_nobody", times=1),
             rows(operation="tamper_as_user", times=many),
-            rows(operation="look_as_user_through_pooler", times=many),
+            rows(operation="tamper_as_nobody", times=1),
             rows(operation="clear_user", times=many),
             keys(operation="settle_users", times=many, rows=many, payload=many * SECRET_BYTES),
             keys(operation="look_as_users", times=many),

@@ -42,22 +42,23 @@ ROWS_OF_ONE = 6
 
 _INVOKER_VIEW = "the view visible_messages"
 _INVOKER_VIEWS_SINCE = 15
+_IDS = "$1::text[]::uuid[]"  # for an array of uuid, asyncpg asks the catalogue first, and leaves a SET in the session
 _SELECTS: Mapping[str, str] = {
-    "the table threads": "SELECT user_id, name FROM holdfast.threads WHERE id = ANY ($1)",
-    "the table messages": "SELECT user_id, content FROM holdfast.messages WHERE id = ANY ($1)",
-    "the table profiles": "SELECT user_id, body ->> 'secret' FROM holdfast.profiles WHERE id = ANY ($1)",
-    "the table registers": "SELECT user_id, items FROM holdfast.registers WHERE run = ANY ($1)",
-    "the table activities": "SELECT user_id, content FROM holdfast.activities WHERE id = ANY ($1)",
-    "the partition activities_asked": "SELECT user_id, content FROM holdfast.activities_asked WHERE id = ANY ($1)",
+    "the table threads": "SELECT user_id, name FROM holdfast.threads WHERE id = ANY ({ids})",
+    "the table messages": "SELECT user_id, content FROM holdfast.messages WHERE id = ANY ({ids})",
+    "the table profiles": "SELECT user_id, body ->> 'secret' FROM holdfast.profiles WHERE id = ANY ({ids})",
+    "the table registers": "SELECT user_id, items FROM holdfast.registers WHERE run = ANY ({ids})",
+    "the table activities": "SELECT user_id, content FROM holdfast.activities WHERE id = ANY ({ids})",
+    "the partition activities_asked": "SELECT user_id, content FROM holdfast.activities_asked WHERE id = ANY ({ids})",
     "the partition activities_answered": (
-        "SELECT user_id, content FROM holdfast.activities_answered WHERE id = ANY ($1)"
+        "SELECT user_id, content FROM holdfast.activities_answered WHERE id = ANY ({ids})"
     ),
-    "the function read_messages": "SELECT user_id, content FROM holdfast.read_messages($1)",
-    "the view own_messages": "SELECT user_id, content FROM holdfast.own_messages WHERE id = ANY ($1)",
-    _INVOKER_VIEW: "SELECT user_id, content FROM holdfast.visible_messages WHERE id = ANY ($1)",
+    "the function read_messages": "SELECT user_id, content FROM holdfast.read_messages({ids})",
+    "the view own_messages": "SELECT user_id, content FROM holdfast.own_messages WHERE id = ANY ({ids})",
+    _INVOKER_VIEW: "SELECT user_id, content FROM holdfast.visible_messages WHERE id = ANY ({ids})",
     "the setting holdfast.user_id": "SELECT nullif(current_setting('holdfast.user_id', true), ''), NULL",
 }
-"""Every path by which rows are read, in the order asked; $1 are the identifiers of this run's users, and nobody's else.
+"""Every path by which rows are read, in the order asked; {ids} are those of this run's users, and nobody's else.
 
 The last is what the connection itself says of its user.
 """
@@ -66,7 +67,7 @@ _PREPARED = " by a prepared statement"
 
 def _look(paths: Iterable[str]) -> str:
     """One statement that takes all paths; each row begins with the path that it came by."""
-    selects = (_SELECTS[path].replace("SELECT ", f"SELECT '{path}', ", 1) for path in paths)
+    selects = (_SELECTS[path].replace("SELECT ", f"SELECT '{path}', ", 1).format(ids=_IDS) for path in paths)
     return "\nUNION ALL ".join(selects)
 
 
@@ -86,7 +87,8 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "settle_user": (BEGIN_SHOWN, _SETTLE, "COMMIT"),
     "look_as_nobody": (_BEGIN_NOBODY_SHOWN, STATEMENTS["look"], "COMMIT"),
     "look_as_user": (BEGIN_SHOWN, STATEMENTS["look"], STATEMENTS["plan_once"], STATEMENTS["look"], "COMMIT"),
-    "look_as_user_through_pooler": (BEGIN_SHOWN, STATEMENTS["look"], "COMMIT"),
+    "look_through_pooler_as_nobody": (_BEGIN_NOBODY_SHOWN, STATEMENTS["look"], "COMMIT"),
+    "look_through_pooler_as_user": (BEGIN_SHOWN, STATEMENTS["look"], "COMMIT"),
     "audit": (AUDIT,),
     "tamper_as_nobody": (_BEGIN_NOBODY_SHOWN, attempts.SHOWN, attempts.REACHED, "ROLLBACK"),
     "tamper_as_user": (BEGIN_SHOWN, attempts.SHOWN, attempts.REACHED, "ROLLBACK"),
@@ -164,7 +166,7 @@ class OwnTenantConnection(RowConnection):
     async def _by_every_path(self, viewer: str, tenants: Sequence[Tenant], *, suffix: str = "") -> list[Sight]:
         statement = STATEMENTS["look" if self._has_invoker_views else "look_without_invoker_view"]
         found: dict[str, list[Row]] = {path: [] for path in self._paths}
-        for path, user, content in await self.connection.fetch(statement, [tenant.id for tenant in tenants]):
+        for path, user, content in await self.connection.fetch(statement, [str(tenant.id) for tenant in tenants]):
             found[path].append((user, content))
         return [
             Sight(path=path + suffix, viewer=viewer, owners=owners_of(rows, tenants)) for path, rows in found.items()
