@@ -99,8 +99,8 @@ class Log:
                     self.right[each["probe"]] = monotonic()
                 if each["verdict"] == "unknown":
                     self._soak.reasons[each["reason"]] += 1
-            case "run.failed":
-                self._soak.faults.append(each)
+                if each["reason"] == "internal":
+                    self._soak.faults.append(each)
 
 
 def settings() -> dict[str, dict[str, Any]]:
@@ -156,9 +156,10 @@ async def soak(*, seconds: float, seed: int, folder: Path, say: Say) -> Soak:
             if not spell or dice.random() < 0.2:  # now and then in the middle of the weather, too
                 daemon.kill()
                 daemon = await _started(file, folder, log, stack)
+            clear = asyncio.create_task(_clear(log, probes))
             if dice.random() < OPERATOR:
                 await _try_at_once(daemon)
-            report.clears[name] = max(report.clears.get(name, 0.0), await _clear(log, probes))
+            report.clears[name] = max(report.clears.get(name, 0.0), await clear)
             await _stay_clear(log, report, 2 * dice.random())
         await sky.calm()
         assert await daemon.stop() == 0
