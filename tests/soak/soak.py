@@ -99,7 +99,7 @@ class Log:
                     self.right[each["probe"]] = monotonic()
                 if each["verdict"] == "unknown":
                     self._soak.reasons[each["reason"]] += 1
-                if each["reason"] == "internal":
+                if each.get("reason") == "internal":
                     self._soak.faults.append(each)
 
 
