@@ -88,13 +88,13 @@ class ProfileProbe(Probe[Seen]):
         """What one healthy run sends where there is a pooler."""
         rows, keys = partial(Use, store=Store.POSTGRES), partial(Use, store=Store.REDIS)
         return (
-            rows(operation="create_document", times=2, rows=2, payload=2 * 750),
-            rows(operation="change_document", times=2, rows=2, payload=2 * 750),
+            rows(operation="create_document", times=2, rows=2, payload=2 * 710),
+            rows(operation="change_document", times=2, rows=2, payload=2 * 710),
             rows(operation="load_document", times=9),
             rows(operation="delete_document", times=2),
             keys(operation="evictions", times=2),
             keys(operation="peek_copy", times=12),
-            keys(operation="put_copy", times=5, rows=5, payload=5 * 1100),
+            keys(operation="put_copy", times=5, rows=5, payload=5 * 1045),
             keys(operation="damage_copy", times=1, rows=1, payload=9),
             keys(operation="delete_copies", times=3),
         )

@@ -123,14 +123,14 @@ class SyncProbe(Probe[Seen]):
         rows, keys = partial(Use, store=Store.POSTGRES), partial(Use, store=Store.REDIS)
         back = int(self.monotonic)
         return (
-            rows(operation="create_document", times=1, rows=1, payload=500),
-            rows(operation="change_document", times=1, rows=1, payload=500),
+            rows(operation="create_document", times=1, rows=1, payload=455),
+            rows(operation="change_document", times=1, rows=1, payload=455),
             rows(operation="position", times=1),
             rows(operation="load_document", times=1),
             rows(operation="look_at_row", times=2 + 2 * back),
             rows(operation="look_at_replica", times=1 + back),
             rows(operation="delete_document", times=1),
-            keys(operation="put_copy", times=5, rows=5, payload=5 * 800),
+            keys(operation="put_copy", times=5, rows=5, payload=5 * 635),
             keys(operation="peek_copy", times=6),
             keys(operation="replication_offset", times=1),
             keys(operation="look_at_copy", times=1 + back),
