@@ -119,8 +119,11 @@ class ProfileProbe(Probe[Seen]):
                 async with run.step("write"):
                     await writer.insert(each)
             async with run.connection(profiles.connect, step="connect") as reader:
-                if await self._read_rows(story, writer, reader):
-                    await self._read_copies(story, writer, reader, cache)
+                right = await self._read_rows(story, writer, reader)
+                right = right and await self._read_copies(story, writer, reader, cache)
+            if right and POOLER in run.environment.places:
+                async with run.connection(partial(profiles.connect, place=POOLER), step="connect") as pooled:
+                    await story.row("read through the pooler", pooled, story.profile)
             evicted = await cache.evictions() - evicted
             with suppress(StoreError):  # what cannot be removed is left to the sweep
                 await writer.remove(story.profile, story.result)
@@ -133,7 +136,7 @@ class ProfileProbe(Probe[Seen]):
         )
 
     async def _read_rows(self, story: Story, writer: ProfileConnection, reader: ProfileConnection) -> bool:
-        """Read both rows as another service, and the profile again after an update, through the pooler too."""
+        """Read both rows as another service, then the profile after an update. False if a second look was needed."""
         run, first = story.run, story.profile
         for each in (story.profile, story.result):
             if not await story.row("read by another service", reader, each):
@@ -141,42 +144,38 @@ class ProfileProbe(Probe[Seen]):
         story.profile = document.profile(run.author, user=first.user, version=2)
         async with run.step("update"):
             await writer.update(story.profile)
-        if not await story.row("read again after an update", reader, story.profile, earlier=(first,)):
-            return False
-        if POOLER not in run.environment.places:
-            return True
-        async with run.connection(partial(run.environment.profiles.connect, place=POOLER)) as pooled:
-            return await story.row("read through the pooler", pooled, story.profile, earlier=(first,))
+        return await story.row("read again after an update", reader, story.profile, earlier=(first,))
 
     async def _read_copies(
         self, story: Story, writer: ProfileConnection, reader: ProfileConnection, cache: CacheConnection
-    ) -> None:
-        """Cache the result; take the copy away, damage it, and change its row: each time it is made anew."""
+    ) -> bool:
+        """Cache the result; take the copy away, damage it, change its row: each time it is made anew."""
         run, first = story.run, story.result
         key = story.key(first)
         async with run.connection(run.environment.profiles.cache, step="connect") as other:
             rebuilt = partial(_rebuilt, story, reader=reader, cache=cache, other=other)
             if not await rebuilt("cached", first):
-                return
+                return False
 
             await cache.delete(key)  # as an eviction does
             if (await other.peek(key)).present:
                 story.doubts.append("a copy that was deleted was still there, so that nothing had to be made anew")
             if not await rebuilt("made anew after its eviction", first):
-                return
+                return False
 
             await cache.damage(key)
             if not (await other.peek(key)).damaged:
                 story.doubts.append("the damage that was done to a copy on purpose was not seen")
             if not await rebuilt("made anew after damage", first):
-                return
+                return False
 
             story.result = document.tool_result(run.author, user=first.user, version=2)
             async with run.step("update"):
                 await writer.update(story.result)
             await cache.delete(key)
-            if await rebuilt("made anew after a change", story.result, earlier=(first,)):
-                await rebuilt("cached", story.profile)
+            if not await rebuilt("made anew after a change", story.result, earlier=(first,)):
+                return False
+            return await rebuilt("cached", story.profile)
 
     def judge(self, seen: Seen) -> Finding:
         """Each row and each copy against what was acknowledged last."""

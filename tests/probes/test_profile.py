@@ -16,8 +16,9 @@ from monitor.probes.profile import ProfileProbe
 from monitor.stores.operations import CATALOGUE
 from monitor.stores.provision import redis_acl, roles_sql
 from tests.conftest import MakeProxy, MakeSite, Site
-from tests.probes.breaking import heals, run_ok, run_unknown, run_violated
+from tests.probes.breaking import HEAL, heals, run_ok, run_unknown, run_violated, trigger
 from tests.probes.replicated import POOLER, behind
+from tests.stores.test_guards import counted
 
 PROBE = ProfileProbe()
 
@@ -140,6 +141,26 @@ async def test_a_cache_that_takes_no_damage_proves_nothing(
     assert "damage" in record.finding.message
     proxy.rewrite = None
     await run_ok(here, PROBE)
+
+
+async def test_a_run_has_no_more_connections_than_it_declares(site: Site, make_site: MakeSite) -> None:
+    """With a pooler, whatever is wrong, the second looks stay within what the probe declares for each store."""
+    here = await make_site("crowd", others={POOLER: site.dsn})
+    await run_ok(here, PROBE)
+    ways = here.environment.ways
+    for broken in (False, True):
+        async with (
+            counted(ways.primary_postgres) as primary,
+            counted(ways.postgres[POOLER]) as pooler,
+            counted(ways.primary_redis) as redis,
+        ):
+            assert (await here.run(PROBE)).verdict is (Verdict.VIOLATED if broken else Verdict.OK)
+            assert primary() + pooler() <= PROBE.needs[Store.POSTGRES]
+            assert redis() <= PROBE.needs[Store.REDIS]
+        await site.sql(
+            trigger("BEFORE UPDATE", "NEW.body := OLD.body; RETURN NEW;", table="profiles") if not broken else HEAL
+        )
+    await heals(here, PROBE)
 
 
 async def test_a_pooler_that_leads_to_another_database_is_no_violation(site: Site, make_site: MakeSite) -> None:

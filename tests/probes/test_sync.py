@@ -34,6 +34,7 @@ from tests.probes.replicated import (
     caught_up,
     spread,
 )
+from tests.stores.test_guards import counted
 
 HASTY = SyncProbe(deadline=timedelta(seconds=2), patience=timedelta(milliseconds=200))
 REPLICA = str(POSTGRES_REPLICA)
@@ -282,6 +283,28 @@ async def test_a_replica_that_is_paused_diverges_until_it_goes_on(servers: Serve
     finally:
         await servers.postgres_replica.sql("SELECT pg_wal_replay_resume()")
         await site.sql("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
+    await caught_up(servers)
+    await heals(site, HASTY)
+
+
+async def test_a_run_has_no_more_connections_than_it_declares(servers: Servers, site: Site) -> None:
+    """Whatever is wrong, primary and pooler bear no more connections than the probe declares, and each replica one."""
+    assert servers.postgres_replica is not None
+    await run_ok(site, SyncProbe())
+    ways = site.environment.ways
+    for broken in (False, True):
+        async with (
+            counted(ways.primary_postgres) as primary,
+            counted(ways.postgres[POOLER]) as pooler,
+            counted(ways.primary_redis) as redis,
+            counted(ways.postgres[POSTGRES_REPLICA]) as replica,
+            counted(ways.redis[REDIS_REPLICA]) as redis_replica,
+        ):
+            assert (await site.run(HASTY)).verdict is (Verdict.VIOLATED if broken else Verdict.OK)
+            assert primary() + pooler() <= HASTY.wants()[Store.POSTGRES]
+            assert redis() <= HASTY.wants()[Store.REDIS]
+            assert (replica(), redis_replica()) == (1, 1)
+        await servers.postgres_replica.sql(f"SELECT pg_wal_replay_{'resume' if broken else 'pause'}()")
     await caught_up(servers)
     await heals(site, HASTY)
 
