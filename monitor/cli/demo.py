@@ -42,6 +42,7 @@ ENVIRONMENT = "demo"
 _EVERY = {"every": "2s", "timeout": "1900ms"}
 UNHURRIED: Mapping[str, Mapping[str, object]] = {
     "notify": {"every": "16s", "timeout": "15s", "deadline": "2s", "patience": "500ms"},
+    "pool": {"every": "8s", "timeout": "7900ms"},
     "sync": {"every": "5s", "timeout": "4900ms", "deadline": "1500ms", "patience": "2s"},
 }
 _GLANCE = 0.5  # seconds between two looks at the daemon

@@ -97,7 +97,7 @@ class EmbeddedPgBouncer(Server):
         writer.close()
         return READY in read(self.log)
 
-    async def sql(self, script: str, *, database: str = "app") -> str:
+    async def sql(self, script: str, *, database: str = "app", within: float = STATEMENT_SECONDS) -> str:
         """Run statements through the pooler as the role `holdfast`, as another of its clients; -> rows as psql prints.
 
         EmbeddedError, with the words of the pooler or the server, at the first statement that fails.
@@ -108,7 +108,7 @@ class EmbeddedPgBouncer(Server):
         environment = {"PGPASSWORD": self._postgres.passwords[1]}
         try:
             return await self._folder.run(
-                command, log=log, within=STATEMENT_SECONDS, environment=environment, text=script
+                command, log=log, within=within, environment=environment, text=script
             )
         finally:
             log.unlink(missing_ok=True)

@@ -54,6 +54,21 @@ _BY_STATE: tuple[tuple[str, Reason, str], ...] = (
     ("", Reason.MISCONFIGURED, "something in the database, such as a trigger, refuses what Holdfast's schema allows"),
 )
 
+# Poolers end a connection by 08P01, a breach of protocol, whatever their reason is. The words are PgBouncer's.
+_BY_POOLER: tuple[tuple[str, Reason, str], ...] = (
+    (
+        "query_wait_timeout",
+        Reason.CAPACITY,
+        "the pooler had no free server connection for that long; who holds them? look at SHOW POOLS",
+    ),
+    ("no more connections allowed", Reason.CAPACITY, "the pooler's max_client_conn is reached"),
+    (
+        "not allowed in statement pooling mode",
+        Reason.MISCONFIGURED,
+        "the pooler shares its connections by statement; set pool_mode to transaction or session",
+    ),
+)
+
 _BY_TYPE: tuple[tuple[type[Exception], Reason, str], ...] = (
     (ssl.SSLError, Reason.REFUSED, "check sslmode and the certificates in the DSN"),
     (
@@ -195,6 +210,9 @@ def _reason(error: Exception) -> tuple[Reason, str, bool]:
         state = "25P03"
     if "rejected SSL upgrade" in str(error):  # a ConnectionError, yet the server is well and answered
         return Reason.REFUSED, "the server has no TLS and sslmode in the DSN wants it", True
+    for words, reason, advice in _BY_POOLER:
+        if words in str(error):
+            return reason, advice, True
     if isinstance(error, asyncpg.PostgresError) and state:
         for prefix, reason, advice in _BY_STATE:
             if state.startswith(prefix):

@@ -8,6 +8,7 @@ from monitor.core.verdict import Verdict
 from monitor.probe import Probe
 from monitor.probes.history import HistoryProbe
 from monitor.probes.notify import NotifyProbe
+from monitor.probes.pool import PoolProbe
 from monitor.probes.session import SessionProbe
 from monitor.probes.thread import ThreadProbe
 from tests.conftest import Site
@@ -25,8 +26,22 @@ from tests.conftest import Site
         SessionProbe(discipline="fields"),
         NotifyProbe(),
         NotifyProbe(messages=40),
+        PoolProbe(),
+        PoolProbe(users=2, transactions=1, cuts=0),
     ],
-    ids=["thread", "thread-small", "history", "history-small", "session", "session-lua", "session-fields", "notify", "notify-larger"],
+    ids=[
+        "thread",
+        "thread-small",
+        "history",
+        "history-small",
+        "session",
+        "session-lua",
+        "session-fields",
+        "notify",
+        "notify-larger",
+        "pool",
+        "pool-smaller",
+    ],
 )
 async def test_is_ok_again_and_again_and_leaves_nothing(site: Site, probe: Probe[object]) -> None:
     """Ten runs in a row are ok, and neither a row nor a key is left behind."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from monitor.core.verdict import Kind
 from monitor.embedded.faults.fault import FENCED_USER, Change, Fault, Site, by_sql, drop_fault_schema
-from monitor.embedded.pgbouncer import SMALL
+from monitor.embedded.faults.pooled import in_every_pooled_session
 
 _ROLE = "holdfast"  # the ordinary role of the demo and of tests, which owns the schema
 _POLICY = "user_id = current_setting('holdfast.user_id', true)"
@@ -69,36 +67,6 @@ CREATE FUNCTION holdfast_fault.user_id() RETURNS text LANGUAGE sql IMMUTABLE
 GRANT USAGE ON SCHEMA holdfast_fault TO {_ROLE};
 ALTER POLICY owner ON holdfast.messages USING (user_id = holdfast_fault.user_id());
 """
-
-_POOL_SIZE = int(SMALL["default_pool_size"])
-_ALL_AT_ONCE = """
-BEGIN; {change};
-SELECT nextval('holdfast_fault.arrived');
-DO $$ BEGIN
-    WHILE (SELECT last_value FROM holdfast_fault.arrived) < {number} LOOP PERFORM pg_sleep(0.01); END LOOP;
-END $$;
-COMMIT;
-"""
-"""A client's transaction that does not end before as many have begun as the pooler has connections to the server."""
-
-
-def _in_every_pooled_session(change: str) -> Change:
-    """Clients that change the session of each connection which the pooler has to the server."""
-
-    async def through_pooler(site: Site) -> None:
-        if (pooler := site.servers.pgbouncer) is None:
-            return
-        await drop_fault_schema(site)
-        await by_sql(
-            "CREATE SEQUENCE holdfast_fault.arrived;"
-            f" GRANT USAGE ON SCHEMA holdfast_fault TO {_ROLE}; GRANT ALL ON SEQUENCE holdfast_fault.arrived TO {_ROLE}"
-        )(site)
-        script = _ALL_AT_ONCE.format(change=change, number=_POOL_SIZE)
-        await asyncio.gather(*(pooler.sql(script) for _ in range(_POOL_SIZE)))
-        await drop_fault_schema(site)
-
-    return through_pooler
-
 
 def _redis_keys(*rules: str) -> Change:
     async def change(site: Site) -> None:
@@ -187,9 +155,10 @@ FAULTS: tuple[Fault, ...] = (
         breaks="a client says who its user is by SET, not SET LOCAL: the pooler hands that to whoever comes next",
         probe="isolation",
         report=Kind.LEAKED,
+        also={"pool": frozenset({Kind.LEAKED})},
         pooler=True,
-        inject=_in_every_pooled_session("SET holdfast.user_id = 'holdfast-user-1'"),
-        heal=_in_every_pooled_session("RESET holdfast.user_id"),
+        inject=in_every_pooled_session("SET holdfast.user_id = 'holdfast-user-1'"),
+        heal=in_every_pooled_session("RESET holdfast.user_id"),
     ),
     Fault(
         name="redis-user-with-all-keys",

@@ -1,0 +1,146 @@
+"""Many users at once through one pool: what each found in its server connection, and what it read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from monitor.core import confirmation
+from monitor.core.confirmation import Reading
+from monitor.core.verdict import Finding, Json, Kind, Violation
+
+CUT = 1_000_000
+"""Registers from this number on were written by transactions whose connections were cut before COMMIT."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    """One register as it was read: its number, whose it is, and its value."""
+
+    number: int
+    user: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one transaction of a user read: its own nonce, who the server took it for, every register that it saw."""
+
+    nonce: str
+    acting_as: str
+    registers: tuple[Register, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One user's connection from its beginning to its end.
+
+    `dirt` is what others had left in the server connection, in words, read before anything was set. `expected` is how
+    often the user's own register, of number `number`, had been counted up by acknowledged transactions.
+    """
+
+    number: int
+    user: str
+    dirt: tuple[str, ...]
+    nonce: str
+    answer: Answer
+    expected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wave:
+    """All users at the same time. `at_once` is how many of them had a server connection at one moment."""
+
+    at_once: int
+    visits: tuple[Visit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Two waves, between which connections were cut, each with another wave on new connections where it was wrong."""
+
+    before: Reading[Wave]
+    after: Reading[Wave] | None
+
+
+def judge(seen: Seen, *, size: str) -> Finding:
+    """Both waves. `size` names the pool for the remark that it is smaller than the crowd."""
+    readings = {"users at once": seen.before, "users at once after a cut": seen.after}
+    judgements = [
+        confirmation.judge(name, reading, compare) for name, reading in readings.items() if reading is not None
+    ]
+    fewest = min(reading.first.at_once for reading in readings.values() if reading is not None)
+    users = len(seen.before.first.visits)
+    small = f"only {fewest} of {users} users had a connection of {size} at the same time; others are not seen by a run"
+    left_out = [small] if fewest < users else []
+    return confirmation.conclude(judgements, checks=len(judgements), left_out=left_out)
+
+
+def compare(wave: Wave) -> Iterator[Violation]:
+    """All that is wrong with a wave."""
+    for visit in wave.visits:
+        if visit.dirt:
+            yield Violation(
+                kind=Kind.LEAKED,
+                subject="the session state of a pooled server connection",
+                expected="as role and database set it, for nobody had set anything yet",
+                actual=f"left by another client: {', '.join(visit.dirt)}",
+                evidence={"user": visit.user, "left": [*visit.dirt]},
+            )
+        if visit.answer.nonce != visit.nonce:
+            yield Violation(
+                kind=Kind.MISROUTED,
+                subject=f"a reply to user {visit.number}",
+                expected=f"nonce {visit.nonce}",
+                actual=f"nonce {visit.answer.nonce[:60]}",
+            )
+        else:
+            yield from _compare_answer(visit)
+
+
+def _compare_answer(visit: Visit) -> Iterator[Violation]:
+    mine: Mapping[str, Json] = {"user": visit.user, "register": visit.number}
+    if visit.answer.acting_as != visit.user:
+        yield Violation(
+            kind=Kind.LEAKED,
+            subject=f"the transaction of user {visit.number}",
+            expected=f"acts as {visit.user}",
+            actual="acts as somebody else",
+            evidence=mine,
+        )
+    own: int | None = None
+    for register in visit.answer.registers:
+        if register.number >= CUT:
+            yield Violation(
+                kind=Kind.PHANTOM,
+                subject=f"register {register.number}",
+                expected="absent, for its connection was cut before COMMIT",
+                actual="present",
+                evidence=mine,
+            )
+        elif register.user != visit.user:
+            yield Violation(
+                kind=Kind.LEAKED,
+                subject=f"register {register.number} of {register.user}",
+                expected=f"not visible to {visit.user}",
+                actual="visible",
+                evidence=mine,
+            )
+        elif register.number == visit.number:
+            own = register.value
+    if own is None:
+        yield Violation(
+            kind=Kind.LOST,
+            subject=f"register {visit.number}",
+            expected="present",
+            actual="absent",
+            evidence=mine,
+        )
+    elif own != visit.expected:
+        yield Violation(
+            kind=Kind.LOST_UPDATE if own < visit.expected else Kind.DUPLICATED,
+            subject=f"register {visit.number}",
+            expected=f"{visit.expected} acknowledged increments",
+            actual=str(own),
+            evidence=mine,
+        )
