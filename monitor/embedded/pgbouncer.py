@@ -107,8 +107,6 @@ class EmbeddedPgBouncer(Server):
         log = self._home / f"psql-{secrets.token_hex(4)}.log"
         environment = {"PGPASSWORD": self._postgres.passwords[1]}
         try:
-            return await self._folder.run(
-                command, log=log, within=within, environment=environment, text=script
-            )
+            return await self._folder.run(command, log=log, within=within, environment=environment, text=script)
         finally:
             log.unlink(missing_ok=True)

@@ -68,6 +68,7 @@ GRANT USAGE ON SCHEMA holdfast_fault TO {_ROLE};
 ALTER POLICY owner ON holdfast.messages USING (user_id = holdfast_fault.user_id());
 """
 
+
 def _redis_keys(*rules: str) -> Change:
     async def change(site: Site) -> None:
         await site.servers.valkey.command("ACL", "SETUSER", FENCED_USER, *rules)
