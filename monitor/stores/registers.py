@@ -27,11 +27,13 @@ _OWN_PROCESS = "pid = $1 AND usename = current_user AND datname = current_databa
 STATEMENTS: Mapping[str, str] = {
     "make": (
         "INSERT INTO holdfast.registers (run, id, instance, user_id, value)"
-        " SELECT run, id, $4, $5, value FROM unnest($1::uuid[], $2::integer[], $3::bigint[]) AS made (run, id, value)"
+        " SELECT run::uuid, id::integer, $4, $5, value::bigint"
+        " FROM unnest(string_to_array($1, ' '), string_to_array($2, ' '), string_to_array($3, ' '))"
+        " AS made (run, id, value)"
     ),
     "insert": "INSERT INTO holdfast.registers (run, id, instance, user_id, value) VALUES ($1, $2, $3, $4, $5)",
     "look": "SELECT id, value FROM holdfast.registers WHERE run = $1 ORDER BY id",
-    "remove": "DELETE FROM holdfast.registers WHERE run = ANY($1)",
+    "remove": "DELETE FROM holdfast.registers WHERE run = ANY(string_to_array($1, ' ')::uuid[])",
     "read": "SELECT value FROM holdfast.registers WHERE run = $1 AND id = $2",
     "lock": "SELECT value FROM holdfast.registers WHERE run = $1 AND id = $2 FOR UPDATE",
     "write": "UPDATE holdfast.registers SET value = $3 WHERE run = $1 AND id = $2",
@@ -50,7 +52,7 @@ STATEMENTS: Mapping[str, str] = {
         " FROM pg_stat_activity WHERE pid = $1"
     ),
 }
-"""Every statement on registers, by name."""
+"""Every statement on registers, by name. Lists are sent as text: of a type of lists the driver would ask first."""
 
 _READ_COMMITTED_SHOWN = BEGIN_SHOWN.replace("BEGIN;", "BEGIN ISOLATION LEVEL READ COMMITTED;")
 _SCHEDULED = ("read", "lock", "write", "count over", "count under", "insert", "delete over")
@@ -128,7 +130,7 @@ class OwnRegisterConnection(RowConnection):
     async def make(self, sets: Mapping[UUID, Registered]) -> None:
         """Store new sets, in a transaction of its own."""
         rows = [(run, number, value) for run, values in sets.items() for number, value in values.items()]
-        columns = [list(column) for column in zip(*rows, strict=True)]
+        columns = [" ".join(map(str, column)) for column in zip(*rows, strict=True)]
         async with self._aside():
             await self.connection.execute(STATEMENTS["make"], *columns, self.instance, _USER)
 
@@ -145,7 +147,7 @@ class OwnRegisterConnection(RowConnection):
     async def remove(self, sets: Sequence[UUID]) -> None:
         """Delete whole sets, in a transaction of its own."""
         async with self._aside():
-            await self.connection.execute(STATEMENTS["remove"], list(sets))
+            await self.connection.execute(STATEMENTS["remove"], " ".join(map(str, sets)))
 
     @asynccontextmanager
     async def _aside(self) -> AsyncIterator[None]:
