@@ -196,6 +196,17 @@ async def test_a_fault_is_caught(folder: Path, name: str) -> None:
         assert shown.left() == []
 
 
+async def test_a_server_that_is_killed_on_purpose_is_unknown(folder: Path) -> None:
+    """A fault that kills a server does not end the demo: its probes cannot tell, and the others go on."""
+    with demo(folder, "--fault", "redis-killed") as shown:
+        text = await shown.shows("broken now   redis-killed", "demo session: unknown", "check that the server runs")
+        assert text.index("broken now") < text.index("demo session: unknown")
+        assert "violation" not in text
+        shown.process.send_signal(signal.SIGINT)
+        assert await shown.ended() == 0
+        assert shown.left() == []
+
+
 async def test_a_wrong_fault_starts_nothing(folder: Path) -> None:
     """An unknown fault ends with 64 and names the nearest."""
     with demo(folder, "--fault", "ttl-never-sett") as shown:
