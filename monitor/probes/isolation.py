@@ -14,7 +14,7 @@ from pydantic import Field
 from monitor.core import tenancy
 from monitor.core.payload import USERS
 from monitor.core.tenancy import Look, Part, Seen, Tenant, Unseen, tenants_of
-from monitor.core.verdict import Finding, Kind, Reason
+from monitor.core.verdict import Finding, Kind
 from monitor.ports import Connection, Place, Store, StoreError, TenantConnection, TenantKeys, Way
 from monitor.probe import Duration, Probe, Run, Use
 
@@ -28,8 +28,6 @@ NO_FENCE = (
     "whether Redis keeps Holdfast from other keys: the URL names no user of its own; give it one with the ACL that"
     " `holdfast setup ENV --print` shows"
 )
-_SOMEBODY_MUST_ACT = frozenset({Reason.REFUSED, Reason.MISCONFIGURED, Reason.INCONCLUSIVE, Reason.INTERNAL})
-"""Why a store that was reached does not do what it is asked, until somebody grants or changes something."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +39,6 @@ class Notes:
     parts: list[Part] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    suspicious: bool = False
 
     async def read(
         self,
@@ -55,35 +52,20 @@ class Notes:
         """Look; and where somebody reached what is not its own, look once more on a new connection."""
         reading = await self.run.reading(
             look,
-            self._right,
+            lambda seen: not tenancy.leaks(seen),
             on=on,
             connect=connect,
             step=step,
         )
         self.parts.append(Part(name=name, reading=reading))
 
-    def _right(self, look: Look) -> bool:
-        self.suspicious = self.suspicious or tenancy.leaks(look)
-        return not tenancy.leaks(look)
-
-    async def aside(
-        self, what: str, connect: Callable[[str], Awaitable[C]], part: Callable[[C], Awaitable[None]]
-    ) -> None:
-        """A part that the others do not depend on.
-
-        Of a store that is down other probes tell; here what could not be asked is left out. One that refuses what is
-        asked, or that fails when something looked wrong, makes the run `unknown`.
-        """
-        connected = False
+    async def aside(self, connect: Callable[[str], Awaitable[C]], part: Callable[[C], Awaitable[None]]) -> None:
+        """A part that the others do not depend on: where it fails they are carried out all the same."""
         try:
             async with self.run.connection(connect) as connection:
-                connected = True
                 await part(connection)
         except StoreError as error:
-            if self.suspicious or (connected and error.reason in _SOMEBODY_MUST_ACT):
-                self.unseen.append(Unseen(reason=error.reason, message=str(error), place=str(error.place)))
-            else:
-                self.left_out.append(f"{what}: {error}")
+            self.unseen.append(Unseen(reason=error.reason, message=str(error), place=str(error.place)))
 
     def end(self) -> Seen:
         """All that was seen."""
@@ -194,7 +176,7 @@ class IsolationProbe(Probe[Seen]):
                 step="look_through_pooler",
             )
 
-        await notes.aside("what leaks through the pooler", connect, look)
+        await notes.aside(connect, look)
 
     async def _look_at_keys(self, notes: Notes) -> None:
         """Each user's key, and where there is a fence around Holdfast's keys, what lies beyond it."""
@@ -216,7 +198,7 @@ class IsolationProbe(Probe[Seen]):
             with suppress(StoreError):
                 await keys.clear(run.run_id, notes.tenants)
 
-        await notes.aside("keys in Redis", connect, look)
+        await notes.aside(connect, look)
 
     def judge(self, seen: Seen) -> Finding:
         """Each path, from each user to each other; then whether each found what is its own."""

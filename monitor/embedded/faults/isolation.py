@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from monitor.core.verdict import Kind
-from monitor.embedded.faults.fault import FENCED_USER, Change, Fault, Site, by_sql, drop_fault_schema
+from monitor.embedded.faults.fault import FENCED_USER, Change, Fault, Report, Site, by_sql, drop_fault_schema
 from monitor.embedded.faults.pooled import in_every_pooled_session
 
 _ROLE = "holdfast"  # the ordinary role of the demo and of tests, which owns the schema
+NOTHING: Mapping[str, frozenset[Report]] = {}
 _POLICY = "user_id = current_setting('holdfast.user_id', true)"
 
 
@@ -20,9 +23,10 @@ def _healed_by(script: str) -> Change:
     return heal
 
 
-def _leak(name: str, breaks: str, *, inject: str, heal: str) -> Fault:
+def _leak(name: str, breaks: str, *, inject: str, heal: str, also: Mapping[str, frozenset[Report]] = NOTHING) -> Fault:
     return Fault(
         name=name,
+        also=also,
         breaks=breaks,
         probe="isolation",
         report=Kind.LEAKED,
@@ -54,7 +58,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER holdfast_fault AFTER INSERT ON holdfast.messages EXECUTE FUNCTION holdfast_fault.refresh();
+CREATE TRIGGER holdfast_fault AFTER INSERT ON holdfast.activities EXECUTE FUNCTION holdfast_fault.refresh();
 """
 _MATERIALIZED = _instead_of(
     "visible_messages",
@@ -92,6 +96,7 @@ FAULTS: tuple[Fault, ...] = (
     _leak(
         "role-with-bypassrls",
         "the application's role is given BYPASSRLS",
+        also={"pool": frozenset({Kind.LEAKED})},  # whose users look for each other's registers
         inject=f"ALTER ROLE {_ROLE} BYPASSRLS",
         heal=f"ALTER ROLE {_ROLE} NOBYPASSRLS",
     ),
@@ -138,9 +143,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _leak(
         "view-made-materialized",
-        "a view was slow and is materialized now: it holds everybody's messages, and no policy filters it",
+        "a view is materialized now, and refreshed when somebody does something: no policy filters what it holds",
         inject=_MATERIALIZED + _REFRESHED,
-        heal="DROP TRIGGER IF EXISTS holdfast_fault ON holdfast.messages;"
+        heal="DROP TRIGGER IF EXISTS holdfast_fault ON holdfast.activities;"
         + _put_back("visible_messages", "MATERIALIZED VIEW"),
     ),
     _leak(

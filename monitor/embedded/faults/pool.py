@@ -20,7 +20,7 @@ async def _start(site: Site) -> None:
 
 def _all_through_the_pooler(reason: Reason) -> Mapping[str, frozenset[Report]]:
     """What other probes say who cannot ask what they ask through the pooler."""
-    return dict.fromkeys(("profile", "sync"), frozenset({reason}))
+    return dict.fromkeys(("isolation", "profile", "sync"), frozenset({reason}))
 
 
 def _hoarded(hoarders: Hoarders) -> Fault:
