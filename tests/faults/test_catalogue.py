@@ -64,7 +64,7 @@ class Bench:
     async def caught(self) -> Detection:
         """Run rounds until all that must report the fault did. Nothing else may be reported meanwhile."""
         fault, began = self.fault, self.desk.clock.monotonic()
-        silent = {name for name, probe in self.probes.items() if fault.required_of(name, probe.wants())}
+        silent = {name for name, probe in self.probes.items() if fault.required_of(name, probe.needs)}
         detection: Detection | None = None
         for number in range(1, fault.rounds + 1):
             ended = await self._round(self.hasty)

@@ -102,12 +102,12 @@ class Fault:
 
     `probe` must report `report`, and nothing else, within `rounds` rounds. `also` says what other probes may report
     because they touch the same broken thing; every probe that is not named must stay ok. `everywhere` is a store that
-    nobody can use: then every probe that uses it, and has no exception in `also`, must report the same. `inject` and
-    `heal` act on a running site, again and again. `settings` are those of probes, by their names, without which the
-    fault cannot be seen. `isolation` is the level that the environment declares, and at which its role begins
-    transactions until something else is injected; where `alone` no other probe runs, for at serializable those that do
-    not concern themselves with isolation are disturbed by each other. `contrib` asks for a PostgreSQL with its contrib
-    modules, such as Debian's; `pooler` for a PgBouncer, `fenced` for a Redis user with Holdfast's ACL.
+    nobody can use: every probe that uses it may report the same, and whoever needs it and is not named in `also` must.
+    `inject` and `heal` act on a running site, again and again. `settings` are those of probes, by their names, without
+    which the fault cannot be seen. `isolation` is the level that the environment declares, and at which its role
+    begins transactions until something else is injected; where `alone` no other probe runs, for at serializable those
+    that do not concern themselves with isolation are disturbed by each other. `contrib` asks for a PostgreSQL with its
+    contrib modules, such as Debian's; `pooler` for a PgBouncer, `fenced` for a Redis user with Holdfast's ACL.
     `patience` is how long a test lets a broken store keep silent, in seconds.
     """
 
@@ -128,13 +128,13 @@ class Fault:
     fenced: bool = False
     patience: float = 5.0
 
-    def required_of(self, probe: str, stores: Collection[Store]) -> bool:
-        """Whether a probe that uses these stores must report `report`."""
-        return probe == self.probe or (self.everywhere in stores and probe not in self.also)
+    def required_of(self, probe: str, needs: Collection[Store]) -> bool:
+        """Whether a probe that is nothing without these stores must report `report`."""
+        return probe == self.probe or (self.everywhere in needs and probe not in self.also)
 
-    def permitted(self, probe: str, stores: Collection[Store]) -> frozenset[Report]:
+    def permitted(self, probe: str, uses: Collection[Store]) -> frozenset[Report]:
         """All that a probe that uses these stores may say while this is broken, besides ok."""
-        own = frozenset({self.report}) if self.required_of(probe, stores) else frozenset()
+        own = frozenset({self.report}) if probe == self.probe or self.everywhere in uses else frozenset()
         return own | self.also.get(probe, frozenset())
 
 
