@@ -50,6 +50,9 @@ def as_text(found: Round, *, quiet: bool) -> None:
         table.add_row(
             Text(common.MARK[run.verdict], style=style), run.environment, run.probe, verdict, took, Text(what)
         )
+        if not quiet:
+            for sentence in run.finding.left_out:
+                table.add_row("", "", "", Text("left out", style="dim"), "", Text(sentence, style="dim"))
     if not quiet:
         for environment, probe, why in found.left_out:
             table.add_row("-", environment, probe, Text("left out", style="dim"), "", Text(why, style="dim"))
@@ -96,6 +99,7 @@ def as_json(found: Round, *, quiet: bool) -> None:
                 "reason": run.finding.reason,
                 "message": run.finding.message,
                 "checks": run.finding.checks,
+                "left_out": list(run.finding.left_out),
                 "started": run.started.isoformat().replace("+00:00", "Z"),
                 "took_seconds": round(run.took.total_seconds(), 6),
                 "steps": [
@@ -149,8 +153,9 @@ def as_junit(found: Round, *, quiet: bool) -> None:  # noqa: ARG001  a pipeline 
             ET.SubElement(case, "failure", type=kinds, message=message).text = _fit("\n\n".join(_told(run)))
         elif run.verdict is Verdict.UNKNOWN:
             ET.SubElement(case, "error", type=str(run.finding.reason), message=message).text = message
-        elif message:
-            ET.SubElement(case, "system-out").text = f"{run.verdict}: {message}"
+        said = [f"{run.verdict}: {message}"] if message and run.verdict is Verdict.SLOW else []
+        if said := [*said, *(f"left out: {_fit(sentence)}" for sentence in run.finding.left_out)]:
+            ET.SubElement(case, "system-out").text = "\n".join(said)
     for environment, probe, why in found.left_out:
         case = ET.SubElement(suite, "testcase", classname=environment, name=probe)
         ET.SubElement(case, "skipped", message=why)

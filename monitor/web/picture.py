@@ -55,6 +55,11 @@ class ProbePicture:
         return self.latest.finding.message
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the latest run did not check, and why: an absence is never shown as ok."""
+        return self.latest.finding.left_out if self.latest else ()
+
+    @property
     def _outdated(self) -> bool:
         return self.latest is not None and self.latest.verdict in _RIGHT and (self.paused or self.overdue)
 

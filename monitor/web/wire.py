@@ -23,6 +23,7 @@ def run(record: RunRecord) -> dict[str, object]:
         "message": finding.message,
         "kinds": sorted({violation.kind for violation in finding.violations}),
         "checks": finding.checks,
+        "left_out": list(finding.left_out),
         "started": moment(record.started),
         "took_seconds": seconds(record.took),
         "steps": [
@@ -88,6 +89,7 @@ def probe(of: ProbePicture) -> dict[str, object]:
         "verdict": of.verdict,
         "reason": of.reason,
         "message": of.message,
+        "left_out": list(of.left_out),
         "last_run": moment(latest.started + latest.took) if latest else None,
         "age_seconds": seconds(of.age),
         "took_seconds": seconds(latest.took) if latest else None,

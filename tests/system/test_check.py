@@ -68,7 +68,11 @@ async def test_json_reports_every_run(place: Place) -> None:
     """The JSON report has a run for each probe, with its steps, and its verdict is the exit status in words."""
     ended = await check(place, "--format", "json")
     report = json.loads(ended.out)
-    assert (ended.code, report["verdict"], report["left_out"]) == (0, "ok", [])
+    assert (ended.code, report["verdict"], {each["why"] for each in report["left_out"]}) == (
+        0,
+        "ok",
+        {"is not enabled"},
+    )
     assert [(run["environment"], run["probe"], run["verdict"], run["violations"]) for run in report["runs"]] == [
         (ENVIRONMENT, "session", "ok", []),
         (ENVIRONMENT, "thread", "ok", []),
@@ -138,6 +142,21 @@ async def broken(place: Place, fault: Fault) -> AsyncIterator[dict[str, Any]]:
         await proxy.stop()
 
 
+async def test_what_was_not_checked_is_said_in_every_form(place: Place) -> None:
+    """Where there is no replica, what concerns one is left out, and each report says so beside the ok."""
+    file = place.configured(probes={"sync": {}})
+    as_text, as_json, as_junit = [
+        await holdfast("check", "--config", file, *form) for form in ((), ("--format", "json"), ("--format", "junit"))
+    ]
+    (run,) = json.loads(as_json.out)["runs"]
+    about_replicas = [sentence for sentence in run["left_out"] if "replica" in sentence]
+    assert run["verdict"] == "ok"
+    assert about_replicas
+    for sentence in about_replicas:
+        assert sentence in " ".join(as_text.out.split())
+        assert sentence in as_junit.out
+
+
 @pytest.mark.parametrize("name", ["rows-dropped-after-commit", "ttl-never-set"])
 async def test_a_fault_is_a_violation_with_its_evidence(place: Place, name: str) -> None:
     """Under a fault the exit is 2, and every form of the report carries the kind and its evidence."""
@@ -164,7 +183,7 @@ async def test_a_fault_is_a_violation_with_its_evidence(place: Place, name: str)
     assert failure.get("type") == fault.report
     for violation in runs[fault.probe]["violations"]:
         assert all(f"  {part}: " in (failure.text or "") for part in ("subject", "found", *violation["evidence"]))
-    assert [name for name, case in found.items() if len(case)] == [fault.probe]
+    assert [name for name, case in found.items() if case.find("skipped") is None and len(case)] == [fault.probe]
 
     assert f"faults/{fault.probe}: {fault.report}" in as_text.out
     assert "expected" in as_text.out

@@ -95,6 +95,7 @@ async def test_runs_are_the_latest_first_and_can_be_chosen(daemon: SmallDaemon, 
     assert await found(verdict="slow") == []
     run = (await client.get("/api/v1/runs?verdict=violated")).json()["runs"][0]
     assert run == {
+        "left_out": [],
         "run_id": "run-0003",
         "environment": "production",
         "probe": "chat",

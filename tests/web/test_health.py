@@ -53,6 +53,7 @@ async def test_environment_is_unknown_until_each_probe_has_run(daemon: SmallDaem
     assert answer.status_code == 503
     assert answer.json()["verdict"] == "unknown"
     assert answer.json()["probes"]["basket"] == {
+        "left_out": [],
         "verdict": "unknown",
         "reason": None,
         "message": "has not run yet",

@@ -123,6 +123,15 @@ async def test_page_tells_what_is_paused_left_out_missing_and_wrong(
     assert "State database: the state file /x cannot be used: disk full; free some space" in text
 
 
+async def test_what_a_run_did_not_check_is_said(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
+    """A probe that was ok tells on the page and in the API what it left out, as text."""
+    sentence = "replicas: none <b>is</b> configured"
+    await daemon.ran(Finding.of((), checks=2, left_out=[sentence]))
+    assert f"1 part is left out {sentence}" in (await page(client)).text
+    health = (await client.get("/health/production")).json()
+    assert health["probes"]["chat"]["left_out"] == [sentence]
+
+
 async def test_matrix_has_a_cell_for_each_environment_and_probe(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
     """Where a probe does not run in one environment, its cell says so and does not look well."""
     daemon.watch(watched("staging", Chat()))
