@@ -163,6 +163,6 @@ def _uncontrolled(part: str, look: Look, users: Sequence[str]) -> Iterator[Judge
         others = f", and so {len(blind) - 1} other paths" if len(blind) > 1 else ""
         doubt = (
             f"{path} {part}: {' and '.join(viewers)} did not reach what is its own, so that others did not proves"
-            f" nothing{others}; does a policy, a trigger or a missing right keep rows from their owner?"
+            f" nothing{others}; does a policy, a trigger, a missing right or an eviction keep things from their owner?"
         )
         yield Judgement(doubt=doubt)

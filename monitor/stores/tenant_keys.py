@@ -14,7 +14,7 @@ from monitor.stores.keys import REMEMBER_SHOWN, KeyConnection
 from monitor.stores.redis import Command, Reply
 from monitor.stores.ways import Ways
 
-_TTL = 60.0  # seconds; a run lasts a few at most
+_TTL = 600.0  # seconds; a run lasts a few, but what expires soonest is evicted first
 _READ = "return redis.call('GET', KEYS[1])"
 # The refusal comes back as a text, so that what has to happen in each run is no failure in anybody's statistics.
 _BEYOND = "local r = redis.pcall('GET', ARGV[1]); return type(r) == 'table' and r.err or ''"
