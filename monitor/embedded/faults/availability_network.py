@@ -136,6 +136,6 @@ FAULTS = (
         report=Verdict.SLOW,
         inject=_delay(Store.REDIS, 0.1),
         heal=_heal(Store.REDIS),
-        settings={"session": {"budget": "150ms", "updates": 1}},
+        settings={"session": {"budget": "350ms", "updates": 1}},
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from monitor.core.verdict import Reason, Verdict
@@ -139,13 +140,28 @@ async def _make_room(site: Site) -> None:
     await drop_fault_schema(site)
 
 
-def _fault(name: str, breaks: str, report: Report, inject: Change, heal: Change, *, patience: float = 5.0) -> Fault:
+# A pooler lets its clients in, and tells them in words of its own that it cannot reach the server.
+_AT_A_POOLER: Mapping[str, frozenset[Report]] = {"pool": frozenset({Reason.UNREACHABLE, Reason.CAPACITY})}
+_NOT_BY_NOTIFY: Mapping[str, frozenset[Report]] = {"notify": frozenset()}  # NOTIFY writes nothing
+
+
+def _fault(
+    name: str,
+    breaks: str,
+    report: Report,
+    inject: Change,
+    heal: Change,
+    *,
+    also: Mapping[str, frozenset[Report]] | None = None,
+    patience: float = 5.0,
+) -> Fault:
     return Fault(
         name=f"postgres-{name}",
         breaks=breaks,
         probe="thread",
         report=report,
         everywhere=Store.POSTGRES,
+        also=also or {},
         patience=patience,
         inject=inject,
         heal=heal,
@@ -168,14 +184,23 @@ FAULTS = (
         Reason.REFUSED,
         _role("PASSWORD 'another'"),
         _restore_role,
+        also=_AT_A_POOLER,
     ),
-    _fault("locked-out", "the role may not log in any more (NOLOGIN)", Reason.REFUSED, _role("NOLOGIN"), _restore_role),
+    _fault(
+        "locked-out",
+        "the role may not log in any more (NOLOGIN)",
+        Reason.REFUSED,
+        _role("NOLOGIN"),
+        _restore_role,
+        also=_AT_A_POOLER,
+    ),
     _fault(
         "wants-tls",
         "pg_hba.conf lets the role in by TLS only, and clients come without",
         Reason.REFUSED,
         _want_tls,
         _want_no_tls,
+        also=_AT_A_POOLER,
     ),
     _fault(
         "full-house",
@@ -190,6 +215,7 @@ FAULTS = (
         Reason.CAPACITY,
         _fill_disk,
         _make_room,
+        also=_NOT_BY_NOTIFY,
     ),
     _fault(
         "read-only",
@@ -197,6 +223,7 @@ FAULTS = (
         Reason.READ_ONLY,
         _take_no_writes,
         _take_writes,
+        also=_NOT_BY_NOTIFY,
     ),
     _fault(
         "standby",
@@ -207,7 +234,7 @@ FAULTS = (
     ),
     Fault(
         name="postgres-slow-writes",
-        breaks="each message that is the second of its thread takes PostgreSQL 700 ms longer (a trigger that sleeps)",
+        breaks="each message that is the fourth of its thread takes PostgreSQL 700 ms longer (a trigger that sleeps)",
         probe="thread",
         report=Verdict.SLOW,
         inject=by_sql(
@@ -219,7 +246,7 @@ FAULTS = (
             END
             $$;
             GRANT USAGE ON SCHEMA holdfast_fault TO PUBLIC;
-            CREATE TRIGGER holdfast_fault BEFORE INSERT ON holdfast.messages FOR EACH ROW WHEN (NEW.seq = 2)
+            CREATE TRIGGER holdfast_fault BEFORE INSERT ON holdfast.messages FOR EACH ROW WHEN (NEW.seq = 4)
                 EXECUTE FUNCTION holdfast_fault.dawdle();
             """
         ),
