@@ -95,7 +95,7 @@ async def _present(connection: asyncpg.Connection[Any]) -> tuple[str | None, int
 
 async def _provision(connection: asyncpg.Connection[Any], postgres: Postgres, environment: str) -> str:
     try:
-        async with connection.transaction():
+        async with connection.transaction(isolation="read_committed"):  # to see what the holder of the lock has made
             await connection.execute(_LOCK)
             owner, version = await _present_to_owner(connection)
             if owner not in {None, environment}:  # somebody else was faster

@@ -53,6 +53,15 @@ async def test_daemons_that_meet_at_serializable_accuse_nobody(make_site: MakeSi
     assert ends[Verdict.UNKNOWN] <= 4
 
 
+async def test_the_schema_is_made_once_where_transactions_begin_at_serializable(make_site: MakeSite) -> None:
+    """Several daemons that find no schema at once: one makes it, and the others see that."""
+    here = await make_site("young")
+    await here.sql(f"ALTER DATABASE {here.database} SET default_transaction_isolation = 'serializable'")
+    daemons = [(await make_site("young")).environment for _ in range(4)]
+    await asyncio.gather(*(daemon.prepare({Store.POSTGRES: 1}) for daemon in daemons))
+    await run_ok(here, PROBE)
+
+
 async def run_ok_at(here: Site, level: str) -> None:
     """Let transactions begin at a level, and see that a run is right."""
     await here.environment.prepare({Store.POSTGRES: 1})
