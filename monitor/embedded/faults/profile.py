@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.core.verdict import Kind
+from monitor.core.verdict import Kind, Reason
 from monitor.embedded.faults.fault import Fault, Site, by_rewriting, by_sql, drop_fault_schema, stop_rewriting
 
 _DROP = """
@@ -78,7 +78,7 @@ FAULTS = (
         breaks="a profile vanishes at COMMIT, which is acknowledged all the same (a deferred trigger)",
         probe="profile",
         report=Kind.LOST,
-        also={"sync": frozenset({Kind.LOST})},
+        also={"sync": frozenset({Kind.LOST}), "isolation": frozenset({Reason.INCONCLUSIVE})},
         inject=by_sql(_DROP),
         heal=drop_fault_schema,
     ),
