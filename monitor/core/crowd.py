@@ -35,15 +35,16 @@ class Answer:
 class Visit:
     """One user's connection from its beginning to its end.
 
-    `dirt` is what others had left in the server connection, in words, read before anything was set. `expected` is how
-    often the user's own register, of number `number`, had been counted up by acknowledged transactions.
+    `dirt` is what others had left in the server connection, in words, read before anything was set; if there is any,
+    nothing else was asked, for it would prove nothing. `expected` is how often the user's own register, of number
+    `number`, had been counted up by acknowledged transactions.
     """
 
     number: int
     user: str
     dirt: tuple[str, ...]
     nonce: str
-    answer: Answer
+    answer: Answer | None
     expected: int
 
 
@@ -63,17 +64,16 @@ class Seen:
     after: Reading[Wave] | None
 
 
-def judge(seen: Seen, *, size: str) -> Finding:
-    """Both waves. `size` names the pool for the remark that it is smaller than the crowd."""
+def judge(seen: Seen) -> Finding:
+    """Both waves, and whether the pool was large enough for the crowd."""
     readings = {"users at once": seen.before, "users at once after a cut": seen.after}
     judgements = [
         confirmation.judge(name, reading, compare) for name, reading in readings.items() if reading is not None
     ]
     fewest = min(reading.first.at_once for reading in readings.values() if reading is not None)
     users = len(seen.before.first.visits)
-    small = f"only {fewest} of {users} users had a connection of {size} at the same time; others are not seen by a run"
-    left_out = [small] if fewest < users else []
-    return confirmation.conclude(judgements, checks=len(judgements), left_out=left_out)
+    small = f"the pool gave only {fewest} of {users} users a connection at the same time"
+    return confirmation.conclude(judgements, checks=len(judgements), left_out=[small] if fewest < users else [])
 
 
 def compare(wave: Wave) -> Iterator[Violation]:
@@ -87,6 +87,8 @@ def compare(wave: Wave) -> Iterator[Violation]:
                 actual=f"left by another client: {', '.join(visit.dirt)}",
                 evidence={"user": visit.user, "left": [*visit.dirt]},
             )
+        if visit.answer is None:
+            continue
         if visit.answer.nonce != visit.nonce:
             yield Violation(
                 kind=Kind.MISROUTED,
@@ -95,12 +97,12 @@ def compare(wave: Wave) -> Iterator[Violation]:
                 actual=f"nonce {visit.answer.nonce[:60]}",
             )
         else:
-            yield from _compare_answer(visit)
+            yield from _compare_answer(visit, visit.answer)
 
 
-def _compare_answer(visit: Visit) -> Iterator[Violation]:
+def _compare_answer(visit: Visit, answer: Answer) -> Iterator[Violation]:
     mine: Mapping[str, Json] = {"user": visit.user, "register": visit.number}
-    if visit.answer.acting_as != visit.user:
+    if answer.acting_as != visit.user:
         yield Violation(
             kind=Kind.LEAKED,
             subject=f"the transaction of user {visit.number}",
@@ -109,7 +111,7 @@ def _compare_answer(visit: Visit) -> Iterator[Violation]:
             evidence=mine,
         )
     own: int | None = None
-    for register in visit.answer.registers:
+    for register in answer.registers:
         if register.number >= CUT:
             yield Violation(
                 kind=Kind.PHANTOM,

@@ -147,6 +147,9 @@ class PoolProbe(Probe[Seen]):
         dirt = await connection.dirt(expected=self.expected_settings, empty=self.tenant_settings)
         await gate.wait()
         await connection.leave()
+        seen = partial(Visit, number=number, user=user, dirt=dirt, nonce=nonce)
+        if dirt:
+            return seen(answer=None, expected=counted[number])
         if create:
             async with run.step("write"):
                 await connection.create(run.run_id, number, user=user)
@@ -157,7 +160,7 @@ class PoolProbe(Probe[Seen]):
                 counted[number] += 1
         async with run.step("read"):
             answer = await connection.read(run.run_id, user=user, nonce=nonce)
-        return Visit(number=number, user=user, dirt=dirt, nonce=nonce, answer=answer, expected=counted[number])
+        return seen(answer=answer, expected=counted[number])
 
     async def _cut(self, run: Run) -> None:
         for number in range(self.cuts):
@@ -173,4 +176,4 @@ class PoolProbe(Probe[Seen]):
 
     def judge(self, seen: Seen) -> Finding:
         """A kind counts where two waves on new connections show it."""
-        return crowd.judge(seen, size="the pool")
+        return crowd.judge(seen)
