@@ -32,6 +32,7 @@ class Server(ABC):
     farewell: ClassVar[signal.Signals] = signal.SIGKILL  # what it gets should this process die
 
     def __init__(self, folder: PrivateFolder, name: str) -> None:
+        self.variables: dict[str, str] = {}  # in the environment of a server that is started from now on
         self._folder = folder
         self._home = folder.path / name
         self._child: Child | None = None
@@ -93,7 +94,9 @@ class Server(ABC):
         raise EmbeddedError(f"{self.title} did not start on port {self.port}; its log ends with:\n{self.log_tail()}")
 
     async def _launch(self) -> bool:
-        child = self._child = self._folder.spawn(self._command(), log=self.log, farewell=self.farewell)
+        child = self._child = self._folder.spawn(
+            self._command(), log=self.log, farewell=self.farewell, environment=self.variables
+        )
         deadline = time.monotonic() + START_SECONDS
         while not child.ended() and time.monotonic() < deadline:
             if await self._answers():
