@@ -78,7 +78,7 @@ class Notes:
 
 
 class IsolationProbe(Probe[Seen]):
-    """What belongs to one user is neither seen nor changed by another, nor by nobody, by whatever path.
+    """What belongs to one user is neither seen nor changed by another, nor by whoever is nobody, on any path.
 
     The paths are tables, partitions, views, a function, prepared statements, writes, a pooler, and keys in Redis.
     """
