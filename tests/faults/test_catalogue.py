@@ -32,6 +32,7 @@ from tests.faults.detection import PAGE, Detection, Measured, shown
 NAME = "faults"
 PATIENT = timedelta(seconds=9)  # a busy machine is no fault
 FASTER: Mapping[str, Mapping[str, object]] = {
+    "history": {"sizes": (210,)},
     "notify": {"deadline": "2s", "patience": "500ms"},
     "session": {"brief_ttl": "150ms"},
 }
@@ -122,7 +123,17 @@ StartServers = Callable[[Fault], Awaitable[Servers]]
 
 
 @pytest.fixture(scope="module")
-async def servers_for() -> AsyncIterator[StartServers]:
+def measured() -> Iterator[Measured]:
+    """What is measured goes to docs/detection.md where that is asked for and every fault was injected."""
+    found = Measured()
+    yield found
+    if os.environ.get("HOLDFAST_RENEW_TABLE") and found.complete():
+        today = SystemClock().now().date().isoformat()
+        PAGE.write_text(found.page(date=today, cores=os.cpu_count() or 1), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+async def servers_for(measured: Measured) -> AsyncIterator[StartServers]:
     """Servers with replicas and a pooler, for faults alone: the wheels', or Debian's where a fault needs contrib."""
     started: dict[bool, Servers] = {}
     async with AsyncExitStack() as stack:
@@ -132,19 +143,10 @@ async def servers_for() -> AsyncIterator[StartServers]:
                 bindir = system_bindir() if fault.contrib else None
                 servers = Servers(fsync=False, replicas=True, pooler=True, postgres_bindir=bindir)
                 started[fault.contrib] = await stack.enter_async_context(servers)
+                measured.versions |= await _versions(servers)
             return started[fault.contrib]
 
         yield start
-
-
-@pytest.fixture(scope="module")
-def measured() -> Iterator[Measured]:
-    """What is measured goes to docs/detection.md where that is asked for and every fault was injected."""
-    found = Measured()
-    yield found
-    if os.environ.get("HOLDFAST_RENEW_TABLE") and found.complete():
-        today = SystemClock().now().date().isoformat()
-        PAGE.write_text(found.page(date=today, cores=os.cpu_count() or 1), encoding="utf-8")
 
 
 @pytest.fixture(params=FAULTS.values(), ids=FAULTS)
@@ -178,7 +180,6 @@ async def bench(
             await each.prepare(dict.fromkeys(Store, 1))
         measured.detections[fault.name] = []
         measured.probes = max(measured.probes, len(probes))
-        measured.versions |= await _versions(servers)
         yield Bench(
             fault=fault,
             site=site,
