@@ -80,18 +80,13 @@ class HistoryProbe(Probe[Seen]):
         try:
             await self._write(run, story)
             async with run.connection(connect, step="reconnect") as reader:
-                for expected in story.written:
-                    if not await self._read(run, reader, story, expected):
-                        await _remove(reader, story)
-                        return Seen(looks=tuple(story.looks))
-                return await self._delete(run, reader, story)
+                if await self._right(run, reader, story):
+                    return await self._delete(run, reader, story)
         except MissingError:
             async with run.connection(connect) as reader:
-                for expected in story.written:
-                    if not await self._read(run, reader, story, expected):
-                        await _remove(reader, story)
-                        return Seen(looks=tuple(story.looks))
-            raise
+                if await self._right(run, reader, story):
+                    raise
+        return Seen(looks=tuple(story.looks))
 
     async def _write(self, run: Run, story: Story) -> None:
         author, user = run.author, story.sibling.user
@@ -105,6 +100,14 @@ class HistoryProbe(Probe[Seen]):
                 async with run.step("insert", messages=size):
                     await writer.append_batch(thread, messages)
                 story.written[-1] = replace(story.written[-1], messages=messages)
+
+    async def _right(self, run: Run, reader: ThreadConnection, story: Story) -> bool:
+        """Read every history that was written, as far as all is right; where it is not, tidy up."""
+        for expected in story.written:
+            if not await self._read(run, reader, story, expected):
+                await _remove(reader, story)
+                return False
+        return True
 
     async def _read(self, run: Run, reader: ThreadConnection, story: Story, expected: Expected) -> bool:
         """Read one history in all ways, and note what was seen. False as soon as a second look was needed."""
