@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from monitor.core.verdict import Kind
+from monitor.core.verdict import Kind, Reason
 from monitor.embedded.faults.fault import REDIS, Fault, Site, by_editing, by_rewriting, stop_rewriting
 from monitor.embedded.proxy import Edit, encode
 
@@ -120,6 +120,7 @@ FAULTS = (
         breaks="a neighbour fills the memory, and what expires soonest is evicted (maxmemory with volatile-ttl)",
         probe="session",
         report=Kind.EVICTED,
+        also=dict.fromkeys(("isolation", "sync"), frozenset({Reason.INCONCLUSIVE})),  # their own keys go as well
         inject=_press,
         heal=_relieve,
     ),
