@@ -21,7 +21,7 @@ from monitor.ports import Store
 from monitor.probes.transaction import TransactionProbe
 from monitor.stores import registers
 from monitor.stores.rows import BEGIN_SHOWN
-from tests.conftest import MakeSite, Site, in_database
+from tests.conftest import MakeProxy, MakeSite, Site, in_database
 from tests.probes.breaking import RIGHT, Wire, run_ok, run_unknown, wired
 from tests.probes.test_thread_weather import cutting, moved, nobody_works_for_it
 
@@ -67,6 +67,16 @@ async def run_ok_at(here: Site, level: str) -> None:
     await here.environment.prepare({Store.POSTGRES: 1})
     await here.sql(f"ALTER DATABASE {here.database} SET default_transaction_isolation = '{level}'")
     await run_ok(here, PROBE)
+
+
+async def test_a_history_far_away_is_shorter(make_site: MakeSite, site: Site, make_proxy: MakeProxy) -> None:
+    """Where a round trip takes 10 ms, a thousand transactions do not fit into a run, and those that do are judged."""
+    proxy = await make_proxy(site.servers.postgres.port)
+    here = await make_site(postgres_dsn=moved(site, port=proxy.port))
+    await run_ok(here, PROBE)
+    proxy.delay = 0.005
+    record = await run_ok(here, TransactionProbe(generate_every=timedelta(seconds=30), transactions=1000))
+    assert record.finding.checks == len(Ending) + len(checked_at("read committed")) + 1
 
 
 async def test_a_role_that_may_end_no_process_leaves_that_out(site: Site) -> None:
