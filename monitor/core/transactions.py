@@ -57,14 +57,15 @@ class Seen:
     """All that one run saw.
 
     `declared` is the level that the application relies on, `begun` the one at which its transactions begin unless they
-    ask for another. `history` is there in the runs that generate one.
+    ask for another. Schedules are there where all single transactions were right, `history` in the runs that generate
+    one.
     """
 
     declared: Isolation
     begun: str
     trials: tuple[Reading[Trial], ...]
-    checks: tuple[Reading[Played], ...]
-    controls: tuple[Played, ...]
+    checks: tuple[Reading[Played], ...] = ()
+    controls: tuple[Played, ...] = ()
     history: Reading[Recorded] | None = None
 
 

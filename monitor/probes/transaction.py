@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import ClassVar
@@ -83,27 +84,32 @@ class TransactionProbe(Probe[Seen]):
         )
 
     async def observe(self, run: Run) -> Seen:
-        """Single transactions, then several side by side, then two that do not come to their end."""
+        """Single transactions, then several side by side, then two that do not come to their end.
+
+        Where a single one is not right the run ends: all that follows would stand on sand.
+        """
         stage, declared = Stage(run=run), run.environment.isolation
         try:
             await stage.open()
             begun = await stage.observer.default_level()
             trials = [await stage.attempt(ending) for ending in Ending if ending not in _FATAL]
-            await stage.prepare(len(checked_at(declared)) + len(controls_of(declared)))
-            checks = [await stage.check(name) for name in checked_at(declared)]
-            controls = [await stage.show(name, level) for name, level in controls_of(declared)]
-            history = await self._history(stage, declared) if self._generates(run) else None
-            trials += [await stage.attempt(ending) for ending in _FATAL]
+            seen = Seen(declared=declared, begun=begun, trials=tuple(trials))
+            if not any(reading.doubtful for reading in trials):
+                seen = await self._side_by_side(stage, seen)
+                trials += [await stage.attempt(ending) for ending in _FATAL]
             await stage.remove()
         finally:
             await stage.close()
-        return Seen(
-            declared=declared,
-            begun=begun,
-            trials=tuple(trials),
-            checks=tuple(checks),
-            controls=tuple(controls),
-            history=history,
+        return replace(seen, trials=tuple(trials))
+
+    async def _side_by_side(self, stage: Stage, seen: Seen) -> Seen:
+        checked, controls = checked_at(seen.declared), controls_of(seen.declared)
+        await stage.prepare(len(checked) + len(controls))
+        return replace(
+            seen,
+            checks=tuple([await stage.check(name) for name in checked]),
+            controls=tuple([await stage.show(name, level) for name, level in controls]),
+            history=await self._history(stage, seen.declared) if self._generates(stage.run) else None,
         )
 
     def _generates(self, run: Run) -> bool:

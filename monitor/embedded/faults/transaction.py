@@ -76,7 +76,6 @@ FAULTS = (
         probe="transaction",
         report=Kind.PHANTOM,
         also={
-            "transaction": frozenset({Kind.ABORTED_READ}),
             "thread": frozenset({Kind.PHANTOM}),
             "notify": frozenset({Kind.PHANTOM}),
         },
