@@ -55,17 +55,18 @@ async def follow(
     A replica or a pooler that cannot be asked is a Failure: it says nothing of the others. Raises StoreError where it
     is the primary itself.
     """
+    seconds = patience.total_seconds()
     try:
         async with run.connection(connect, step="connect") as target:
             course.ready.set()
             written = await course.written
             async with run.step(course.step):
-                trace = await _until_there(run, course, written, target, patience=patience.total_seconds())
+                trace = await _until_there(run, course, written, target, patience=seconds)
         if trace.took is not None:
             arrived(run, course.link, took=trace.took, resolution=trace.resolution)
         if trace.took is None or come_back:
             async with run.connection(connect) as target:
-                trace = await _come_back(trace, written, target)
+                trace = await _come_back(run, course, written, target, trace=trace, patience=seconds)
     except StoreError as error:
         if error.place.way is Way.PRIMARY:
             raise
@@ -102,12 +103,18 @@ async def _until_there(run: Run, course: Course, written: Written, target: Targe
         pause = min(1.5 * pause, LONGEST)
 
 
-async def _come_back(trace: Trace, written: Written, target: Target) -> Trace:
-    """Look on a new connection; and where that is not right, once more, and at whose data it is."""
+async def _come_back(
+    run: Run, course: Course, written: Written, target: Target, *, trace: Trace, patience: float
+) -> Trace:
+    """Look on a new connection; where that is not right, as long as before, and ask whose data it is.
+
+    A reader that is led to another server in the middle of a switch-over may find it a moment behind.
+    """
     look = await written.look(target)
     if trace.fresh(look):
         return replace(trace, back=(look,))
-    return replace(trace, back=(look, await written.look(target)), origin=await target.origin())
+    again = await _until_there(run, course, written, target, patience=patience)
+    return replace(trace, back=(look, again.last), origin=await target.origin())
 
 
 def arrived(run: Run, link: Link, *, took: float, resolution: float) -> None:

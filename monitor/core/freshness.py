@@ -155,24 +155,15 @@ class Judge:
     def _judge(self, trace: Trace, control: Control | None) -> Iterator[Judgement]:
         if trace.took is not None and trace.took > self.deadline:
             yield self._late(trace, trace.took)
-        if not trace.wrong:
-            return
-        name, again = str(trace.link), trace.back[1:]
-        if control is None or trace.origin is None or not again:
-            yield Judgement(doubt=f"{name}: version {trace.written} was missed, and there was no second look")
-        elif any(map(trace.fresh, trace.back)):
-            yield Judgement(doubt=f"{name}: version {trace.written} was missed by one look and there in the next")
-        elif not control.node.primary:
-            yield Judgement(doubt=f"{name}: {control.node.address}, which took the write, is no primary any more")
-        elif control.origin.akin(trace.origin) is None:
-            yield Judgement(doubt=f"{name}: nothing tells whether the two belong together")
-        elif control.version is not None and control.version >= trace.written:
-            kind = Kind.DIVERGED if trace.took is None else Kind.STALE
-            yield Judgement(violations=(self._violation(kind, trace, control),))
-        elif trace.at_source and control.version is None:
-            yield Judgement(violations=(self._violation(Kind.LOST, trace, control),))
-        else:
-            yield Judgement(doubt=f"{name}: the source itself has not kept version {trace.written}")
+        if trace.wrong:
+            doubt = _doubt(trace, control)
+            if doubt or control is None:
+                yield Judgement(doubt=f"{trace.link}: version {trace.written} was missed{doubt}")
+            elif trace.at_source:
+                yield Judgement(violations=(self._violation(Kind.LOST, trace, control),))
+            else:
+                kind = Kind.DIVERGED if trace.took is None else Kind.STALE
+                yield Judgement(violations=(self._violation(kind, trace, control),))
 
     def _late(self, trace: Trace, took: float) -> Judgement:
         if took - trace.resolution <= self.deadline:  # it may have been there for long when it was looked at
@@ -205,6 +196,24 @@ class Judge:
             actual=actual,
             evidence={**_evidence(trace), "source_version": control.version, "confirmed_by": control.node.evidence()},
         )
+
+
+def _doubt(trace: Trace, control: Control | None) -> str:
+    """Why a version that was missed proves nothing; nothing where it does."""
+    if control is None or trace.origin is None or not trace.back[1:]:
+        return ", and there was no second look"
+    if any(map(trace.fresh, trace.back)):
+        several = (
+            "" if trace.took is None else "; does the address lead to several servers? Then set monotonic to false"
+        )
+        return f" by one look and there in the next{several}"
+    if not control.node.primary:
+        return f", and {control.node.address}, which took the write, is no primary any more"
+    if control.origin.akin(trace.origin) is None:
+        return ", and nothing tells whether the two belong together"
+    if trace.at_source:  # a server that was just promoted may have been asked before it had caught up
+        return "" if control.version is None else " by one connection to the source only"
+    return "" if trace.fresh(Look(version=control.version)) else ", and the source itself has not kept it"
 
 
 def stale_copy(copied: Copied, cached: Cached) -> Iterator[Violation]:

@@ -97,14 +97,16 @@ def test_what_the_source_lost_is_lost_only_where_the_source_itself_was_asked_twi
 
 DOUBTS: dict[str, tuple[Trace, dict[str, Control]]] = {
     "there was no second look": (replace(NEVER, back=()), TRUTH),
-    "missed by one look and there in the next": (replace(NEVER, back=(BEHIND, IN_TIME.last)), TRUTH),
+    "was missed by one look and there in the next": (replace(NEVER, back=(BEHIND, IN_TIME.last)), TRUTH),
+    "set monotonic to false": (replace(WENT_AWAY, back=(BEHIND, IN_TIME.last)), TRUTH),
     "nothing tells whether": (replace(NEVER, origin=SILENT), TRUTH),
     "is no primary any more": (
         NEVER,
         {"postgres": replace(TRUTH["postgres"], node=replace(PRIMARY, primary=False))},
     ),
     "the source itself has not kept": (NEVER, {"postgres": replace(TRUTH["postgres"], version=1)}),
-    "there was no second": (NEVER, {}),
+    "no second look": (NEVER, {}),
+    "by one connection to the source only": (NOT_KEPT, TRUTH),
     "nobody had looked": (replace(LATE, resolution=3.0), TRUTH),
 }
 
