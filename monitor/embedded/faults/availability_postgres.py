@@ -92,10 +92,10 @@ async def _lead_to_primary(site: Site) -> None:
         site.proxies[POOLER].lead_to(site.servers.pgbouncer.port)
 
 
-_ON_EVERY_WRITE = """
-CREATE FUNCTION holdfast_fault.on_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+_AUDIT_WRITES = """
+CREATE FUNCTION holdfast_fault.audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
-    {body};
+    INSERT INTO holdfast_fault.audit VALUES (now());
     RETURN NULL;
 END
 $$;
@@ -106,7 +106,7 @@ BEGIN
     FOR each IN SELECT tablename FROM pg_tables WHERE schemaname = 'holdfast' AND tablename <> 'environment' LOOP
         EXECUTE format(
             'CREATE TRIGGER holdfast_fault AFTER INSERT OR UPDATE OR DELETE ON holdfast.%I'
-            ' FOR EACH STATEMENT EXECUTE FUNCTION holdfast_fault.on_write()', each);
+            ' FOR EACH STATEMENT EXECUTE FUNCTION holdfast_fault.audit()', each);
     END LOOP;
 END
 $$;
@@ -129,7 +129,7 @@ def _fill(file: Path) -> None:
 async def _fill_disk(site: Site) -> None:
     await by_sql("CREATE TABLE holdfast_fault.audit (written timestamptz)")(site)
     _fill(await _audit_file(site))
-    await by_sql(_ON_EVERY_WRITE.format(body="INSERT INTO holdfast_fault.audit VALUES (now())"))(site)
+    await by_sql(_AUDIT_WRITES)(site)
 
 
 async def _make_room(site: Site) -> None:
