@@ -131,11 +131,12 @@ FAULTS = (
     *_faults_before(Store.REDIS),
     Fault(
         name="redis-far-away",
-        breaks="every answer of Redis comes 200 ms late, as from another continent",
+        breaks="every answer of Redis comes 300 ms late, as from the other side of the world",
         probe="session",
         report=Verdict.SLOW,
-        inject=_delay(Store.REDIS, 0.1),
+        inject=_delay(Store.REDIS, 0.15),
         heal=_heal(Store.REDIS),
-        settings={"session": {"budget": "350ms", "updates": 1}},
+        # To connect takes two answers, and a whole run some twenty.
+        settings={"session": {"budget": "550ms", "updates": 1, "sliding": False, "every": "16s", "timeout": "15s"}},
     ),
 )
