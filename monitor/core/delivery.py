@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Protocol
 
 from monitor.core import confirmation
 from monitor.core.confirmation import Judgement, Reading
@@ -94,30 +95,30 @@ def compare(burst: Burst, *, channel: str, deadline: float) -> Iterator[Violatio
         "arrived": [number for number, _ in known],
         "others": len(strange),
     }
-    told = partial(Violation, evidence=evidence)
+
+    def told(kind: Kind, number: int, *, expected: str, actual: str) -> Violation:
+        subject = f"message {number or 'of no number'} by {channel}"
+        return Violation(kind=kind, subject=subject, expected=expected, actual=actual, evidence=evidence)
+
     for text in strange:
         yield _stranger(told, text, burst)
     yield from _once_in_order(told, [number for number, _ in known])
     yield from _in_time(told, burst, dict(reversed(known)), {_claimed(text) for text in strange}, deadline)
 
 
-def _stranger(told: partial[Violation], text: str, burst: Burst) -> Violation:
+class _Told(Protocol):
+    def __call__(self, kind: Kind, number: int, *, expected: str, actual: str) -> Violation:
+        """One violation that concerns the message with this number."""
+
+
+def _stranger(told: _Told, text: str, burst: Burst) -> Violation:
     """What a message that was not published, or not so, is a sign of."""
     number = _claimed(text)
     if text in burst.withdrawn:
-        return told(
-            kind=Kind.PHANTOM,
-            subject=f"message {number}",
-            expected="never delivered, for its transaction was rolled back",
-            actual="delivered",
-        )
+        return told(Kind.PHANTOM, number, expected="never, for its transaction was rolled back", actual="delivered")
     if 1 <= number <= len(burst.sent):
-        return told(
-            kind=Kind.CORRUPT, subject=f"message {number}", expected="the text that was published", actual="another"
-        )
-    return told(
-        kind=Kind.PHANTOM, subject="a message", expected="none but those that were published", actual="another one"
-    )
+        return told(Kind.CORRUPT, number, expected="the text that was published", actual="another")
+    return told(Kind.PHANTOM, number, expected="none but those that were published", actual="another one")
 
 
 def _claimed(text: str) -> int:
@@ -126,28 +127,20 @@ def _claimed(text: str) -> int:
     return int(number) if number.isascii() and number.isdecimal() else 0
 
 
-def _once_in_order(told: partial[Violation], arrived: Sequence[int]) -> Iterator[Violation]:
+def _once_in_order(told: _Told, arrived: Sequence[int]) -> Iterator[Violation]:
     for number, times in Counter(arrived).items():
         if times > 1:
-            yield told(
-                kind=Kind.DUPLICATED, subject=f"message {number}", expected="once", actual=f"delivered {times} times"
-            )
+            yield told(Kind.DUPLICATED, number, expected="delivered once", actual=f"{times} times")
     for before, after in pairwise(dict.fromkeys(arrived)):
         if after < before:
-            yield told(
-                kind=Kind.REORDERED,
-                subject=f"message {after}",
-                expected=f"before message {before}",
-                actual="after it",
-            )
+            yield told(Kind.REORDERED, after, expected=f"before message {before}", actual="after it")
 
 
 def _in_time(
-    told: partial[Violation], burst: Burst, moments: Mapping[int, float], damaged: Collection[int], deadline: float
+    told: _Told, burst: Burst, moments: Mapping[int, float], damaged: Collection[int], deadline: float
 ) -> Iterator[Violation]:
     for number, sent in enumerate(burst.sent, start=1):
-        subject = f"message {number}"
         if number not in moments and number not in damaged:
-            yield told(kind=Kind.LOST, subject=subject, expected="delivered", actual="not delivered")
+            yield told(Kind.LOST, number, expected="delivered", actual="not delivered")
         elif number in moments and (took := moments[number] - sent.at) > deadline:
-            yield told(kind=Kind.LATE, subject=subject, expected=f"within {deadline:g} s", actual=f"after {took:.3f} s")
+            yield told(Kind.LATE, number, expected=f"within {deadline:g} s", actual=f"after {took:.3f} s")

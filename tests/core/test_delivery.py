@@ -95,7 +95,7 @@ def test_evidence_says_what_arrived() -> None:
     """Who acts on a lost message sees the channel, how many were sent, and the numbers of those that came."""
     whole = burst(4)
     (violation,) = compare(replace(whole, received=whole.received[:3]), channel="stream", deadline=DEADLINE)
-    assert violation.subject == "message 4"
+    assert violation.subject == "message 4 by stream"
     assert violation.evidence == {"channel": "stream", "sent": 4, "arrived": [1, 2, 3], "others": 0}
 
 

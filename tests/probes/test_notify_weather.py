@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+import monitor.probes
+from monitor.configfile import load
 from monitor.core.verdict import Reason
+from monitor.fleet import left_out, parts_left_out
 from monitor.ports import Place, Store, Way
+from monitor.probe import discover
 from monitor.probes.notify import NotifyProbe
 from monitor.stores import listening, streams, subscriptions
 from tests.conftest import MakeProxy, MakeSite, Site
@@ -153,3 +158,17 @@ async def test_the_plan_is_what_goes_over_the_wire(site: Site, make_site: MakeSi
     for name in ("XREADGROUP", "XACK", "ECHO"):
         assert 1 <= sent.pop(name) <= planned.pop(name)
     assert +sent == +planned
+
+
+@pytest.mark.parametrize(
+    ("store", "runs"),
+    [("redis: {url: redis://cache}", ["notify", "session"]), ("postgres: {dsn: postgresql://db/app}", ["notify"])],
+)
+def test_it_is_scheduled_where_there_is_either_store(tmp_path: Path, store: str, runs: list[str]) -> None:
+    """A configuration with one store has it among the probes that run, with what it leaves out."""
+    file = tmp_path / "holdfast.yaml"
+    file.write_text(f"environments: {{production: {{{store}}}}}\n")
+    environment = load(file, probes=discover(monitor.probes), environ={}).settings.environments["production"]
+    assert set(runs) <= set(environment.active())
+    assert "notify" not in left_out(environment)
+    assert any("is not checked" in part or "are not checked" in part for part in parts_left_out(environment)["notify"])
