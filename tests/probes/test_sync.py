@@ -361,7 +361,7 @@ async def test_a_pooler_in_statement_mode_is_named(servers: Servers, database: s
         record = await site.run(SyncProbe())
     finally:
         await pooler.stop()
-    assert (record.verdict, record.finding.place) == (Verdict.UNKNOWN, str(POOLER))
+    assert (record.finding.reason, record.finding.place) == (Reason.MISCONFIGURED, str(POOLER))
     assert "transaction blocks not allowed in statement pooling mode" in record.finding.message
 
 
