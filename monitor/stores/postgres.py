@@ -54,8 +54,10 @@ _BY_STATE: tuple[tuple[str, Reason, str], ...] = (
     ("", Reason.MISCONFIGURED, "something in the database, such as a trigger, refuses what Holdfast's schema allows"),
 )
 
-# Poolers end a connection by 08P01, a breach of protocol, whatever their reason is. The words are PgBouncer's.
-_BY_POOLER: tuple[tuple[str, Reason, str], ...] = (
+# Answers that say less by their state than by their words. Poolers end a connection by 08P01, a breach of protocol,
+# whatever their reason is: these words are PgBouncer's. A server without TLS makes asyncpg raise a ConnectionError.
+_BY_WORDS: tuple[tuple[str, Reason, str], ...] = (
+    ("rejected SSL upgrade", Reason.REFUSED, "the server has no TLS and sslmode in the DSN wants it"),
     (
         "query_wait_timeout",
         Reason.CAPACITY,
@@ -208,9 +210,7 @@ def _reason(error: Exception) -> tuple[Reason, str, bool]:
     state = getattr(error, "sqlstate", None)
     if "idle-in-transaction timeout" in str(error):  # said while the connection breaks, whose own state asyncpg gives
         state = "25P03"
-    if "rejected SSL upgrade" in str(error):  # a ConnectionError, yet the server is well and answered
-        return Reason.REFUSED, "the server has no TLS and sslmode in the DSN wants it", True
-    for words, reason, advice in _BY_POOLER:
+    for words, reason, advice in _BY_WORDS:
         if words in str(error):
             return reason, advice, True
     if isinstance(error, asyncpg.PostgresError) and state:
