@@ -56,6 +56,7 @@ class TransactionProbe(Probe[Seen]):
     needs: ClassVar = {Store.POSTGRES: CONNECTIONS}
     steps: ClassVar = ("connect", *map(str, Ending), "schedule")
 
+    timeout: Duration = Field(default=timedelta(seconds=25), description="The end of a run: some 200 round trips.")
     generate_every: Duration = Field(
         default=timedelta(hours=1), gt=timedelta(0), description="How often, by and large, a run generates a history."
     )

@@ -12,7 +12,7 @@ from monitor.core.schedules.results import Answer
 from monitor.ports import Isolation
 from monitor.ports.registers import ConflictError, RegisterConnection, Registered
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1  # seconds between two questions whether a statement waits
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1  # seconds between two questions whether a statement waits, at least
 
 
 class Director:
@@ -43,6 +43,7 @@ class Director:
         self._waited: set[str] = set()
         self._ended: set[str] = set()
         self._known: dict[tuple[str, int], Value] = {}
+        self._round_trip = 0.0  # seconds; what is answered sooner than in two of them need not be asked after
 
     async def direct(self) -> tuple[Answer, ...]:
         """Carry it out from the first step to the last; -> the answers. Raises StoreError."""
@@ -51,6 +52,7 @@ class Director:
             for number, step in enumerate(steps):
                 if step.actor != AFTERWARDS:
                     self._to_do[step.actor].append(number)
+                if step.verb is not Verb.BEGIN:  # all begin at once, with the first statement of any of them
                     await self._settle()
             while self._running:  # the last commit lets go of what still waits
                 await self._settle(patient=True)
@@ -63,7 +65,7 @@ class Director:
 
     async def _settle(self, *, patient: bool = False) -> None:
         """Go on until each transaction has done all that it was asked to, or waits for a lock."""
-        pause = _FIRST_PAUSE
+        pause = max(_FIRST_PAUSE, 2 * self._round_trip)
         while True:
             for actor, to_do in self._to_do.items():
                 if to_do and actor not in self._running:
@@ -79,7 +81,7 @@ class Director:
                 self._waited.update(self._running)
                 return
             else:
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                pause = max(pause, min(2 * pause, _LONGEST_PAUSE))
 
     def _take(self, done: set[asyncio.Task[None]]) -> None:
         for actor, task in list(self._running.items()):
@@ -108,7 +110,9 @@ class Director:
     async def _do(self, actor: str, step: Step) -> Value:
         connection = self._cast[actor]
         if step.verb is Verb.BEGIN:
+            before = asyncio.get_running_loop().time()
             await connection.begin(level=self._level)
+            self._round_trip = max(self._round_trip, asyncio.get_running_loop().time() - before)
             self._processes[actor] = await connection.process()
             return None
         if step.ends:

@@ -126,6 +126,7 @@ class OwnRegisterConnection(RowConnection):
     """One connection. What looks, makes and removes does so at READ COMMITTED, whatever the role's default is."""
 
     statements: ClassVar = STATEMENTS
+    _process: int | None = None
 
     async def make(self, sets: Mapping[UUID, Registered]) -> None:
         """Store new sets, in a transaction of its own."""
@@ -229,9 +230,14 @@ class OwnRegisterConnection(RowConnection):
         return Read(wanted.key, _items(await self.connection.fetchval(STATEMENTS["list"], rows, wanted.key)))
 
     async def process(self) -> int:
-        """The number of the server process behind this connection now."""
+        """The number of the server process behind this connection now; asked once, unless a pooler is between."""
+        if self._process is not None:
+            return self._process
         async with self.postgres.asked():
-            return int(await self.connection.fetchval(STATEMENTS["process"]))
+            number = int(await self.connection.fetchval(STATEMENTS["process"]))
+        if number == self.connection.get_server_pid():  # a pooler tells its clients a number of its own
+            self._process = number
+        return number
 
     async def end_process(self, number: int) -> bool:
         """End another server process of the same role; False where that is not to be had."""
