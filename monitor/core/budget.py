@@ -23,4 +23,4 @@ def within_budget(finding: Finding, steps: Sequence[StepTiming], budget_of: Call
     worst = max(late, key=lambda step: step.took / budget_of(step.name))
     took, budget = round(worst.took.total_seconds() * 1000), duration.text(budget_of(worst.name))
     message = f"{worst.name} took {took} ms, its budget is {budget}"
-    return Finding.slow(message, checks=finding.checks)
+    return Finding.slow(message, checks=finding.checks, left_out=finding.left_out)

@@ -17,10 +17,12 @@ from monitor.core.confirmation import Judgement, Reading
 from monitor.core.payload import Author, synthetic_user
 from monitor.core.verdict import Finding, Json, Kind, Reason, Violation
 
-NOBODY = "nobody"
+NOBODY = "whoever is no user"
 """Who asks without ever having said which user it is."""
-NO_LONGER_ANYBODY = "nobody, after somebody"
+NO_LONGER_ANYBODY = "whoever is no user any more"
 """Who asks on a connection on which somebody was a user before."""
+THE_REDIS_USER = "the Redis user"
+"""Who asks for keys that are not Holdfast's, for all the users that share it."""
 SOMEBODY_ELSE = "somebody else"
 """An owner that is no synthetic user of this run; never named, for it may be a customer."""
 
@@ -144,7 +146,7 @@ def _leaked(look: Look, *, users: Sequence[str], path: str, part: str) -> Iterat
         yield Violation(
             kind=Kind.LEAKED,
             subject=f"{path} {part}",
-            expected=f"each of {len(users)} users reaches its own only, and nobody nothing",
+            expected=f"each of {len(users)} users reaches its own only, and whoever is no user nothing",
             actual=f"{viewer} reached what belongs to {' and '.join(map(str, owners or []))}{others}"
             if isinstance(owners, list)
             else "",

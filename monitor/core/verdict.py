@@ -138,6 +138,6 @@ class Finding:
         )
 
     @classmethod
-    def slow(cls, message: str, *, checks: int) -> Self:
+    def slow(cls, message: str, *, checks: int, left_out: Iterable[str] = ()) -> Self:
         """Everything was right, and something took longer than its budget."""
-        return cls(verdict=Verdict.SLOW, message=message, checks=checks)
+        return cls(verdict=Verdict.SLOW, message=message, checks=checks, left_out=tuple(left_out))

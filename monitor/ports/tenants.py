@@ -43,7 +43,7 @@ class TenantKeys(Connection, Protocol):
         """Store a session for each user, its secret in it."""
 
     async def look(self, run_id: str, tenants: Sequence[Tenant], *, fence: bool) -> Look:
-        """As each, ask for its own key in every way; with `fence`, as nobody for a key that is not Holdfast's."""
+        """As each, ask for its own key in every way; with `fence`, for a key that is not Holdfast's."""
 
     async def clear(self, run_id: str, tenants: Sequence[Tenant]) -> None:
         """Delete the sessions."""

@@ -7,7 +7,7 @@ from secrets import token_hex
 from string import ascii_lowercase
 
 from monitor.core.residue import key_of
-from monitor.core.tenancy import NOBODY, SOMEBODY_ELSE, Look, Sight, Tenant, owners_of
+from monitor.core.tenancy import SOMEBODY_ELSE, THE_REDIS_USER, Look, Sight, Tenant, owners_of
 from monitor.core.verdict import Reason
 from monitor.stores.encodings import acknowledged
 from monitor.stores.keys import REMEMBER_SHOWN, KeyConnection
@@ -75,7 +75,7 @@ class OwnTenantKeys(KeyConnection):
             what = f"answered a script that reads a key outside of holdfast:* by {reply!r}"
             raise self.ways.primary_redis.error(Reason.INCONCLUSIVE, what)
         owners = frozenset() if said else frozenset({SOMEBODY_ELSE})
-        return Sight(path=FENCE, viewer=NOBODY, owners=owners)
+        return Sight(path=FENCE, viewer=THE_REDIS_USER, owners=owners)
 
     async def clear(self, run_id: str, tenants: Sequence[Tenant]) -> None:
         """Delete the sessions."""

@@ -129,6 +129,12 @@ def test_the_message_names_the_step_that_is_furthest_beyond() -> None:
     assert finding == Finding.slow("get took 500 ms, its budget is 100ms", checks=3)
 
 
+def test_what_is_slow_has_left_out_what_it_left_out() -> None:
+    """To be slow hides nothing of what was not checked."""
+    finding = within_budget(Finding.of((), checks=3, left_out=["the pooler"]), [step("reload", 3)], budget_of)
+    assert (finding.verdict, finding.left_out) == (Verdict.SLOW, ("the pooler",))
+
+
 @pytest.mark.parametrize(
     "finding",
     [Finding.of([violation()], checks=1), Finding.unknown(Reason.TIMEOUT, "late")],

@@ -74,8 +74,8 @@ def test_each_user_reaches_its_own_and_nobody_nothing() -> None:
         (B, (A, B, C), f"{B} reached what belongs to {A} and {C}"),
         (B, (A,), f"{B} reached what belongs to {A}"),
         (A, (A, SOMEBODY_ELSE), f"{A} reached what belongs to somebody else"),
-        (NOBODY, (C,), f"nobody reached what belongs to {C}"),
-        (NO_LONGER_ANYBODY, (A, B, C), f"nobody, after somebody reached what belongs to {A} and {B} and {C}"),
+        (NOBODY, (C,), f"whoever is no user reached what belongs to {C}"),
+        (NO_LONGER_ANYBODY, (A, B, C), f"whoever is no user any more reached what belongs to {A} and {B} and {C}"),
     ],
 )
 def test_what_is_reached_beyond_ones_own_is_leaked(viewer: str, owners: tuple[str, ...], who: str) -> None:

@@ -152,8 +152,8 @@ async def test_a_default_user_of_a_database_is_a_leak(site: Site) -> None:
     record = await run_violated(site, PROBE, {Kind.LEAKED})
     assert "the setting holdfast.user_id" in reached(record)
     for violation in record.finding.violations:
-        assert set(violation.evidence["reached"]) <= {"nobody", "nobody, after somebody"}
-        assert violation.actual.startswith("nobody")
+        assert set(violation.evidence["reached"]) <= {"whoever is no user", "whoever is no user any more"}
+        assert violation.actual.startswith("whoever is no user")
     await site.sql(f"ALTER DATABASE {site.database} RESET holdfast.user_id")
     await heals(site, PROBE)
 
@@ -319,6 +319,7 @@ async def test_a_redis_user_that_may_read_every_key_is_a_leak(fenced: Site) -> N
     record = await run_violated(fenced, PROBE, {Kind.LEAKED})
     (violation,) = record.finding.violations
     assert violation.subject == "a key that is not Holdfast's in Redis"
+    assert violation.actual == "the Redis user reached what belongs to somebody else"
     assert (await fenced.run(IsolationProbe(fence=False))).finding.violations == ()
     await fenced.servers.valkey.command("ACL", "SETUSER", redis_user(fenced), "resetkeys", "~holdfast:*")
     await heals(fenced, PROBE)
