@@ -221,6 +221,8 @@ def _reason(error: Exception) -> tuple[Reason, str, bool]:
     for kind, reason, advice in _BY_TYPE:
         if isinstance(error, kind):
             return reason, advice, False
+    if "another operation (2)" in str(error):  # asyncpg is still taking in the end that the server announced unasked
+        return Reason.UNREACHABLE, "the connection broke", False
     if "closed" in str(error):  # asyncpg says so by a plain InterfaceError
         return Reason.UNREACHABLE, "the connection broke", False
     return Reason.INTERNAL, "this looks like a fault of Holdfast's own; please report it", False

@@ -14,7 +14,7 @@ import pytest
 from monitor.core.verdict import Kind, Reason
 from monitor.embedded.folder import PrivateFolder
 from monitor.embedded.pgbouncer import EmbeddedPgBouncer
-from monitor.ports import Place, Store, Way
+from monitor.ports import Place, Store, StoreError, Way
 from monitor.probes.pool import PoolProbe
 from monitor.stores import crowd
 from tests.conftest import MakeSite, Site, in_database
@@ -241,3 +241,22 @@ async def test_more_users_than_names_share_them(make_site: MakeSite) -> None:
     """There are eight synthetic names; ten users are right, too, and see what is under their name only."""
     crowded = await make_site(redis_url=None, connections={Store.POSTGRES: 10})
     await run_ok(crowded, PoolProbe(users=10, transactions=1))
+
+
+async def test_a_server_connection_that_dies_between_two_questions_is_unreachable(make_pooled: MakePooled) -> None:
+    """The pooler says so unasked; whatever the driver makes of that, nothing of it is a fault of Holdfast's own."""
+    here = await make_pooled()
+    await run_ok(here.site, PROBE)
+    connection = await here.site.environment.crowd.connect("test")
+    try:
+        await connection.enter()
+        await here.site.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND state = 'idle in transaction'"
+        )
+        with pytest.raises(StoreError) as caught:
+            await connection.dirt(expected=(), empty=())
+    finally:
+        await connection.close()
+    assert caught.value.reason is Reason.UNREACHABLE
+    await run_ok(here.site, PROBE)
