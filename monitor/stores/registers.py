@@ -55,7 +55,7 @@ STATEMENTS: Mapping[str, str] = {
 """Every statement on registers, by name. Lists are sent as text: of a type of lists the driver would ask first."""
 
 _READ_COMMITTED_SHOWN = BEGIN_SHOWN.replace("BEGIN;", "BEGIN ISOLATION LEVEL READ COMMITTED;")
-_SCHEDULED = ("read", "lock", "write", "count over", "count under", "insert", "delete over")
+_PLAYED = ("process", "read", "lock", "write", "waits")  # by the schedules that a probe asks for
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "make_registers": (_READ_COMMITTED_SHOWN, STATEMENTS["make"], "COMMIT"),
     "make_lists": (_READ_COMMITTED_SHOWN, STATEMENTS["make"], "COMMIT"),
@@ -83,7 +83,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "attempt_vanish": (BEGIN_SHOWN, STATEMENTS["insert"], STATEMENTS["process"], STATEMENTS["gone"]),
     "default_level": (STATEMENTS["default_level"],),
-    "play_schedule": (BEGIN_SHOWN, *(STATEMENTS[each] for each in _SCHEDULED), STATEMENTS["waits"], "COMMIT"),
+    "play_schedule": (BEGIN_SHOWN, *(STATEMENTS[each] for each in _PLAYED), "COMMIT"),
     "transact_on_lists": (BEGIN_SHOWN, STATEMENTS["append"], STATEMENTS["list"], "COMMIT"),
 }
 """What a probe may ask for, and all that is then sent. Of a schedule's statements each sends some."""
