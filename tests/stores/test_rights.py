@@ -11,7 +11,9 @@ import pytest
 
 from monitor.core.residue import Instance
 from monitor.ports import Store
+from monitor.probe import Probe
 from monitor.probes.notify import NotifyProbe
+from monitor.probes.pool import PoolProbe
 from monitor.probes.session import SessionProbe
 from monitor.probes.thread import ThreadProbe
 from monitor.stores.postgres import Postgres
@@ -40,6 +42,12 @@ async def test_the_least_role_can_run_the_probe_and_sweep(least: Site) -> None:
     await run_ok(least, ThreadProbe())
     assert await least.environment.sweep(Store.POSTGRES) == 0
     assert await least.environment.census(Store.POSTGRES) == 0
+
+
+@pytest.mark.parametrize("probe", [NotifyProbe(), PoolProbe()], ids=["notify", "pool"])
+async def test_the_least_role_suffices_for_what_is_pushed_and_for_a_crowd(least: Site, probe: Probe[object]) -> None:
+    """Nothing more is to be granted for LISTEN and NOTIFY, nor for many users at once."""
+    await run_ok(least, probe)
 
 
 FORBIDDEN = [
