@@ -261,9 +261,7 @@ class EnvironmentSettings(Section):
     def active(self) -> Mapping[str, Probe[object]]:
         """The probes that run here: enabled, and the stores that they need are there."""
         return {
-            name: probe
-            for name, probe in self.probes.by_name().items()
-            if probe.enabled and probe.runs_on(self.stores)
+            name: probe for name, probe in self.probes.by_name().items() if probe.enabled and probe.runs_on(self.stores)
         }
 
 

@@ -31,7 +31,7 @@ from monitor.embedded.process import EmbeddedError
 from monitor.embedded.servers import Servers
 from monitor.listening import ListenError, bind
 from monitor.logs import Scrubbing, set_up
-from monitor.ports import Place, Store, Way
+from monitor.ports import Place, StateError, Store, Way
 from monitor.probe import discover
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
             await app.run(stop, started=begun.set)
         finally:
             show.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, StateError):  # it may have looked once more, at what was closed
                 await show
         if not quiet:
             common.err().print("stopping, and removing everything …")

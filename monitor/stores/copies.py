@@ -15,7 +15,7 @@ from monitor.ports import Place, Store, Way
 from monitor.stores import documents
 from monitor.stores.documents import CopyConnection, DocumentConnection
 from monitor.stores.redis import fields
-from monitor.stores.rows import BEGIN_SHOWN
+from monitor.stores.rows import READ_COMMITTED_SHOWN
 from monitor.stores.ways import Ways
 
 STATEMENTS: Mapping[str, str] = {
@@ -28,12 +28,11 @@ STATEMENTS: Mapping[str, str] = {
 }
 """Every statement on copies, by name."""
 
-_LOOK = BEGIN_SHOWN.replace("BEGIN;", "BEGIN ISOLATION LEVEL READ COMMITTED;")
 ROWS: Mapping[str, tuple[str, ...]] = {
     **documents.ROWS,
     "position": (STATEMENTS["position"],),
-    "look_at_row": (_LOOK, STATEMENTS["version"], "ROLLBACK"),
-    "look_at_replica": (_LOOK, STATEMENTS["applied"], STATEMENTS["version"], "ROLLBACK"),
+    "look_at_row": (READ_COMMITTED_SHOWN, STATEMENTS["version"], "ROLLBACK"),
+    "look_at_replica": (READ_COMMITTED_SHOWN, STATEMENTS["applied"], STATEMENTS["version"], "ROLLBACK"),
 }
 """What a probe may ask of PostgreSQL, and all that is then sent."""
 KEYS: Mapping[str, tuple[str, ...]] = {

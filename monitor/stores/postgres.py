@@ -214,10 +214,8 @@ def _reason(error: Exception) -> tuple[Reason, str, bool]:
         if words in str(error):
             return reason, advice, True
     if isinstance(error, asyncpg.PostgresError) and state:
-        for prefix, reason, advice in _BY_STATE:
-            if state.startswith(prefix):
-                answered = not state.startswith(("08", "57P", "25P03"))
-                return reason, advice, answered
+        reason, advice = next((reason, advice) for prefix, reason, advice in _BY_STATE if state.startswith(prefix))
+        return reason, advice, not state.startswith(("08", "57P", "25P03"))
     for kind, reason, advice in _BY_TYPE:
         if isinstance(error, kind):
             return reason, advice, False

@@ -20,7 +20,7 @@ from monitor.ports import Isolation, StoreError
 from monitor.ports.registers import ConflictError, RegisterConnection, Registered
 from monitor.stores import trials
 from monitor.stores.director import Director
-from monitor.stores.rows import BEGIN_SHOWN, RowConnection
+from monitor.stores.rows import BEGIN_SHOWN, READ_COMMITTED_SHOWN, RowConnection
 from monitor.stores.ways import Ways
 
 _OWN_PROCESS = "pid = $1 AND usename = current_user AND datname = current_database()"
@@ -54,14 +54,13 @@ STATEMENTS: Mapping[str, str] = {
 }
 """Every statement on registers, by name. Lists are sent as text: of a type of lists the driver would ask first."""
 
-_READ_COMMITTED_SHOWN = BEGIN_SHOWN.replace("BEGIN;", "BEGIN ISOLATION LEVEL READ COMMITTED;")
 _PLAYED = ("process", "read", "lock", "write", "waits")  # by the schedules that a probe asks for
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
-    "make_registers": (_READ_COMMITTED_SHOWN, STATEMENTS["make"], "COMMIT"),
-    "make_lists": (_READ_COMMITTED_SHOWN, STATEMENTS["make"], "COMMIT"),
-    "look_at_registers": (_READ_COMMITTED_SHOWN, STATEMENTS["look"], "COMMIT"),
-    "remove_registers": (_READ_COMMITTED_SHOWN, STATEMENTS["remove"], "COMMIT"),
-    "look_at_lists": (_READ_COMMITTED_SHOWN, STATEMENTS["lists"], "COMMIT"),
+    "make_registers": (READ_COMMITTED_SHOWN, STATEMENTS["make"], "COMMIT"),
+    "make_lists": (READ_COMMITTED_SHOWN, STATEMENTS["make"], "COMMIT"),
+    "look_at_registers": (READ_COMMITTED_SHOWN, STATEMENTS["look"], "COMMIT"),
+    "remove_registers": (READ_COMMITTED_SHOWN, STATEMENTS["remove"], "COMMIT"),
+    "look_at_lists": (READ_COMMITTED_SHOWN, STATEMENTS["lists"], "COMMIT"),
     "attempt_commit": (BEGIN_SHOWN, STATEMENTS["insert"], "COMMIT"),
     "attempt_roll_back": (BEGIN_SHOWN, STATEMENTS["insert"], "ROLLBACK"),
     "attempt_fail": (BEGIN_SHOWN, STATEMENTS["insert"], "COMMIT"),

@@ -22,6 +22,8 @@ BEGIN_SHOWN = (
     "BEGIN; SET LOCAL holdfast.user_id = 'holdfast-user-N'; SET LOCAL statement_timeout = …; SET LOCAL lock_timeout = …"
 )
 """How every transaction begins, as `holdfast plan` shows it."""
+READ_COMMITTED_SHOWN = BEGIN_SHOWN.replace("BEGIN;", "BEGIN ISOLATION LEVEL READ COMMITTED;")
+"""The same where each statement has to see anew, whatever level the application's transactions have."""
 
 _SWEEP_TIMEOUT = timedelta(minutes=1)
 

@@ -13,7 +13,7 @@ from monitor.core.conversation import Transcript
 from monitor.core.pages import Counted, Page
 from monitor.core.payload import Message, Thread
 from monitor.ports import Count, MissingError, Store
-from monitor.stores.rows import BEGIN_SHOWN, RowConnection
+from monitor.stores.rows import BEGIN_SHOWN, READ_COMMITTED_SHOWN, RowConnection
 from monitor.stores.ways import Ways
 
 _INSERT_MESSAGE = (
@@ -54,7 +54,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "page_thread": (BEGIN_SHOWN, STATEMENTS["page"], "COMMIT"),
     "newest_page": (BEGIN_SHOWN, STATEMENTS["newest_page"], "COMMIT"),
     "count_threads": (BEGIN_SHOWN, STATEMENTS["count"], "COMMIT"),
-    "watch_batch": (BEGIN_SHOWN, STATEMENTS["watch"], "COMMIT"),
+    "watch_batch": (READ_COMMITTED_SHOWN, STATEMENTS["watch"], "COMMIT"),
 }
 """What a probe may ask for, and all that is then sent."""
 
@@ -155,14 +155,14 @@ class OwnThreadConnection(RowConnection):
 
     @asynccontextmanager
     async def watch(self, thread: Thread, messages: Sequence[Message]) -> AsyncIterator[Count]:
-        """A counter of how many of these messages are visible now; at READ COMMITTED each statement sees anew."""
+        """A counter of how many of these messages are visible now, each time by a new snapshot."""
         numbers = [message.number for message in messages]
 
         async def count() -> int:
             async with self.postgres.asked():
                 return int(await self.connection.fetchval(STATEMENTS["watch"], thread.id, min(numbers), max(numbers)))
 
-        async with self.transaction(thread.user):
+        async with self.transaction(thread.user, level="read committed"):
             yield count
 
     async def _insert(self, thread: Thread, message: Message) -> None:

@@ -252,6 +252,14 @@ def autocommit(data: bytes) -> bytes:
     return data.replace(b"BEGIN; SET LOCAL", b"       SET      ").replace(b"; SET LOCAL", b"; SET      ")
 
 
+async def test_parts_are_seen_whatever_the_default_level_is(behind: Site, wire: Wire) -> None:
+    """Where transactions default to repeatable read, the concurrent reader still sees anew each time it looks."""
+    await behind.sql(f"ALTER DATABASE {behind.database} SET default_transaction_isolation = 'repeatable read'")
+    await run_ok(behind, PROBE)
+    wire.edit(lambda _: (autocommit, unchanged))
+    await run_violated(behind, PROBE, {Kind.TORN, Kind.PHANTOM})
+
+
 async def test_an_autocommitting_pooler_shows_parts_and_keeps_what_was_rolled_back(behind: Site, wire: Wire) -> None:
     """Without transactions a batch is visible before its COMMIT, and a ROLLBACK takes nothing back: torn and phantom.
 
