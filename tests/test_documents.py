@@ -19,6 +19,13 @@ def test_the_page_of_the_probes_is_what_the_command_says() -> None:
     assert (DOCS / "probes.md").read_text(encoding="utf-8").partition("\n## What a run costs")[0] == said
 
 
+def test_readme_has_every_promise() -> None:
+    """The README's table says of each probe what its docstring says first."""
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    for name, probe in discover(monitor.probes).items():
+        assert f"| `{name}` | {probe.promise()} |" in readme
+
+
 def test_every_probe_has_its_cost() -> None:
     """The measured table has one row for each probe, with a figure in each column."""
     table = (DOCS / "probes.md").read_text(encoding="utf-8").partition("## What a run costs")[2]
