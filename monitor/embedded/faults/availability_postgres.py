@@ -177,7 +177,7 @@ FAULTS = (
         _thaw,
         patience=1.0,
     ),
-    _fault("killed", "PostgreSQL is killed with SIGKILL", Reason.UNREACHABLE, _kill, _start),
+    _fault("killed", "PostgreSQL is killed with SIGKILL", Reason.UNREACHABLE, _kill, _start, also=_AT_A_POOLER),
     _fault(
         "wrong-password",
         "the password of the role was changed, and nobody told the clients",
@@ -208,6 +208,7 @@ FAULTS = (
         Reason.CAPACITY,
         _role("CONNECTION LIMIT 0"),
         _restore_role,
+        also=_AT_A_POOLER,
     ),
     _fault(
         "disk-full",
