@@ -38,12 +38,15 @@ if TYPE_CHECKING:
     from monitor.app import App
 
 ENVIRONMENT = "demo"
-# So that somebody who watches sees something happen; but what waits for a deadline of its own needs its time.
-_EVERY = {"every": "2s", "timeout": "1900ms"}
-UNHURRIED: Mapping[str, Mapping[str, object]] = {
+# So that somebody who watches sees something happen, and two cores are enough for it and for the servers. What waits
+# for a deadline of its own needs its time.
+_EVERY = {"every": "5s", "timeout": "4900ms"}
+_OTHERWISE: Mapping[str, Mapping[str, object]] = {
+    "thread": {"every": "2s", "timeout": "1900ms"},
+    "session": {"every": "2s", "timeout": "1900ms"},
     "notify": {"every": "16s", "timeout": "15s", "deadline": "2s", "patience": "500ms"},
     "pool": {"every": "8s", "timeout": "7900ms"},
-    "sync": {"every": "5s", "timeout": "4900ms", "deadline": "1500ms", "patience": "2s"},
+    "sync": {"deadline": "1500ms", "patience": "2s"},
 }
 _GLANCE = 0.5  # seconds between two looks at the daemon
 
@@ -164,7 +167,7 @@ def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fa
         "state": f"sqlite:///{servers.folder / 'state.db'}",
         "http": {"listen": f"127.0.0.1:{port}"},
         "probes": {
-            name: {**_EVERY, **UNHURRIED.get(name, {}), **special.get(name, {}), **_only(fault, name)}
+            name: {**_EVERY, **_OTHERWISE.get(name, {}), **special.get(name, {}), **_only(fault, name)}
             for name in sorted(discover(probes))
         },
         "environments": {ENVIRONMENT: {"postgres": postgres, "redis": redis}},
