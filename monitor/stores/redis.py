@@ -108,9 +108,7 @@ class Redis:
         return RedisConnection(self, connection)
 
     @asynccontextmanager
-    async def asked(
-        self, *, sent_bytes: int = 0, writing: bool = False, waiting: bool = False
-    ) -> AsyncIterator[None]:
+    async def asked(self, *, sent_bytes: int = 0, writing: bool = False, waiting: bool = False) -> AsyncIterator[None]:
         """Count one request, and turn whatever fails in it into a StoreError.
 
         `waiting` says that the store is not busy meanwhile: it has nothing to say as long as others say nothing.

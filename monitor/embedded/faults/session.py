@@ -120,7 +120,9 @@ FAULTS = (
         breaks="a neighbour fills the memory, and what expires soonest is evicted (maxmemory with volatile-ttl)",
         probe="session",
         report=Kind.EVICTED,
-        also=dict.fromkeys(("isolation", "sync"), frozenset({Reason.INCONCLUSIVE})),  # their own keys go as well
+        also=dict.fromkeys(
+            ("isolation", "notify", "profile", "sync"), frozenset({Reason.INCONCLUSIVE})
+        ),  # their own keys go as well
         inject=_press,
         heal=_relieve,
     ),
