@@ -92,3 +92,15 @@ def shown(url: SecretStr) -> str:
     """A DSN or URL that may be shown: everything but its passwords, of whatever length."""
     text = re.sub(r"(://[^/?#:@]*):[^/?#]*@", rf"\1:{MASK}@", url.get_secret_value())
     return re.sub(r"([?&](?:password|sslpassword)=)[^&]*", rf"\1{MASK}", text)
+
+
+def server_of(url: str) -> str:
+    """Which server a DSN or URL leads to: host and port, or the socket, however it is spelled. No secret is in it."""
+    parts = urlsplit(url)
+    hosts = parts.netloc.rpartition("@")[2].lower()
+    if "," in hosts:  # several, of which a driver takes the first that answers
+        return hosts
+    default = {"redis": 6379, "rediss": 6379}.get(parts.scheme, 5432)
+    named = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    host = parts.hostname or named.get("host", "")
+    return parts.path if parts.scheme == "unix" else f"{host}:{parts.port or named.get('port', default)}"

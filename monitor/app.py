@@ -30,7 +30,7 @@ from monitor.stores.environment import LiveEnvironment
 from monitor.stores.lock import StateLock
 from monitor.stores.state import SqliteState
 from monitor.web import create_app
-from monitor.web.daemon import Notice, Watched
+from monitor.web.daemon import Notice, Resting, Watched
 from monitor.web.server import GRACE, Serving, serve
 
 log = structlog.get_logger("holdfast")
@@ -209,14 +209,15 @@ class App:
         """When a pause ends, or None if there is none."""
         return self._schedule.paused_until(environment)
 
-    def resting(self, environment: str) -> Mapping[Store, datetime]:
-        """The stores that are left alone because runs against them failed, and when they are tried next."""
+    def resting(self, environment: str) -> Mapping[Store, Resting]:
+        """The stores that are left alone because runs against them failed."""
         now, at = self.clock.now(), self.clock.monotonic()
-        return {
-            store: now + timedelta(seconds=state.until - at)
-            for store, state in self._schedule.sick(environment).items()
-            if state.until > at
-        }
+        found = {}
+        for store, state in self._schedule.sick(environment).items():
+            why = self._schedule.why_sick(environment, store)
+            until = now + timedelta(seconds=max(0.0, state.until - at))
+            found[store] = Resting(until=until, reason=why.reason, message=why.message)
+        return found
 
     def not_ready(self) -> Sequence[str]:
         """What is missing until every probe has had its first run."""

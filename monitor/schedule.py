@@ -23,7 +23,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from monitor.core.backoff import SICK, Backoff
 from monitor.core.record import RunRecord
-from monitor.core.verdict import Reason
+from monitor.core.verdict import Finding, Reason
 from monitor.ports import Environment, Store
 from monitor.probe import Probe
 from monitor.runner import Desk, run_once
@@ -51,6 +51,7 @@ class Schedule:
         self._due: dict[Place, datetime] = {}
         self._running: dict[Place, asyncio.Task[RunRecord]] = {}
         self._health: dict[tuple[str, Store], Backoff] = {}
+        self._why: dict[tuple[str, Store], Finding] = {}
         self._met: set[tuple[str, Store]] = set()
         self._paused: dict[str, datetime] = {}
         self._first_round: set[Place] = set()
@@ -117,6 +118,10 @@ class Schedule:
     def sick(self, environment: str) -> dict[Store, Backoff]:
         """The stores of an environment that are left alone for a while."""
         return {store: state for (name, store), state in self._health.items() if name == environment and state.sick}
+
+    def why_sick(self, environment: str, store: Store) -> Finding:
+        """What the latest run said that failed because of a store. Raises KeyError if none has."""
+        return self._why[environment, store]
 
     @property
     def first_round_done(self) -> bool:
@@ -235,6 +240,8 @@ class Schedule:
         after = self._health[key] = self._learned(before, record)
         if record is None:
             return
+        if after is not before and after.sick and record.finding.reason in SICK:
+            self._why[key] = record.finding
         if after.sick and not before.sick:
             finding = record.finding
             self._met.discard(key)

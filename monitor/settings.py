@@ -28,7 +28,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from monitor.addresses import address, postgres_url, redis_url, shown, state_url
+from monitor.addresses import address, postgres_url, redis_url, server_of, shown, state_url
 from monitor.ports import Isolation, Place, Store, Way
 from monitor.probe import Duration, Probe, Probes
 
@@ -195,7 +195,11 @@ class EnvironmentSettings(Section):
         default={}, description="Labels on every metric of this environment, such as tier: critical."
     )
     objective: Annotated[float, BeforeValidator(_no_truth)] = Field(
-        default=99.9, gt=0, lt=100, allow_inf_nan=False, description="Percent of runs that are to be ok over 30 days."
+        default=99.9,
+        gt=0,
+        lt=100,
+        allow_inf_nan=False,
+        description="Percent of runs that are to be ok over 30 days; alerts and reports of a later version go by it.",
     )
     postgres: Postgres | None = Field(default=None, description="The PostgreSQL of this environment.")
     redis: Redis | None = Field(default=None, description="The Redis of this environment.")
@@ -227,6 +231,22 @@ class EnvironmentSettings(Section):
                     f"raise it to {wants} or disable the probe"
                 )
                 problems.append(((store.value, "max_connections"), message))
+        if problems:
+            text = "; ".join(f"{'.'.join(below)} {message}" for below, message in problems)
+            raise PydanticCustomError("below", "{text}", {"text": text, "problems": problems})
+        return self
+
+    @model_validator(mode="after")
+    def _places_differ(self) -> EnvironmentSettings:
+        """A replica or a pooler that is the primary would make its probes say ok of what is not there."""
+        seen: dict[tuple[Store, str], Place] = {}
+        problems = []
+        for place, url in self.addresses().items():
+            other = seen.setdefault((place.store, server_of(url)), place)
+            if other is not place:
+                words = "the primary" if other.way is Way.PRIMARY else f"the {other.way} {other.name}".strip()
+                below = ("pooler",) if place.way is Way.POOLER else ("replicas", place.name)
+                problems.append(((place.store.value, *below), f"has the host and port of {words}; name another server"))
         if problems:
             text = "; ".join(f"{'.'.join(below)} {message}" for below, message in problems)
             raise PydanticCustomError("below", "{text}", {"text": text, "problems": problems})

@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 import monitor.probes
 from monitor.cli import app
+from monitor.core.meanings import BROKEN, UNTOLD
+from monitor.core.verdict import Kind, Reason
 from monitor.probe import discover
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -24,6 +26,12 @@ def test_readme_has_every_promise() -> None:
     readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
     for name, probe in discover(monitor.probes).items():
         assert f"| `{name}` | {probe.promise()} |" in readme
+
+
+def test_every_kind_and_reason_has_a_meaning() -> None:
+    """The closed sets are explained whole."""
+    assert set(BROKEN) == set(Kind)
+    assert set(UNTOLD) == set(Reason)
 
 
 def test_every_probe_has_its_cost() -> None:

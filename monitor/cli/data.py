@@ -35,6 +35,9 @@ _HOUR = timedelta(hours=1)
 def plan(environment: common.Environment, config: common.Config = None) -> None:
     """Show every statement and key that would be sent, with rows and bytes per hour. Touches nothing.
 
+    Rows or keys are those that are inserted or changed; what a run wrote it deletes again, by single statements and by
+    foreign keys. Bytes are those of the content; docs/probes.md has the WAL that comes of it, as it was measured.
+
     Example:  holdfast plan production
     """
     settings = common.environment_named(common.configuration(config), environment)
@@ -104,9 +107,11 @@ def setup(
         postgres_url(SecretStr(dsn)) if dsn is not None else None
     except AddressError as error:
         common.fail(f"--dsn: {error}", common.USAGE)
+    connections = settings.max_connections(Store.POSTGRES)
     if print_:
         if settings.postgres and store is not Store.REDIS:
-            typer.echo(f"-- PostgreSQL of {environment}, for psql\n\n{roles_sql(environment, role=role)}")
+            sql = roles_sql(environment, role=role, connections=connections)
+            typer.echo(f"-- PostgreSQL of {environment}, for psql\n\n{sql}")
         if settings.redis and store is not Store.POSTGRES:
             typer.echo(f"# Redis of {environment}, for redis-cli\n\n{_REDIS.format(acl=redis_acl(user=role))}")
         return
@@ -114,7 +119,7 @@ def setup(
     async def main() -> None:
         made = live(environment, settings, NOBODY)
         if dsn is not None:
-            await grant(dsn, environment, role=role)
+            await grant(dsn, environment, role=role, connections=connections)
         await made.prepare(dict.fromkeys(made.stores, 1))
 
     common.log_to_stderr(loaded, level="error")

@@ -13,6 +13,8 @@ from rich.text import Text
 import monitor.probes
 from monitor.cli import common
 from monitor.core import duration
+from monitor.core.meanings import BROKEN, UNTOLD
+from monitor.core.verdict import Kind, Reason
 from monitor.embedded.faults import AREAS
 from monitor.probe import Probe, discover
 
@@ -64,6 +66,11 @@ def _document() -> Iterator[str]:
             yield from (f"- {sentence}" for sentence in without)
         yield "\n| setting | default | meaning |\n|---|---|---|"
         yield from (f"| `{field}` | {_cell(value)} | {about} |" for field, value, about in _settings(defaults))
+
+    yield "\n## Kinds of violation\n\n| kind | what was broken |\n|---|---|"
+    yield from (f"| `{kind}` | {BROKEN[kind]} |" for kind in Kind)
+    yield "\n## Reasons for unknown\n\n| reason | why nothing can be told |\n|---|---|"
+    yield from (f"| `{reason}` | {UNTOLD[reason]} |" for reason in Reason)
 
 
 def _cell(value: object) -> str:

@@ -143,11 +143,12 @@ def _leaked(look: Look, *, users: Sequence[str], path: str, part: str) -> Iterat
     if reached:
         viewer, owners = next(iter(reached.items()))
         others = f", and {len(reached) - 1} more did so" if len(reached) > 1 else ""
+        cause = f"; for {look.weaknesses[0]}" if look.weaknesses else ""
         yield Violation(
             kind=Kind.LEAKED,
             subject=f"{path} {part}",
             expected=f"each of {len(users)} users reaches its own only, and whoever is no user nothing",
-            actual=f"{viewer} reached what belongs to {' and '.join(map(str, owners or []))}{others}"
+            actual=f"{viewer} reached what belongs to {' and '.join(map(str, owners or []))}{others}{cause}"
             if isinstance(owners, list)
             else "",
             evidence={"reached": reached, "weaknesses": [*look.weaknesses]},

@@ -57,11 +57,20 @@ _BY_STATE: tuple[tuple[str, Reason, str], ...] = (
 # Answers that say less by their state than by their words. Poolers end a connection by 08P01, a breach of protocol,
 # whatever their reason is: these words are PgBouncer's. A server without TLS makes asyncpg raise a ConnectionError.
 _BY_WORDS: tuple[tuple[str, Reason, str], ...] = (
-    ("rejected SSL upgrade", Reason.REFUSED, "the server has no TLS and sslmode in the DSN wants it"),
+    (
+        "rejected SSL upgrade",
+        Reason.REFUSED,
+        "what answers has no TLS, or is no PostgreSQL; check host, port and sslmode in the DSN",
+    ),
     (
         "query_wait_timeout",
         Reason.CAPACITY,
         "the pooler had no free server connection for that long; who holds them? look at SHOW POOLS",
+    ),
+    (
+        "no such database",
+        Reason.MISCONFIGURED,
+        "check the name of the database in the DSN, and the pooler's list of them",
     ),
     ("no more connections allowed", Reason.CAPACITY, "the pooler's max_client_conn is reached"),
     (

@@ -30,11 +30,15 @@ def schema_sql() -> str:
     return (files("monitor.stores") / "schema.sql").read_text("utf-8")
 
 
-def roles_sql(environment: str, *, role: str) -> str:
-    """The SQL for a DBA: a role that may do what the probes do and nothing else, and the schema it works in."""
+def roles_sql(environment: str, *, role: str, connections: int = 4) -> str:
+    """The SQL for a DBA: a role that may do what the probes do and nothing else, and the schema it works in.
+
+    It may have twice as many `connections` as one daemon and some more: for a second daemon, sweeps and people.
+    """
     text = (files("monitor.stores") / "roles.sql").read_text("utf-8")
     for mark, value in (
         ("@role@", role),
+        ("@limit@", str(2 * connections + 8)),
         ("@environment@", environment),
         ("@version@", str(SCHEMA_VERSION)),
         ("@schema@", schema_sql()),
@@ -122,14 +126,14 @@ def _misconfigured(postgres: Postgres, what: str, environment: str) -> StoreErro
     return StoreError(Reason.MISCONFIGURED, message, store=Store.POSTGRES)
 
 
-async def grant(dsn: str, environment: str, *, role: str) -> None:
+async def grant(dsn: str, environment: str, *, role: str, connections: int) -> None:
     """Make the role and the schema, as whoever the DSN names. Raises StoreError."""
     postgres = Postgres(dsn, tally=_Nobody(), statement_timeout=_PATIENCE, connect_timeout=_PATIENCE)
     connection = await postgres.connect("setup")
     broken = True
     try:
         async with postgres.asked(), connection.transaction():
-            await connection.execute(roles_sql(environment, role=role))
+            await connection.execute(roles_sql(environment, role=role, connections=connections))
         broken = False
     finally:
         await postgres.close(connection, broken=broken)

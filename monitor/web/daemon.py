@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from monitor.core.record import RunRecord
+from monitor.core.verdict import Reason
 from monitor.journal import Journal
 from monitor.metrics import Metrics
 from monitor.ports import Clock, Store
@@ -26,6 +27,15 @@ class Watched:
     stores: frozenset[Store]
     probes: Mapping[str, Probe[Any]]
     left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A store that is left alone: when it is tried next, and what the latest run against it said."""
+
+    until: datetime
+    reason: Reason | None
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +88,8 @@ class Daemon(Protocol):
     def paused_until(self, environment: str) -> datetime | None:
         """When a pause ends, or None if there is none."""
 
-    def resting(self, environment: str) -> Mapping[Store, datetime]:
-        """The stores that are left alone because runs against them failed, and when they are tried next."""
+    def resting(self, environment: str) -> Mapping[Store, Resting]:
+        """The stores that are left alone because runs against them failed."""
 
     def notices(self) -> Sequence[Notice]:
         """What somebody should mend about the daemon itself; empty when nothing."""

@@ -14,7 +14,7 @@ from monitor.core.violations import KeptViolation
 from monitor.ports import Store
 from monitor.probe import Probe
 from monitor.web.answers import Fault, missing, moment
-from monitor.web.daemon import Daemon, Watched
+from monitor.web.daemon import Daemon, Resting, Watched
 
 _RIGHT = (Verdict.OK, Verdict.SLOW)
 OVERDUE = 3
@@ -23,12 +23,16 @@ OVERDUE = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbePicture:
-    """One probe of one environment. What has not run is unknown, never ok."""
+    """One probe of one environment. What has not run is unknown, never ok.
+
+    `resting` is the store that it needs and that is left alone: an ok from before says nothing of it.
+    """
 
     probe: Probe[Any]
     latest: RunRecord | None
     age: timedelta | None
     paused: bool
+    resting: tuple[Store, Resting] | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -40,6 +44,8 @@ class ProbePicture:
     @property
     def reason(self) -> Reason | None:
         """Why one cannot tell."""
+        if self._outdated and self.resting and not self.paused:
+            return self.resting[1].reason
         if self._outdated:
             return Reason.PAUSED if self.paused else Reason.MISSED
         return self.latest.finding.reason if self.latest else None
@@ -49,6 +55,9 @@ class ProbePicture:
         """The latest run in words, where there is something to say."""
         if self.latest is None:
             return "has not run yet, because probing is paused" if self.paused else "has not run yet"
+        if self._outdated and self.resting and not self.paused:
+            store, rest = self.resting
+            return f"{store} is left alone, because a run failed: {rest.message}"
         if self._outdated:
             why = "probing is paused" if self.paused else "no run has ended for too long"
             return f"{why}; the latest was {self.latest.verdict}"
@@ -61,7 +70,8 @@ class ProbePicture:
 
     @property
     def _outdated(self) -> bool:
-        return self.latest is not None and self.latest.verdict in _RIGHT and (self.paused or self.overdue)
+        renewed = not (self.paused or self.overdue or self.resting)
+        return self.latest is not None and self.latest.verdict in _RIGHT and not renewed
 
     @property
     def overdue(self) -> bool:
@@ -75,14 +85,14 @@ class ProbePicture:
 class Picture:
     """One environment: its probes, the violations that stand, the latest opened first, its pause, and what rests.
 
-    `resting` has the stores that are left alone because runs against them failed, and when they are tried next.
+    `resting` has the stores that are left alone because runs against them failed.
     """
 
     watched: Watched
     probes: Mapping[str, ProbePicture]
     violations: tuple[KeptViolation, ...]
     paused_until: datetime | None
-    resting: Mapping[Store, datetime]
+    resting: Mapping[Store, Resting]
 
     @property
     def verdict(self) -> Verdict:
@@ -100,18 +110,25 @@ def picture(daemon: Daemon, watched: Watched) -> Picture:
     now = daemon.clock.now()
     paused_until = daemon.paused_until(watched.name)
     latest = daemon.journal.latest(watched.name)
+    resting = daemon.resting(watched.name)
     probes = {}
     for name, probe in watched.probes.items():
         record = latest.get(name)
         age = max(timedelta(), now - record.started - record.took) if record else None
-        probes[name] = ProbePicture(probe=probe, latest=record, age=age, paused=paused_until is not None)
+        probes[name] = ProbePicture(
+            probe=probe,
+            latest=record,
+            age=age,
+            paused=paused_until is not None,
+            resting=next(((store, resting[store]) for store in probe.needs if store in resting), None),
+        )
     standing = tuple(daemon.journal.standing(watched.name))
     return Picture(
         watched=watched,
         probes=probes,
         violations=standing,
         paused_until=paused_until,
-        resting=daemon.resting(watched.name),
+        resting=resting,
     )
 
 

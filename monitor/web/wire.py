@@ -141,4 +141,4 @@ def environment(of: Picture) -> dict[str, object]:
 
 
 def _resting(of: Picture) -> dict[str, object]:
-    return {store: moment(until) for store, until in of.resting.items()}
+    return {store: moment(each.until) for store, each in of.resting.items()}

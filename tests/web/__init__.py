@@ -15,7 +15,7 @@ from monitor.journal import Journal
 from monitor.metrics import Metrics
 from monitor.ports import StateError, Store
 from monitor.probe import Probe, Run, Use
-from monitor.web.daemon import Notice, Watched
+from monitor.web.daemon import Notice, Resting, Watched
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOKEN = "planted-token"
@@ -171,7 +171,7 @@ class SmallDaemon:
         self.journal = Journal(self.state, clock=self.clock, new_id=lambda: next(self._ids))
         self.known: dict[str, Watched] = {}
         self.pauses: dict[str, datetime] = {}
-        self.resting_until: dict[Store, datetime] = {}
+        self.sick: dict[Store, Resting] = {}
         self.own_notices: list[Notice] = []
         self.lacking: list[str] = []
         self.stall = 0.0
@@ -236,10 +236,10 @@ class SmallDaemon:
         """The end of a pause."""
         return self.pauses.get(environment)
 
-    def resting(self, environment: str) -> Mapping[Store, datetime]:
+    def resting(self, environment: str) -> Mapping[Store, Resting]:
         """What the test set."""
         assert environment in self.known
-        return self.resting_until
+        return self.sick
 
     def notices(self) -> Sequence[Notice]:
         """What the test set, after the trouble of the state database."""

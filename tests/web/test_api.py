@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from monitor.core.verdict import Finding, Kind, Verdict, Violation
+from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.ports import StateError, Store
-from monitor.web.daemon import Notice
+from monitor.web.daemon import Notice, Resting
 
 from . import AUTH, FINDINGS, LOST, NOON, Call, SmallDaemon, kinds
 
@@ -73,7 +73,7 @@ async def test_environment_tells_when_a_sick_store_is_tried_next(
 ) -> None:
     """A store that is left alone is named with the moment of its next trial, for people and on call alike."""
     assert (await client.get(PRODUCTION)).json()["stores_tried_next"] == {}
-    daemon.resting_until = {Store.POSTGRES: NOON + timedelta(seconds=40)}
+    daemon.sick = {Store.POSTGRES: Resting(NOON + timedelta(seconds=40), Reason.TIMEOUT, "nothing answered")}
     for path in (PRODUCTION, "/health/production"):
         assert (await client.get(path)).json()["stores_tried_next"] == {"postgres": "2026-03-01T12:00:40.000Z"}
 

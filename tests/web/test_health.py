@@ -7,7 +7,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from monitor.core.verdict import Verdict
+from monitor.core.verdict import Reason, Verdict
+from monitor.ports import Store
+from monitor.web.daemon import Resting
 
 from . import FINDINGS, LOST, NOON, SmallDaemon, watched
 
@@ -44,6 +46,18 @@ async def test_environment_is_well_while_ok_or_slow(
     answer = await client.get("/health/production")
     assert answer.status_code == status
     assert answer.json()["verdict"] == verdict
+
+
+async def test_an_ok_from_before_its_store_was_left_alone_is_unknown(
+    daemon: SmallDaemon, client: httpx.AsyncClient
+) -> None:
+    """While a store rests nothing that needs it is shown as ok, and the reason is what the store said."""
+    await daemon.all_ran(FINDINGS[Verdict.OK])
+    daemon.sick = {Store.POSTGRES: Resting(NOON, Reason.UNREACHABLE, "connection refused by db:5432")}
+    answer = await client.get("/health/production")
+    chat = answer.json()["probes"]["chat"]
+    assert (answer.status_code, chat["verdict"], chat["reason"]) == (503, "unknown", "unreachable")
+    assert chat["message"] == "postgres is left alone, because a run failed: connection refused by db:5432"
 
 
 async def test_environment_is_unknown_until_each_probe_has_run(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:

@@ -11,7 +11,7 @@ import pytest
 from monitor.core.verdict import Finding, Reason, Verdict
 from monitor.ports import Store
 from monitor.web import words
-from monitor.web.daemon import Notice
+from monitor.web.daemon import Notice, Resting
 
 from . import AUTH, FINDINGS, LOST, NOON, SCRIPT, Basket, Chat, SmallDaemon, watched, with_text
 
@@ -113,7 +113,7 @@ async def test_page_tells_what_is_paused_left_out_missing_and_wrong(
     daemon.lacking = ["the first round of runs is not done"]
     daemon.journal.trouble = "the state file /x cannot be used: disk full; free some space"
     daemon.own_notices = [Notice("configuration", "the new one cannot be used: holdfast.yaml:3: x: unknown key")]
-    daemon.resting_until = {Store.POSTGRES: NOON + timedelta(seconds=40)}
+    daemon.sick = {Store.POSTGRES: Resting(NOON + timedelta(seconds=40), Reason.TIMEOUT, "nothing answered")}
     text = (await page(client)).text
     assert "postgres is left alone because runs against it failed. It is tried next in 40 s, at 2026" in text
     assert "Configuration: the new one cannot be used: holdfast.yaml:3: x: unknown key" in text
