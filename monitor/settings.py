@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -14,9 +13,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    PlainSerializer,
     SecretStr,
     StringConstraints,
     WithJsonSchema,
@@ -24,69 +20,16 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from monitor.addresses import address, postgres_url, redis_url, server_of, shown, state_url
+from monitor.addresses import address, postgres_url, redis_url, server_of, state_url
 from monitor.ports import Isolation, Place, Store, Way
-from monitor.probe import Duration, Probe, Probes
+from monitor.probe import Probe, Probes
+from monitor.values import Connections, EnvironmentName, LabelName, Length, OrNothing, ReplicaName, Shown, no_truth
 
 ENV_PREFIX = "HOLDFAST_"
 ENV_DELIMITER = "__"
-
-_RESERVED_LABELS = frozenset(
-    {"environment", "location", "probe", "verdict", "step", "kind", "reason", "store", "outcome", "state", "source"}
-    | {"target", "le", "quantile"}
-)
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-
-
-def _no_number(value: object) -> object:
-    if isinstance(value, (int, float)):  # 7 for "a week" would be read as seven seconds
-        raise ValueError("a length of time needs its unit; write it like 500ms, 30s, 5m, 1h30m or 7d")  # noqa: TRY004 pydantic reports ValueError, and lets TypeError through
-    return value
-
-
-def _longer_than_nothing(value: timedelta) -> timedelta:
-    if value <= timedelta():
-        raise ValueError("must be longer than nothing")
-    return value
-
-
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):  # int(True) is 1, and nobody means that
-        raise ValueError("expected a number, found true or false")  # noqa: TRY004 as above
-    return value
-
-
-class _OrNothing:
-    """A section whose every line is commented out is an empty one."""
-
-    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        inner = handler(source)
-        return core_schema.no_info_before_validator_function(lambda value: {} if value is None else value, inner)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [handler(schema), {"type": "null"}]}
-
-
-def _label_name(value: str) -> str:
-    if not _LABEL_NAME.fullmatch(value) or value.startswith("__"):
-        raise ValueError("is not a Prometheus label name; use letters, digits and _, and begin with a letter")
-    if value in _RESERVED_LABELS:
-        raise ValueError("is a label that Holdfast sets itself; choose another name")
-    return value
-
-
-Length = Annotated[Duration, BeforeValidator(_no_number), AfterValidator(_longer_than_nothing)]
-"""A length of time longer than nothing, always with its unit."""
-
-Connections = Annotated[int, Field(ge=1, le=100), BeforeValidator(_no_truth)]
-ReplicaName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-LabelName = Annotated[str, AfterValidator(_label_name)]
-Shown = PlainSerializer(shown, return_type=str, when_used="json")
 
 
 class Provision(StrEnum):
@@ -159,7 +102,7 @@ class Postgres(Section):
         default=None, description="The same database through its pooler, such as PgBouncer, as the application asks it."
     )
     replicas: Annotated[
-        Mapping[ReplicaName, Annotated[SecretStr, AfterValidator(postgres_url), Shown]], _OrNothing()
+        Mapping[ReplicaName, Annotated[SecretStr, AfterValidator(postgres_url), Shown]], OrNothing()
     ] = Field(default={}, description="Its streaming replicas by name, such as eu-2: each a DSN like the primary's.")
     isolation: Isolation = Field(
         default="read committed",
@@ -174,7 +117,7 @@ class Redis(Section):
     url: Annotated[SecretStr, AfterValidator(redis_url), Shown] = Field(
         description="How to connect: redis://holdfast@cache.example:6379/0, rediss:// with TLS, or unix:///SOCKET."
     )
-    replicas: Annotated[Mapping[ReplicaName, Annotated[SecretStr, AfterValidator(redis_url), Shown]], _OrNothing()] = (
+    replicas: Annotated[Mapping[ReplicaName, Annotated[SecretStr, AfterValidator(redis_url), Shown]], OrNothing()] = (
         Field(default={}, description="Its replicas by name, such as eu-2: each a URL like the primary's.")
     )
     max_connections: Connections = Field(default=4, description="The most connections open at once, 1 to 100.")
@@ -191,10 +134,10 @@ class ProbeSettings(Section):
 class EnvironmentSettings(Section):
     """One live deployment that is watched. At least one of `postgres` and `redis` is needed."""
 
-    labels: Annotated[Mapping[LabelName, str], _OrNothing()] = Field(
+    labels: Annotated[Mapping[LabelName, str], OrNothing()] = Field(
         default={}, description="Labels on every metric of this environment, such as tier: critical."
     )
-    objective: Annotated[float, BeforeValidator(_no_truth)] = Field(
+    objective: Annotated[float, BeforeValidator(no_truth)] = Field(
         default=99.9,
         gt=0,
         lt=100,
@@ -203,7 +146,7 @@ class EnvironmentSettings(Section):
     )
     postgres: Postgres | None = Field(default=None, description="The PostgreSQL of this environment.")
     redis: Redis | None = Field(default=None, description="The Redis of this environment.")
-    probes: Annotated[ProbeSettings, _OrNothing()] = Field(
+    probes: Annotated[ProbeSettings, OrNothing()] = Field(
         default_factory=ProbeSettings, description="What differs here from the `probes` of every environment."
     )
 
@@ -304,22 +247,22 @@ class Settings(BaseSettings):
         default="sqlite:////var/lib/holdfast/state.db",
         description="The daemon's own durable record; never one of the stores that it watches.",
     )
-    http: Annotated[Http, _OrNothing()] = Field(
+    http: Annotated[Http, OrNothing()] = Field(
         default_factory=Http, description="The status page, the metrics and the API."
     )
-    logging: Annotated[Logging, _OrNothing()] = Field(
+    logging: Annotated[Logging, OrNothing()] = Field(
         default_factory=Logging, description="What is logged, and in which form."
     )
     shutdown_timeout: Length = Field(
         default=timedelta(seconds=10), description="How long runs that are under way may take to end after SIGTERM."
     )
-    retention: Annotated[Retention, _OrNothing()] = Field(
+    retention: Annotated[Retention, OrNothing()] = Field(
         default_factory=Retention, description="How long the state database remembers."
     )
-    probes: Annotated[ProbeSettings, _OrNothing()] = Field(
+    probes: Annotated[ProbeSettings, OrNothing()] = Field(
         default_factory=ProbeSettings, description="Settings of the probes, for every environment."
     )
-    environments: Annotated[Mapping[EnvironmentName, EnvironmentSettings], _OrNothing()] = Field(
+    environments: Annotated[Mapping[EnvironmentName, EnvironmentSettings], OrNothing()] = Field(
         default={}, description="What is watched, by name: lower-case letters, digits, _ and -."
     )
 
@@ -361,7 +304,7 @@ def settings_type(probes: Probes) -> type[Settings]:
     """The settings with one field per probe, here and in every environment."""
     fields: dict[str, Any] = {
         name: (
-            Annotated[probe, _OrNothing()],
+            Annotated[probe, OrNothing()],
             Field(default_factory=probe, description=probe.promise()),
         )
         for name, probe in sorted(probes.items())
@@ -370,7 +313,7 @@ def settings_type(probes: Probes) -> type[Settings]:
 
     def with_probes(base: type[BaseModel]) -> Any:  # noqa: ANN401 a field definition of create_model
         description = base.model_fields["probes"].description
-        annotation = Annotated[probe_settings, _OrNothing()]
+        annotation = Annotated[probe_settings, OrNothing()]
         return (annotation, Field(default_factory=probe_settings, description=description))
 
     environment = create_model(
@@ -380,7 +323,7 @@ def settings_type(probes: Probes) -> type[Settings]:
         probes=with_probes(EnvironmentSettings),
     )
     # dict, not Mapping: the environment source of pydantic-settings looks into the values of a dict only
-    environments = Annotated[dict[EnvironmentName, environment], _OrNothing()]
+    environments = Annotated[dict[EnvironmentName, environment], OrNothing()]
     made = create_model(
         "Settings",
         __base__=Settings,
