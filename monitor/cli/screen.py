@@ -100,7 +100,7 @@ class TableScreen:
             for kept in standing[:_TOLD]
         ]
         more = [Text(f"and {len(standing) - _TOLD} more: see the status page", style="red")] if standing[_TOLD:] else []
-        self.shown = Group(table, *told, *more)
+        self.shown = Group(*told, *more, table)  # in a window that is too low the end is cut off, not the evidence
         self._live.update(self.shown, refresh=True)
 
 

@@ -65,7 +65,7 @@ async def test_daemons_that_meet_an_empty_database_at_once_agree_on_one_schema(
     records = await asyncio.gather(*(daemon.run(PROBE) for daemon in daemons))
     assert {record.verdict for record in records} <= RIGHT, [record.finding.message for record in records]
     assert await daemons[0].sql("SELECT name FROM holdfast.environment") == "shared\n"
-    assert await daemons[0].sql("SELECT count(*) FROM pg_policies WHERE schemaname = 'holdfast'") == "4\n"
+    assert await daemons[0].sql("SELECT count(*) FROM pg_policies WHERE schemaname = 'holdfast'") == "7\n"
 
 
 async def test_two_environments_that_race_for_a_database_do_not_share_it(make_site: MakeSite) -> None:

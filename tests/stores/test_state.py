@@ -350,7 +350,7 @@ asyncio.run(main())
 def open_to_all(folder: Path, mode: int) -> None:
     """Give a test's folder this mode, and let everybody reach it: pytest makes its folders for one user only."""
     for above in folder.parents:
-        if above.name.startswith("pytest-"):
+        if above.name.startswith(("pytest-", "popen-")):  # the second is one of several workers'
             above.chmod(0o755)
     folder.chmod(mode)
 
