@@ -43,7 +43,11 @@ _BY_TEXT: tuple[tuple[str, Reason, str], ...] = (
     ("read only replica", Reason.READ_ONLY, "this is a replica; point the URL at the primary"),
     ("MASTERDOWN", Reason.READ_ONLY, "the replica has lost its primary"),
     ("NOREPLICAS", Reason.READ_ONLY, "the server accepts no writes without its replicas"),
-    ("OOM", Reason.CAPACITY, "maxmemory is reached, and the policy lets nothing be evicted that would help"),
+    (
+        "OOM",
+        Reason.CAPACITY,
+        "maxmemory is reached, and the policy (noeviction, or a volatile one) lets nothing be evicted that would help",
+    ),
     ("MISCONF", Reason.CAPACITY, "the server cannot persist (a full disk?) and so refuses writes"),
     ("max number of clients", Reason.CAPACITY, "maxclients is reached"),
     ("invalid DB index", Reason.MISCONFIGURED, "check the number of the database in the URL"),
