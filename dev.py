@@ -2,7 +2,7 @@
 """From a clone to a running Holdfast: makes .venv, installs what the lock names, and runs one command in it.
 
     python3 dev.py demo [OPTIONS]   the daemon on a PostgreSQL and a Valkey of its own; try --fault NAME
-    python3 dev.py test [OPTIONS]   all tests, on real servers; options are pytest's
+    python3 dev.py test [OPTIONS]   all tests, on real servers; options are pytest's (-n 0: one by one)
     python3 dev.py check            all that CI runs: lint, types, import contracts, tests
     python3 dev.py soak [OPTIONS]   bad weather of every sort for --for 30m, and no violation may come of it
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
@@ -33,9 +33,14 @@ LOCKS = {
     "requirements-demo.lock": ["--extra", "demo", "--group", "build"],
     "requirements-dev.lock": ["--extra", "demo", "--group", "build", "--group", "dev"],
 }
-MODULES = {"test": "pytest", "soak": "tests.soak", "costs": "bench.costs", "detection": "tests.faults"}
 # Most tests wait for a server most of the time, so that two files at once take little more than half the time.
 TOGETHER = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+MODULES = {
+    "test": ("pytest", *TOGETHER),
+    "soak": ("tests.soak",),
+    "costs": ("bench.costs",),
+    "detection": ("tests.faults",),
+}
 CHECKS = (
     ["ruff", "check", "."],
     ["ruff", "format", "--check", "."],
@@ -105,7 +110,7 @@ def main() -> None:
         _become(BIN / "holdfast", *(["demo"] if what == "demo" else []), *rest)
     elif what in MODULES:
         install("requirements-dev.lock")
-        _become(PYTHON, "-m", MODULES[what], *rest)
+        _become(PYTHON, "-m", *MODULES[what], *rest)
     elif what == "check":
         install("requirements-dev.lock")
         failed = []
