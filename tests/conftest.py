@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
+from monitor.embedded.process import NotInstalledError
 from monitor.embedded.proxy import TcpProxy
 from monitor.embedded.servers import Servers
 from monitor.journal import Journal
@@ -34,6 +35,25 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if os.environ.get("CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"CI: {len(skipped)} tests were skipped, and none may be", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """A test that needs a server of the system's packages is skipped where there is none; see above for CI."""
+    return (yield from _skipped_where_not_installed())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """The same where the test itself starts the server."""
+    return (yield from _skipped_where_not_installed())
+
+
+def _skipped_where_not_installed() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except NotInstalledError as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from monitor.embedded.folder import Binaries, PrivateFolder
 from monitor.embedded.postgres import STATEMENT_SECONDS, EmbeddedPostgres
-from monitor.embedded.process import EmbeddedError, read
+from monitor.embedded.process import NotInstalledError, read
 from monitor.embedded.server import Server
 
 PROGRAM = "pgbouncer"
@@ -65,7 +65,7 @@ class EmbeddedPgBouncer(Server):
 
     async def _prepare(self) -> None:
         if (program := installed()) is None:
-            raise EmbeddedError("there is no PgBouncer: install it, on Debian by apt-get install pgbouncer")
+            raise NotInstalledError("there is no PgBouncer: install it, on Debian by apt-get install pgbouncer")
         if self._binaries is None:
             self._binaries = await self._folder.reachable(
                 Binaries(root=program.parent, programs=Path()), program=PROGRAM

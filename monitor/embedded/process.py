@@ -22,6 +22,10 @@ class EmbeddedError(Exception):
     """An embedded server cannot do what was asked; the message says what was found and what to do next."""
 
 
+class NotInstalledError(EmbeddedError):
+    """A server that only the packages of the system bring is not there; the message says how to install it."""
+
+
 async def until(condition: Callable[[], bool], *, within: float) -> bool:
     """Wait until `condition` holds, `within` seconds at most; -> whether it held."""
     deadline = time.monotonic() + within

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
@@ -73,7 +73,14 @@ def family(pid: int) -> list[psutil.Process]:
 def left(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that still live after the bound."""
     _, alive = psutil.wait_procs(processes, timeout=GONE_SECONDS)
-    return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in alive if told_of(process, "status") not in {None, psutil.STATUS_ZOMBIE}]
+
+
+def told_of(process: psutil.Process, what: Literal["name", "status"]) -> str | None:
+    """What the system says of a process; None where it has ended between being listed and being asked."""
+    with suppress(psutil.NoSuchProcess):
+        return process.name() if what == "name" else process.status()
+    return None
 
 
 def segments() -> set[str]:
@@ -147,7 +154,7 @@ def test_the_death_of_the_owner_while_starting_leaves_nothing() -> None:
     """SIGKILL in the middle of initdb leaves nothing either."""
     with owner() as process:
         folder = Path(told(process)["folder"])
-        while not (started := [child for child in family(process.pid) if child.name() == "initdb"]):
+        while not any(told_of(child, "name") == "initdb" for child in family(process.pid)):
             assert process.poll() is None
         started = family(process.pid)
         process.kill()

@@ -21,7 +21,9 @@ from monitor.core.residue import Instance
 from monitor.core.verdict import Kind, Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.embedded.faults import FAULTS, Fault, Report, Site
+from monitor.embedded.pgbouncer import installed
 from monitor.embedded.postgres import system_bindir
+from monitor.embedded.process import NotInstalledError
 from monitor.embedded.servers import Servers
 from monitor.ports import Store, SystemClock
 from monitor.probe import Probe, discover
@@ -141,7 +143,9 @@ async def servers_for(measured: Measured) -> AsyncIterator[StartServers]:
         async def start(fault: Fault) -> Servers:
             if fault.contrib not in started:
                 bindir = system_bindir() if fault.contrib else None
-                servers = Servers(fsync=False, replicas=True, pooler=True, postgres_bindir=bindir)
+                if fault.contrib and bindir is None:
+                    raise NotInstalledError("contrib modules are missing; on Debian, apt-get install postgresql")
+                servers = Servers(fsync=False, replicas=True, pooler=installed() is not None, postgres_bindir=bindir)
                 started[fault.contrib] = await stack.enter_async_context(servers)
                 measured.versions |= await _versions(servers)
             return started[fault.contrib]
@@ -155,6 +159,8 @@ async def bench(
 ) -> AsyncIterator[Bench]:
     """An environment on a database that faults break, behind proxies."""
     fault: Fault = request.param
+    if fault.pooler and not installed():
+        raise NotInstalledError("there is no PgBouncer; on Debian, apt-get install pgbouncer")
     servers = await servers_for(fault)
     async with AsyncExitStack() as stack:
         site = await Site.before(servers, stack, fenced=fault.fenced, isolation=fault.isolation)
