@@ -4,6 +4,7 @@ from monitor.core.levels import Isolation
 from monitor.ports.copies import Copies
 from monitor.ports.crowd import Crowd
 from monitor.ports.environment import Environment
+from monitor.ports.ledger import Durables, Ledger, Reader, Scribe, Writer
 from monitor.ports.notices import Notices
 from monitor.ports.profiles import Profiles
 from monitor.ports.registers import ConflictError, RegisterConnection, Registers
@@ -32,16 +33,20 @@ __all__ = [
     "Count",
     "Crowd",
     "Discipline",
+    "Durables",
     "Environment",
     "Isolation",
+    "Ledger",
     "MisroutedError",
     "MissingError",
     "Notices",
     "Outcome",
     "Place",
     "Profiles",
+    "Reader",
     "RegisterConnection",
     "Registers",
+    "Scribe",
     "SessionConnection",
     "Sessions",
     "State",
@@ -56,4 +61,5 @@ __all__ = [
     "ThreadConnection",
     "Threads",
     "Way",
+    "Writer",
 ]

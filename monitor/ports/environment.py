@@ -9,6 +9,7 @@ from typing import Protocol
 from monitor.core.levels import Isolation
 from monitor.ports.copies import Copies
 from monitor.ports.crowd import Crowd
+from monitor.ports.ledger import Durables, Ledger, Scribe
 from monitor.ports.notices import Notices
 from monitor.ports.profiles import Profiles
 from monitor.ports.registers import Registers
@@ -72,6 +73,16 @@ class Environment(Protocol):
     @property
     def crowd(self) -> Crowd:
         """Many users at once, through its pooler or a pool. Raises LookupError if it has no PostgreSQL."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Which writes were acknowledged, kept outside the stores that it accuses."""
+
+    def durables(self, store: Store) -> Durables:
+        """One of its stores as what keeps writes. Raises LookupError if it does not have it."""
+
+    def scribe(self, store: Store) -> Scribe:
+        """Who writes there by the ledger, always the same. Raises LookupError if it does not have the store."""
 
     def slots(self, needs: Mapping[Store, int]) -> AbstractAsyncContextManager[None]:
         """Wait for room for so many connections per store, and hold it."""

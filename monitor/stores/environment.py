@@ -9,10 +9,14 @@ from functools import cached_property
 
 from monitor.core.residue import ABANDONED, Broom, Instance
 from monitor.core.verdict import Reason
-from monitor.ports import Isolation, Place, Store, StoreError, Tally, Way
+from monitor.ports import Durables, Isolation, Ledger, Place, Store, StoreError, SystemClock, Tally, Way
+from monitor.scribe import LedgerScribe
 from monitor.stores.copies import OwnCopies
 from monitor.stores.crowd import OwnCrowd
+from monitor.stores.durable_keys import KeyDurables
+from monitor.stores.durable_rows import RowDurables
 from monitor.stores.keys import count_keys, sweep_keys
+from monitor.stores.ledger import Ledgers
 from monitor.stores.notices import OwnNotices
 from monitor.stores.postgres import Postgres
 from monitor.stores.profiles import OwnProfiles
@@ -29,7 +33,10 @@ from monitor.stores.ways import Ways
 
 
 class LiveEnvironment:
-    """A deployment that is watched, seen through Holdfast's own schema and prefix."""
+    """A deployment that is watched, seen through Holdfast's own schema and prefix.
+
+    Without a `ledger` it has one in memory, which forgets with this object.
+    """
 
     def __init__(
         self,
@@ -43,8 +50,11 @@ class LiveEnvironment:
         isolation: Isolation = "read committed",
         timeout: timedelta = timedelta(seconds=5),
         longest_run: timedelta = timedelta(minutes=1),
+        ledger: Ledger | None = None,
     ) -> None:
         self.name = name
+        self._ledger = ledger
+        self._scribes: dict[Store, LedgerScribe] = {}
         self.isolation: Isolation = isolation
         self._instance = instance
         self._longest_run = longest_run
@@ -126,6 +136,25 @@ class LiveEnvironment:
     def crowd(self) -> OwnCrowd:
         """Many users at once, through its pooler or a pool."""
         return OwnCrowd(self.ways)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Which writes were acknowledged."""
+        return self._ledger or Ledgers(None, clock=SystemClock()).of(self.name)
+
+    def durables(self, store: Store) -> Durables:
+        """One of its stores as what keeps writes. Raises LookupError if it does not have it."""
+        if store not in self.stores:
+            raise LookupError(f"environment {self.name} has no {store}")
+        return RowDurables(self.ways) if store is Store.POSTGRES else KeyDurables(self.ways)
+
+    def scribe(self, store: Store) -> LedgerScribe:
+        """Who writes there by the ledger, always the same. Raises LookupError if it does not have the store."""
+        if store not in self._scribes:
+            self._scribes[store] = LedgerScribe(
+                store, ledger=self.ledger, durables=self.durables(store), clock=SystemClock()
+            )
+        return self._scribes[store]
 
     @asynccontextmanager
     async def slots(self, needs: Mapping[Store, int]) -> AsyncIterator[None]:

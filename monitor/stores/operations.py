@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from monitor.ports import Store
-from monitor.stores import copies, crowd, notices, profiles, registers, sessions, tenants, threads
+from monitor.stores import (
+    copies,
+    crowd,
+    durable_keys,
+    durable_rows,
+    notices,
+    profiles,
+    registers,
+    sessions,
+    tenants,
+    threads,
+)
 
 POSTGRES: Mapping[str, tuple[str, ...]] = {
     **threads.OPERATIONS,
@@ -15,6 +26,7 @@ POSTGRES: Mapping[str, tuple[str, ...]] = {
     **notices.CHANNELS,
     **profiles.ROWS,
     **crowd.OPERATIONS,
+    **durable_rows.OPERATIONS,
 }
 REDIS: Mapping[str, tuple[str, ...]] = {
     **sessions.OPERATIONS,
@@ -22,5 +34,6 @@ REDIS: Mapping[str, tuple[str, ...]] = {
     **copies.KEYS,
     **notices.KEYS,
     **profiles.KEYS,
+    **durable_keys.OPERATIONS,
 }
 CATALOGUE: Mapping[Store, Mapping[str, tuple[str, ...]]] = {Store.POSTGRES: POSTGRES, Store.REDIS: REDIS}

@@ -14,7 +14,7 @@ from monitor.stores.postgres import Postgres
 from monitor.stores.versions import too_old
 
 _PATIENCE = timedelta(seconds=10)
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Grows with each change of schema.sql; an older schema is brought up to it by running that file again."""
 
 _WHOSE = "SELECT name, version FROM holdfast.environment"

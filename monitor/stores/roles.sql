@@ -17,6 +17,7 @@ GRANT USAGE ON SCHEMA holdfast TO "@role@";
 GRANT SELECT ON holdfast.environment TO "@role@";
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON holdfast.threads, holdfast.messages, holdfast.registers, holdfast.profiles, holdfast.activities TO "@role@";
+GRANT SELECT, INSERT, UPDATE, DELETE ON holdfast.ledger_registers, holdfast.ledger_records TO "@role@";
 GRANT SELECT ON holdfast.activities_asked, holdfast.activities_answered, holdfast.own_messages TO "@role@";
 GRANT EXECUTE ON FUNCTION holdfast.read_messages(uuid[]) TO "@role@";
 

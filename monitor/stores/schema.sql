@@ -72,6 +72,23 @@ CREATE TABLE IF NOT EXISTS holdfast.activities (
 CREATE TABLE IF NOT EXISTS holdfast.activities_asked PARTITION OF holdfast.activities FOR VALUES IN ('asked');
 CREATE TABLE IF NOT EXISTS holdfast.activities_answered PARTITION OF holdfast.activities FOR VALUES IN ('answered');
 
+-- The ledger's side in the store: of each daemon one register, whose mark moves with every write, and the records that
+-- it looks for again and again. They are nobody's: no user, no row-level security.
+CREATE TABLE IF NOT EXISTS holdfast.ledger_registers (
+    daemon   text PRIMARY KEY,
+    mark     text NOT NULL,
+    location text NOT NULL DEFAULT '',
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS holdfast.ledger_records (
+    daemon     text NOT NULL,
+    series     text NOT NULL,
+    n          bigint NOT NULL,
+    content    text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (daemon, series, n)
+);
+
 CREATE INDEX IF NOT EXISTS threads_user ON holdfast.threads (user_id, created_at);
 CREATE INDEX IF NOT EXISTS messages_user ON holdfast.messages (user_id, created_at);
 CREATE INDEX IF NOT EXISTS registers_user ON holdfast.registers (user_id, created_at);

@@ -55,3 +55,96 @@ facts = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
+
+ledger_entries = sa.Table(
+    "ledger_entries",
+    metadata,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("store", sa.Text, primary_key=True),
+    sa.Column("n", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("series", sa.Text, nullable=False),
+    sa.Column("identified", sa.Boolean, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("intended", sa.Float, nullable=False),
+    sa.Column("answered", sa.Float),
+    sa.Column("epoch", sa.Integer),
+    sa.Column("weak", sa.Boolean, nullable=False),
+    sa.Column("xid", sa.Text, nullable=False),
+    sa.Column("rung", sa.Integer, nullable=False),
+    sa.Column("due", sa.Float),
+    sa.Column("verified", sa.Float),
+    sa.Column("fate", sa.Text, nullable=False),
+    sa.Column("accepted", sa.Float),
+    sa.Index("ledger_entries_due", "environment", "store", "due"),
+    sa.Index("ledger_entries_fate", "environment", "store", "identified", "state", "fate"),
+)
+
+ledger_epochs = sa.Table(
+    "ledger_epochs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("first", sa.Float, nullable=False),
+    sa.Column("last", sa.Float, nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Index("ledger_epochs_place", "environment", "place", "id"),
+)
+
+ledger_breaks = sa.Table(
+    "ledger_breaks",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("expected", sa.JSON, nullable=False),
+    sa.Column("first", sa.Text),
+    sa.Column("second", sa.Text),
+    sa.Column("writable", sa.Boolean, nullable=False),
+    sa.Column("before", sa.Integer),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("judged", sa.Boolean, nullable=False),
+    sa.Index("ledger_breaks_place", "environment", "place", "judged"),
+)
+
+ledger_outages = sa.Table(
+    "ledger_outages",
+    metadata,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("store", sa.Text, primary_key=True),
+    sa.Column("operation", sa.Text, primary_key=True),
+    sa.Column("began", sa.Float, primary_key=True),
+    sa.Column("ended", sa.Float),
+    sa.Column("least", sa.Float, nullable=False),
+    sa.Column("most", sa.Float, nullable=False),
+)
+
+ledger_losses = sa.Table(
+    "ledger_losses",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("store", sa.Text, nullable=False),
+    sa.Column("found", sa.Float, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("first", sa.Text, nullable=False),
+    sa.Column("last", sa.Text, nullable=False),
+    sa.Column("records", sa.Integer, nullable=False),
+    sa.Column("writes", sa.Integer, nullable=False),
+    sa.Column("suffix", sa.Boolean, nullable=False),
+    sa.Column("least", sa.Float, nullable=False),
+    sa.Column("most", sa.Float, nullable=False),
+    sa.Column("accepted", sa.Float),
+    sa.Column("details", sa.JSON, nullable=False),
+    sa.Index("ledger_losses_found", "environment", "found"),
+)
+
+ledger_restores = sa.Table(
+    "ledger_restores",
+    metadata,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("at", sa.Float, primary_key=True),
+    sa.Column("declared", sa.Float, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+)

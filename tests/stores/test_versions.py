@@ -6,6 +6,7 @@ import pytest
 
 from monitor.core.verdict import Reason
 from monitor.embedded.folder import PrivateFolder
+from monitor.embedded.server import free_port
 from monitor.embedded.valkey import EmbeddedValkey
 from monitor.ports import Store
 from monitor.probes.session import SessionProbe
@@ -66,7 +67,7 @@ async def test_an_old_redis_is_misconfigured(make_site: MakeSite, site: Site) ->
 async def test_a_redis_cluster_is_misconfigured(make_site: MakeSite) -> None:
     """A real node of a Redis Cluster is said to be one, whether it owns the keys or not."""
     folder = PrivateFolder()
-    valkey = EmbeddedValkey(folder, fsync=False, settings={"cluster-enabled": "yes"})
+    valkey = EmbeddedValkey(folder, fsync=False, settings={"cluster-enabled": "yes", "cluster-port": str(free_port())})
     try:
         await valkey.start()
         here = await make_site(postgres_dsn=None, redis_url=valkey.url)

@@ -1,0 +1,66 @@
+"""What a look at a store means: which acknowledged writes are lost, why, and how much time that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from monitor.core.ledger.entries import Entry, Mark
+from monitor.core.ledger.evidence import Epoch, Evidence
+from monitor.core.ledger.found import Audited, Break, Loss, Outage, Restore, Sighting
+from monitor.core.verdict import Violation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Everything that a run knows of one store when it judges.
+
+    `entries` are those that were asked for, as the ledger had them just before; `full` says that they are all that it
+    has. `first` and `second` were read on two connections to the primary; the second only where the first was not
+    right. `moves` are the latest writes, identified or not, oldest first; `breaks` those that nobody has judged yet.
+    `elsewhere` is what replicas said of themselves. `happened` is what PostgreSQL knows of transactions whose answer
+    was lost. `evicts` says that the declared policy permits records to be evicted.
+    """
+
+    environment: str
+    store: str
+    at: datetime
+    full: bool
+    entries: tuple[Entry, ...]
+    first: Sighting
+    second: Sighting | None = None
+    moves: tuple[Entry, ...] = ()
+    epochs: tuple[Epoch, ...] = ()
+    breaks: tuple[Break, ...] = ()
+    outages: tuple[Outage, ...] = ()
+    restores: tuple[Restore, ...] = ()
+    elsewhere: Mapping[str, Evidence] = field(default_factory=dict)
+    happened: Mapping[Mark, bool | None] = field(default_factory=dict)
+    evicts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a look comes to. `audited` and `losses` are for the ledger, the rest for the finding.
+
+    `doubt` says why something that looked wrong could not be confirmed; `left_out` what was not checked.
+    """
+
+    checks: int
+    violations: tuple[Violation, ...] = ()
+    audited: tuple[Audited, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    judged: tuple[int, ...] = ()
+    doubt: str = ""
+    left_out: tuple[str, ...] = ()
+
+
+def right(look: Look) -> bool:
+    """Whether the first look shows nothing that a second one would have to confirm."""
+    raise NotImplementedError
+
+
+def account(look: Look, *, ladder: tuple[timedelta, ...]) -> Account:
+    """Judge a look. The same look always comes to the same."""
+    raise NotImplementedError
