@@ -75,6 +75,7 @@ ledger_entries = sa.Table(
     sa.Column("verified", sa.Float),
     sa.Column("fate", sa.Text, nullable=False),
     sa.Column("accepted", sa.Float),
+    sa.Column("retired", sa.Float),
     sa.Index("ledger_entries_due", "environment", "store", "due"),
     sa.Index("ledger_entries_fate", "environment", "store", "identified", "state", "fate"),
 )

@@ -77,6 +77,7 @@ class Entry:
 
     `rung` is how many of the ladder's looks are done, `due` the moment of the next, None after the last. `verified` is
     when it was last found as it should be. `accepted` is when somebody acknowledged or declared that it is lost.
+    `retired` is when its deletion was acknowledged.
     """
 
     environment: str
@@ -94,6 +95,7 @@ class Entry:
     verified: datetime | None = None
     fate: Fate = Fate.UNSEEN
     accepted: datetime | None = None
+    retired: datetime | None = None
 
     @property
     def owed(self) -> bool:
