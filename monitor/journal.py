@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from monitor.core.record import RunRecord
+from monitor.core.verdict import Kind
 from monitor.core.violations import Changes, KeptViolation, Stage, after
 from monitor.ports import Clock, State, StateError
 
@@ -102,6 +103,11 @@ class Journal:
             kept for (env, _), by_id in self._standing.items() if environment in (None, env) for kept in by_id.values()
         ]
         return sorted(kept, key=lambda each: each.opened, reverse=True)
+
+    def acknowledged(self, environment: str, probe: str) -> dict[Kind, datetime]:
+        """The kinds of violation of one probe that stand acknowledged, and since when."""
+        standing = self._standing.get((environment, probe), {}).values()
+        return {kept.kind: kept.acknowledged for kept in standing if kept.acknowledged is not None}
 
     async def runs(
         self, *, environment: str | None = None, probe: str | None = None, verdict: str | None = None, limit: int = 100

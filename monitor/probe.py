@@ -48,12 +48,16 @@ T = TypeVar("T")
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """One execution of one probe: its key, its environment, and the stopwatch of its steps."""
+    """One execution of one probe: its key, its environment, and the stopwatch of its steps.
+
+    `acknowledged` are the kinds of its violations that stand acknowledged, with the moments of that.
+    """
 
     run_id: str
     probe: str
     environment: Environment
     clock: Clock
+    acknowledged: Mapping[Kind, datetime] = field(default_factory=dict)
     steps: list[StepTiming] = field(default_factory=list)
     propagations: list[Propagation] = field(default_factory=list)
     node: Node | None = None

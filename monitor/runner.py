@@ -36,7 +36,13 @@ class Desk:
 async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> RunRecord:
     """Execute a probe against an environment once, and report how it ended. Raises nothing but cancellation."""
     async with environment.slots(probe.wants()):  # to wait for a free connection is lateness, not latency
-        run = Run(run_id=str(uuid7()), probe=probe.name, environment=environment, clock=desk.clock)
+        run = Run(
+            run_id=str(uuid7()),
+            probe=probe.name,
+            environment=environment,
+            clock=desk.clock,
+            acknowledged=desk.journal.acknowledged(environment.name, probe.name),
+        )
         try:
             async with asyncio.timeout(probe.timeout.total_seconds()):
                 await environment.prepare(probe.needs)  # what it only wants may be down

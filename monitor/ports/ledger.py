@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from monitor.core.ledger.entries import Entry, Mark, State
@@ -159,17 +159,30 @@ class Ledger(Protocol):
 
 
 class Scribe(Protocol):
-    """Who writes to one store by the ledger: intent, send, outcome. One at a time, whoever asks."""
+    """Who writes to one store by the ledger: intent, send, outcome. One at a time, whoever asks.
 
-    async def write(self, *, identified: bool) -> Entry:
-        """One write; -> its entry with the outcome.
+    `within` is how long connecting, and then what is asked, may take.
+    """
+
+    @property
+    def alarm(self) -> int:
+        """Not 0 where everything is worth a look: after the start, a break or a new epoch."""
+
+    def calm(self, alarm: int) -> None:
+        """Everything was looked at since the alarm stood so; one that was raised meanwhile stands."""
+
+    async def write(self, *, identified: bool, within: timedelta = ..., after: timedelta = ...) -> Entry:
+        """One write; -> its entry with the outcome. Its record, if it has one, is due `after` that for the first time.
 
         Raises StoreError where it was not acknowledged, StateError where its intent could not be kept: then nothing
         was sent.
         """
 
-    async def retire(self, entries: Sequence[Entry], *, due: datetime | None) -> None:
+    async def retire(self, entries: Sequence[Entry], *, due: datetime | None, within: timedelta = ...) -> None:
         """Delete records: intent, bounded delete, acknowledgement. Raises as `write` does."""
+
+    async def leave(self, *, within: timedelta = ...) -> None:
+        """Delete all that this daemon has there, where its ledger is about to forget it. Raises as `write` does."""
 
     async def close(self) -> None:
         """Let go of the connection. Whoever writes next opens one."""
