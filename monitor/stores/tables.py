@@ -89,6 +89,7 @@ ledger_epochs = sa.Table(
     sa.Column("first", sa.Float, nullable=False),
     sa.Column("last", sa.Float, nullable=False),
     sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("opening", sa.JSON),
     sa.Index("ledger_epochs_place", "environment", "place", "id"),
 )
 

@@ -63,8 +63,8 @@ Evidence: TypeAlias = PostgresEvidence | RedisEvidence
 class Epoch:
     """Evidence from one place (`postgres`, `redis replica eu-2`), and when it was seen so, by the ledger's clock.
 
-    A new epoch begins where the server is another one, or the same after a restart or a promotion; counters alone,
-    positions and uptimes only renew `evidence` and `last`.
+    A new epoch begins where the server is another one, or the same after a restart, a promotion or a flush; other
+    counters, positions and uptimes only renew `evidence` and `last`. `opening` is the evidence with which it began.
     """
 
     id: int
@@ -73,6 +73,7 @@ class Epoch:
     first: datetime
     last: datetime
     evidence: Evidence
+    opening: Evidence | None = None
 
 
 def as_json(evidence: Evidence) -> dict[str, Json]:
@@ -95,7 +96,7 @@ def from_json(values: Mapping[str, Json]) -> Evidence:
 
 
 def same_server(one: Evidence, other: Evidence) -> bool:
-    """Whether both were seen in one epoch: the same process, in the same role."""
+    """Whether both were seen in one epoch: the same process, in the same role, not emptied in between."""
     match one, other:
         case PostgresEvidence(), PostgresEvidence():
             return (one.system, one.timeline, one.started, one.writable) == (
@@ -105,5 +106,10 @@ def same_server(one: Evidence, other: Evidence) -> bool:
                 other.writable,
             )
         case RedisEvidence(), RedisEvidence():
-            return (one.run_id, one.replid, one.writable) == (other.run_id, other.replid, other.writable)
+            return (one.run_id, one.replid, one.writable, one.flushes) == (
+                other.run_id,
+                other.replid,
+                other.writable,
+                other.flushes,
+            )
     return False

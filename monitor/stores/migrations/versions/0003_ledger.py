@@ -39,6 +39,7 @@ def upgrade() -> None:
         Column("first", Float, nullable=False),
         Column("last", Float, nullable=False),
         Column("evidence", JSON, nullable=False),
+        Column("opening", JSON),
     )
     op.create_index("ledger_epochs_place", "ledger_epochs", ["environment", "place", "id"])
     op.create_table(
