@@ -44,6 +44,26 @@ def index_key(environment: str, instance_id: str) -> str:
     return f"{PREFIX}{environment}:{instance_id}:keys"
 
 
+def register_key(environment: str, instance_id: str) -> str:
+    """The key of the register that each of a daemon's writes moves. No sweep takes what a ledger keeps."""
+    return f"{PREFIX}{environment}:{instance_id}:register"
+
+
+def record_key(environment: str, instance_id: str, series: str, n: int) -> str:
+    """The key of one record that a daemon looks for again."""
+    return f"{PREFIX}{environment}:{instance_id}:record:{series}:{n}"
+
+
+def records_key(environment: str, instance_id: str) -> str:
+    """The key of the index of all records that a daemon has not yet deleted."""
+    return f"{PREFIX}{environment}:{instance_id}:records"
+
+
+def ledgers_key(environment: str) -> str:
+    """The key under which the ids of all daemons stand that keep a ledger."""
+    return f"{PREFIX}{environment}:ledgers"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broom:
     """What a sweep takes: records of an environment that no run will ask for again.

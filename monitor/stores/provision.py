@@ -51,8 +51,9 @@ def redis_acl(*, user: str) -> str:
     """The Redis ACL for a user that may do what the probes do, on Holdfast's own keys only."""
     commands = (
         "+ping +echo +time +info +client|setname +select +get +mget +set +setrange +del +unlink +pexpire +pttl"
-        " +hset +hgetall +hexists +hincrby +zadd +zrem +zrange +zcard +watch +multi +exec +discard"
-        " +eval +scan +publish +subscribe +xadd +xgroup|create +xreadgroup +xack +xpending +xclaim"
+        " +hset +hgetall +hdel +hexists +hincrby +zadd +zrem +zremrangebyscore +zrange +zcard"
+        " +watch +multi +exec +discard +eval +scan +publish +subscribe +xadd +xgroup|create"
+        " +xreadgroup +xack +xpending +xclaim"
     )
     fence = "resetkeys ~holdfast:* resetchannels &holdfast:*"
     return f"ACL SETUSER {user} on >CHOOSE-A-PASSWORD {fence} nocommands {commands}"

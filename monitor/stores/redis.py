@@ -37,6 +37,11 @@ _BY_TEXT: tuple[tuple[str, Reason, str], ...] = (
     ("NOPERM", Reason.REFUSED, "extend the ACL; `holdfast setup ENV --print` shows the one that is needed"),
     ("No permissions", Reason.REFUSED, "extend the ACL; `holdfast setup ENV --print` shows the one that is needed"),
     ("permission", Reason.REFUSED, "extend the ACL; `holdfast setup ENV --print` shows the one that is needed"),
+    (  # Redis 6, of a command in a script
+        "The user executing the script",
+        Reason.REFUSED,
+        "extend the ACL; `holdfast setup ENV --print` shows the one that is needed",
+    ),
     ("LOADING", Reason.READ_ONLY, "the server is loading its data"),
     ("loading the dataset", Reason.READ_ONLY, "the server is loading its data"),
     ("READONLY", Reason.READ_ONLY, "this is a replica; point the URL at the primary"),
@@ -140,6 +145,10 @@ class Redis:
         text = self._scrub(" ".join(str(error).split())) or type(error).__name__
         return self.error(reason, f"{text} ({advice})", outcome=Outcome.FAILED if answered else outcome)
 
+    def failure(self, error: exceptions.ResponseError) -> StoreError:
+        """What the server itself answered, sorted."""
+        return self._sorted(error, Outcome.FAILED)
+
     def error(self, reason: Reason, what: str, *, outcome: Outcome = Outcome.FAILED) -> StoreError:
         """A failure of this way into the store, to be raised."""
         where = "" if self.place.way is Way.PRIMARY else f" ({self.place})"
@@ -186,26 +195,37 @@ class RedisConnection:
 
         Raises StoreError for the first reply that is an error, after all replies were read.
         """
+        return await self._ask(commands, writing=writing)
+
+    async def ask_with_nonce(self, *commands: Command, writing: bool = False) -> list[Reply]:
+        """The same, with an ECHO in front. Raises MisroutedError where that is answered by another nonce.
+
+        Where the ECHO itself fails or is misrouted, nobody knows what became of a write behind it.
+        """
+        nonce = token_hex(8)
+        echoed, *replies = await self._ask((("ECHO", nonce), *commands), writing=writing, guarded=True)
+        if echoed != nonce.encode():
+            misrouted = MisroutedError(sent=nonce, received=repr(echoed)[:60], address=self.address)
+            misrouted.outcome = Outcome.INDETERMINATE if writing else Outcome.FAILED
+            raise misrouted
+        return replies
+
+    async def _ask(self, commands: tuple[Command, ...], *, writing: bool, guarded: bool = False) -> list[Reply]:
         packed = self._connection.pack_commands(commands)
         async with self._redis.asked(sent_bytes=sum(map(len, packed)), writing=writing):
             await self._connection.send_packed_command(packed)
             replies: list[Reply] = []
-            failure: exceptions.ResponseError | None = None
-            for _ in commands:
+            failures: dict[int, exceptions.ResponseError] = {}
+            for number in range(len(commands)):
                 try:
                     replies.append(await self._connection.read_response())
                 except exceptions.ResponseError as error:  # the others are still on their way
-                    failure = failure or error
-            if failure is not None:
+                    failures[number] = error
+            if failures:
+                failure = self._redis.failure(next(iter(failures.values())))
+                if writing and guarded and 0 in failures:
+                    failure.outcome = Outcome.INDETERMINATE
                 raise failure
-        return replies
-
-    async def ask_with_nonce(self, *commands: Command, writing: bool = False) -> list[Reply]:
-        """The same, with an ECHO in front. Raises MisroutedError where that is answered by another nonce."""
-        nonce = token_hex(8)
-        echoed, *replies = await self.ask(("ECHO", nonce), *commands, writing=writing)
-        if echoed != nonce.encode():
-            raise MisroutedError(sent=nonce, received=repr(echoed)[:60], address=self.address)
         return replies
 
     async def say(self, *commands: Command) -> None:
