@@ -14,6 +14,7 @@ from monitor.core.record import Node
 from monitor.core.residue import Broom
 from monitor.core.verdict import Reason
 from monitor.ports import Isolation, MissingError, Place, Store
+from monitor.stores import abandoned
 from monitor.stores.postgres import Postgres
 from monitor.stores.ways import Ways
 
@@ -116,7 +117,10 @@ class RowConnection:
 
 
 async def sweep_rows(postgres: Postgres, broom: Broom, *, dry_run: bool) -> int:
-    """Remove leftover records of all kinds. Returns how many rows went (or would go)."""
+    """Remove leftover records of all kinds. Returns how many rows went (or would go).
+
+    Of ledgers only those go that other daemons have abandoned, however young a record the broom takes.
+    """
 
     async def sweep(connection: asyncpg.Connection[Any], user: str) -> int:
         own = (broom.instance.id, broom.instance.mark, broom.own_age, broom.any_age)
@@ -126,11 +130,17 @@ async def sweep_rows(postgres: Postgres, broom: Broom, *, dry_run: bool) -> int:
         ]
         return sum(int(tag.rsplit(" ", 1)[-1]) for tag in tags)
 
-    return await _as_each_user(postgres, sweep, end="ROLLBACK" if dry_run else "COMMIT")
+    async def sweep_ledgers(connection: asyncpg.Connection[Any]) -> int:
+        return await abandoned.sweep(connection, own=broom.instance.id)
+
+    return await _as_each_user(postgres, sweep, then=sweep_ledgers, end="ROLLBACK" if dry_run else "COMMIT")
 
 
 async def count_rows(postgres: Postgres) -> int:
-    """How many synthetic records there are, of all instances; a conversation counts as one, whatever its length."""
+    """How many synthetic records there are, of all instances, those of ledgers among them.
+
+    A conversation counts as one, whatever its length.
+    """
     counts = " + ".join(
         f"(SELECT count(*) FROM holdfast.{table} WHERE user_id = $1)"  # noqa: S608  constants
         for table in TABLES
@@ -140,13 +150,17 @@ async def count_rows(postgres: Postgres) -> int:
     async def count(connection: asyncpg.Connection[Any], user: str) -> int:
         return int(await connection.fetchval(f"SELECT {counts}", user))
 
-    return await _as_each_user(postgres, count, end="COMMIT")
+    return await _as_each_user(postgres, count, then=abandoned.count, end="COMMIT")
 
 
 async def _as_each_user(
-    postgres: Postgres, work: Callable[[asyncpg.Connection[Any], str], Awaitable[int]], *, end: str
+    postgres: Postgres,
+    work: Callable[[asyncpg.Connection[Any], str], Awaitable[int]],
+    *,
+    then: Callable[[asyncpg.Connection[Any]], Awaitable[int]],
+    end: str,
 ) -> int:
-    """Do something as each synthetic user in turn, and add up what it returns.
+    """Do something as each synthetic user in turn, and something else as nobody; -> the sum of what they return.
 
     Row-level security is what fences it: a row of anybody else cannot even be seen.
     """
@@ -154,10 +168,9 @@ async def _as_each_user(
     total, broken = 0, True
     try:
         async with postgres.asked():
-            for number in range(USERS):
-                user = synthetic_user(number)
+            for user in (*map(synthetic_user, range(USERS)), None):
                 await connection.execute(_begin(user, _SWEEP_TIMEOUT))
-                total += await work(connection, user)
+                total += await (work(connection, user) if user else then(connection))
                 await connection.execute(end)
         broken = False
     finally:
