@@ -31,9 +31,12 @@ class Present:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """How much went from each store and how much is still there, and what could not be done."""
+    """How much went from each store, how much else is still there, how much ledgers keep, and what failed.
 
-    counts: dict[Store, tuple[int, int]]
+    No sweep takes a ledger's records from a daemon that may yet look for them: it would believe them lost.
+    """
+
+    counts: dict[Store, tuple[int, int, int]]
     failed: tuple[str, ...]
 
 
@@ -67,9 +70,10 @@ def command(
         present = await _present(path) if known else Present(instance=NOBODY, running=False)
         target = live(environment, settings, present.instance)
         swept = await _sweep(target, everybody=everybody, dry_run=dry_run)
-        for store, (gone, kept) in swept.counts.items():
+        for store, (gone, kept, remembered) in swept.counts.items():
             why = _why_kept(present, target.longest_run, everybody=everybody)
             words = f"{gone} {'would go' if dry_run else 'removed'}" + (f"; {kept} kept: {why}" if kept else "")
+            words += f"; {remembered} records of ledgers stay: their daemon looks for them again" if remembered else ""
             common.out().print(f"{environment} {store}: {words}")
         if swept.failed:
             common.fail("; ".join(swept.failed), FAILED)
@@ -78,16 +82,17 @@ def command(
 
 
 async def _sweep(target: LiveEnvironment, *, everybody: bool, dry_run: bool) -> Swept:
-    counts: dict[Store, tuple[int, int]] = {}
+    counts: dict[Store, tuple[int, int, int]] = {}
     failed: list[str] = []
     for store in sorted(target.stores):
         try:
             gone = await target.sweep(store, everybody=everybody, dry_run=dry_run)
             left = await target.left(store, everybody=everybody)
+            remembered = await target.remembered(store)
         except StoreError as error:
             failed.append(str(error))
         else:
-            counts[store] = (gone, max(0, left - gone) if dry_run else left)
+            counts[store] = (gone, max(0, left - gone) if dry_run else left, remembered)
     return Swept(counts=counts, failed=tuple(failed))
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import asyncpg
 
+from monitor.stores.postgres import Postgres
+
 ABANDONED_DAYS = 8
 """A ledger's rows are another daemon's to sweep when its register has not moved for so long, and neither are they
 younger: the default ladder ends after 7 days, so that nobody looks for them any more, and a day is for being late."""
@@ -36,3 +38,16 @@ async def sweep(connection: asyncpg.Connection[Any], *, own: str) -> int:
 async def count(connection: asyncpg.Connection[Any]) -> int:
     """How many records the ledgers of all daemons have here."""
     return int(await connection.fetchval(_COUNT))
+
+
+async def remembered(postgres: Postgres) -> int:
+    """The same, on a connection of its own. Raises StoreError."""
+    connection = await postgres.connect("sweep")
+    broken = True
+    try:
+        async with postgres.asked():
+            found = await count(connection)
+        broken = False
+    finally:
+        await postgres.close(connection, broken=broken)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -11,6 +12,7 @@ from monitor.core.residue import ABANDONED, Broom, Instance
 from monitor.core.verdict import Reason
 from monitor.ports import Durables, Isolation, Ledger, Place, Store, StoreError, SystemClock, Tally, Way
 from monitor.scribe import LedgerScribe
+from monitor.stores import abandoned
 from monitor.stores.copies import OwnCopies
 from monitor.stores.crowd import OwnCrowd
 from monitor.stores.durable_keys import KeyDurables
@@ -35,7 +37,8 @@ from monitor.stores.ways import Ways
 class LiveEnvironment:
     """A deployment that is watched, seen through Holdfast's own schema and prefix.
 
-    Without a `ledger` it has one in memory, which forgets with this object.
+    Without a `ledger` it has one in memory, which forgets with this object. `turns` are the locks of those who write by
+    it, one a store, where others write by the same ledger, too.
     """
 
     def __init__(
@@ -51,9 +54,11 @@ class LiveEnvironment:
         timeout: timedelta = timedelta(seconds=5),
         longest_run: timedelta = timedelta(minutes=1),
         ledger: Ledger | None = None,
+        turns: Mapping[Store, asyncio.Lock] | None = None,
     ) -> None:
         self.name = name
         self._ledger = ledger
+        self._turns = turns or {}
         self._scribes: dict[Store, LedgerScribe] = {}
         self.isolation: Isolation = isolation
         self._instance = instance
@@ -152,7 +157,11 @@ class LiveEnvironment:
         """Who writes there by the ledger, always the same. Raises LookupError if it does not have the store."""
         if store not in self._scribes:
             self._scribes[store] = LedgerScribe(
-                store, ledger=self.ledger, durables=self.durables(store), clock=SystemClock()
+                store,
+                ledger=self.ledger,
+                durables=self.durables(store),
+                clock=SystemClock(),
+                turn=self._turns.get(store),
             )
         return self._scribes[store]
 
@@ -207,6 +216,12 @@ class LiveEnvironment:
         if store is Store.REDIS:
             return await sweep_keys(self.ways.primary_redis, broom, everybody=everybody, dry_run=True)
         return await sweep_rows(self.ways.primary_postgres, broom, dry_run=True)
+
+    async def remembered(self, store: Store) -> int:
+        """How many records of ledgers a sweep leaves alone, because a daemon looks for them again."""
+        if store is Store.REDIS:
+            return 0
+        return await abandoned.remembered(self.ways.primary_postgres)
 
     async def census(self, store: Store) -> int:
         """How many synthetic conversations, other records or keys a store holds now. Raises StoreError."""
