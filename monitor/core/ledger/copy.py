@@ -1,0 +1,321 @@
+"""What a restored copy of a store means: the moment that it is of, and whether it is whole up to that moment.
+
+A store takes this daemon's writes one after the other, and every one of them moves the register. So a right copy holds
+all writes up to some number and none after it; the register says which number that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from monitor.core.ledger.entries import Entry, Fate, Mark, State, content_of, digest_of
+from monitor.core.ledger.found import Loss, Restore
+from monitor.core.verdict import Kind, Verdict
+
+_ACKNOWLEDGED = frozenset({State.ACKED, State.RETIRING, State.RETIRED})
+_EARLY = timedelta(minutes=1)  # before a store lets go of a record by itself, none is demanded any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """What is in a copy, beside all that the ledger remembers.
+
+    `entries`, the oldest first, are read after the copy was, moves of the register included; `at` is when that was, by
+    the ledger's clock. `as_of` is the moment that the copy has to be of; clocks that disagree by no more than `slack`
+    are borne. A `live` store may hold later writes, too. `keeps` is how long the store itself keeps a record.
+    """
+
+    environment: str
+    store: str
+    at: datetime
+    entries: Sequence[Entry]
+    register: Mark | None
+    digests: Mapping[Mark, str]
+    as_of: datetime | None = None
+    slack: timedelta = timedelta()
+    live: bool = False
+    losses: Sequence[Loss] = ()
+    restores: Sequence[Restore] = ()
+    keeps: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """The moment that a copy is of, as bounds; None where the ledger remembers nothing that would bound it.
+
+    Not before the newest write that it holds was sent, and not after the first that it lacks was acknowledged.
+    """
+
+    at_least: datetime | None = None
+    at_most: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrong:
+    """Writes next to each other that are wrong in one way: `records` of them left a record, `writes` are all of them.
+
+    `sent` is when the first of them was sent, None where nobody knows; `acknowledged` when the last was, None where it
+    never was.
+    """
+
+    kind: Kind
+    why: str
+    first: Mark
+    last: Mark
+    records: int
+    writes: int
+    sent: datetime | None = None
+    acknowledged: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a copy comes to.
+
+    `covers` are the records that had to be there, `since` and `until` when the first and the last of them were
+    acknowledged. `present` are the records of this ledger that are there. `reason` says why nothing can be told.
+    """
+
+    verdict: Verdict
+    reason: str = ""
+    point: Point = Point()
+    covers: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+    present: int = 0
+    wrong: tuple[Wrong, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def judge(copy: Copy) -> Judgement:
+    """Judge a copy. The same copy always comes to the same."""
+    bench = _Bench(copy)
+    if reason := bench.hindrance():
+        return Judgement(verdict=Verdict.UNKNOWN, reason=reason, left_out=tuple(bench.left_out()))
+    found = [(entry, bench.found(entry)) for entry in copy.entries]
+    covered = [entry for entry, finding in found if entry.identified and finding.demanded]
+    wrong = (*bench.register_missing(), *_ranges(found), *bench.strangers())
+    verdict = Verdict.VIOLATED if wrong else Verdict.OK if covered else Verdict.UNKNOWN
+    return Judgement(
+        verdict=verdict,
+        reason="no record is remembered that it would have to hold" if verdict is Verdict.UNKNOWN else "",
+        point=bench.point,
+        covers=len(covered),
+        since=covered[0].answered if covered else None,
+        until=covered[-1].answered if covered else None,
+        present=sum(bench.own(mark) for mark in copy.digests),
+        wrong=wrong,
+        left_out=tuple(bench.left_out()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What was found of one write. `demanded`: it had to be there. Without a kind it is right, or not to be told."""
+
+    demanded: bool = False
+    kind: Kind | None = None
+    why: str = ""
+
+
+_EITHER = _Finding()
+_RIGHT = _Finding(demanded=True)
+
+
+class _Bench:
+    """One copy, and what follows from it before any single write is judged."""
+
+    def __init__(self, copy: Copy) -> None:
+        self.copy = copy
+        self._reach: dict[str, int] = {}
+        for entry in copy.entries:
+            self._reach[entry.mark.series] = entry.mark.n
+        self._remembered = {entry.mark for entry in copy.entries}
+        self.position = self._position()
+        self.point = self._point()
+        given = copy.as_of
+        self._must = None if given is None else given - copy.slack
+        self._may = None if given is None or copy.live else given + copy.slack
+        self._lower = max((each for each in (self.point.at_least, self._must) if each), default=None)
+        self._upper = min((each for each in (self.point.at_most, self._may) if each), default=None)
+
+    def own(self, mark: Mark) -> bool:
+        """Whether a mark is of this ledger, as far as it reaches.
+
+        A state database that was lost, or restored from an older copy, does not know what was written later.
+        """
+        return mark.n <= self._reach.get(mark.series, -1)
+
+    def _position(self) -> int | None:
+        """The number of the newest write that the copy holds; None where it holds none."""
+        register, newest = self.copy.register, self.copy.entries[-1].mark.n if self.copy.entries else -1
+        if register is not None and self.own(register):
+            return register.n
+        if register is not None and register.n > newest >= 0:
+            return newest
+        return max((mark.n for mark in self.copy.digests if self.own(mark)), default=None)
+
+    def _point(self) -> Point:
+        if self.position is None:
+            return Point()
+        before = [entry.intended for entry in self.copy.entries if entry.mark.n <= self.position]
+        after = (
+            entry.answered
+            for entry in self.copy.entries
+            if entry.mark.n > self.position and entry.state in _ACKNOWLEDGED and not self._excused(entry)
+        )
+        return Point(at_least=before[-1] if before else None, at_most=next(after, None))
+
+    def hindrance(self) -> str:
+        """Why nothing can be told, or nothing."""
+        entries = self.copy.entries
+        if not entries:
+            return "the ledger remembers no write to this store"
+        if self.position is None:
+            return "it holds nothing that this ledger remembers to have written"
+        if self.position < entries[0].mark.n:
+            return f"it is older than all that the ledger remembers, which begins at {entries[0].intended:%F %T} UTC"
+        return ""
+
+    def found(self, entry: Entry) -> _Finding:
+        """What was found of one write."""
+        inside = self.position is not None and entry.mark.n <= self.position
+        late = self._may is not None and entry.intended > self._may
+        if not entry.identified:
+            return self._move(entry, inside=inside, late=late)
+        digest = self.copy.digests.get(entry.mark)
+        if digest is None:
+            return self._absent(entry, inside=inside)
+        phantom = "it was sent after the point" if late or not (inside or self.copy.live) else ""
+        if phantom or entry.state is State.REFUSED:
+            return _Finding(kind=Kind.PHANTOM, why=phantom or "it had been refused, or was never sent")
+        demanded = entry.state is State.ACKED
+        if digest != self._expected(entry.mark):
+            return _Finding(demanded=demanded, kind=Kind.CORRUPT, why="its content is another")
+        if entry.state is State.RETIRED and entry.retired and self._lower and entry.retired < self._lower:
+            return _Finding(kind=Kind.RESURRECTED, why="it had been deleted before the point")
+        return _RIGHT if demanded else _EITHER
+
+    def _absent(self, entry: Entry, *, inside: bool) -> _Finding:
+        due = inside or (self._must is not None and entry.answered is not None and entry.answered <= self._must)
+        if not due or entry.state not in _ACKNOWLEDGED or self._excused(entry):
+            return _EITHER
+        if entry.state is not State.ACKED:
+            seen = entry.verified  # it was there then, and is deleted since
+            kept = seen and (entry.retired is None or seen < entry.retired)
+            if not (seen and kept and self._upper and self._upper < seen):
+                return _EITHER
+        return _Finding(demanded=True, kind=Kind.LOST, why="it was acknowledged, and is not there")
+
+    def _move(self, entry: Entry, *, inside: bool, late: bool) -> _Finding:
+        """A move of the register that was not the last can be told by its place alone."""
+        if inside and late and entry.state in _ACKNOWLEDGED:
+            return _Finding(kind=Kind.PHANTOM, why="it was sent after the point")
+        if entry.state is State.REFUSED and entry.mark == self.copy.register:
+            return _Finding(kind=Kind.PHANTOM, why="it had been refused, or was never sent")
+        answered = entry.answered if entry.state in _ACKNOWLEDGED and not self._excused(entry) else None
+        if not inside and self._must is not None and answered is not None and answered <= self._must:
+            return _Finding(demanded=True, kind=Kind.LOST, why="it was acknowledged, and is not there")
+        return _EITHER
+
+    def _excused(self, entry: Entry) -> bool:
+        """Whether nobody demands it.
+
+        Its loss in the live store is known, a restore that was declared explains it, or the store no longer keeps it.
+        """
+        copy, n = self.copy, entry.mark.n
+        if entry.fate is Fate.LOST and (entry.accepted or not copy.live):
+            return True
+        known = (loss for loss in copy.losses if loss.suffix and (loss.accepted or not copy.live))
+        if any(loss.first.n <= n <= loss.last.n for loss in known):
+            return True
+        answered = entry.answered
+        if answered and any(restore.at < answered <= restore.declared for restore in copy.restores):
+            return True
+        return copy.keeps is not None and entry.intended + copy.keeps - _EARLY <= copy.at
+
+    def register_missing(self) -> Iterator[Wrong]:
+        """The register itself is data that was acknowledged; a store that keeps it for a time only may let it go."""
+        gone = self.point.at_least and self.copy.keeps and self.point.at_least + self.copy.keeps - _EARLY < self.copy.at
+        if self.copy.register is None and not gone:
+            mark = max((mark for mark in self.copy.digests if self.own(mark)), key=lambda mark: mark.n)
+            yield Wrong(
+                kind=Kind.LOST,
+                why="the register of this daemon is not there",
+                first=mark,
+                last=mark,
+                records=0,
+                writes=1,
+            )
+
+    def strangers(self) -> Iterator[Wrong]:
+        """Records that this ledger never wrote, under marks that it would remember, or with another's content."""
+        for mark in sorted(self._unremembered(), key=lambda mark: mark.n):
+            if self._certain(mark):
+                yield Wrong(kind=Kind.PHANTOM, why="it was never written", first=mark, last=mark, records=1, writes=1)
+
+    def _unremembered(self) -> Iterator[Mark]:
+        return (mark for mark in self.copy.digests if self.own(mark) and mark not in self._remembered)
+
+    def _certain(self, mark: Mark) -> bool:
+        """Moves are forgotten sooner than records: where they are remembered nothing else is forgotten."""
+        oldest = next((entry.mark.n for entry in self.copy.entries if not entry.identified), None)
+        return self.copy.digests[mark] != self._expected(mark) or (oldest is not None and mark.n > oldest)
+
+    def left_out(self) -> Iterator[str]:
+        """What was not judged."""
+        unknown = sum(not self.own(mark) for mark in self.copy.digests)
+        register = self.copy.register
+        if unknown or (register is not None and not self.own(register)):
+            yield (
+                f"{unknown} records, or the register, are of writes that this ledger does not know:"
+                " is the state database new, or restored from an older copy?"
+            )
+        forgotten = sum(not self._certain(mark) for mark in self._unremembered())
+        if forgotten:
+            yield f"{forgotten} records are of writes that the ledger has forgotten since, as it does in time"
+        excused = sum(
+            entry.identified and entry.state is State.ACKED and entry.mark not in self.copy.digests
+            for entry in self.copy.entries
+            if self.position is not None and entry.mark.n <= self.position and self._excused(entry)
+        )
+        if excused:
+            yield (
+                f"{excused} records are not there and need not be: they were lost in the live store, too, or a restore"
+                " was declared, or their time to live is over"
+            )
+
+    def _expected(self, mark: Mark) -> str:
+        return digest_of(content_of(self.copy.environment, self.copy.store, mark))
+
+
+def _ranges(found: Sequence[tuple[Entry, _Finding]]) -> Iterator[Wrong]:
+    """What is wrong, joined where nothing that is right lies between."""
+    group: list[Entry] = []
+    now = _EITHER
+    for entry, finding in found:
+        if group and finding is not _EITHER and (finding.kind, finding.why) != (now.kind, now.why):
+            yield _range(group, now)
+            group = []
+        if finding.kind is not None:
+            group.append(entry)
+            now = finding
+    if group:
+        yield _range(group, now)
+
+
+def _range(group: Sequence[Entry], finding: _Finding) -> Wrong:
+    if finding.kind is None:
+        raise ValueError("what is right makes no range")
+    return Wrong(
+        kind=finding.kind,
+        why=finding.why,
+        first=group[0].mark,
+        last=group[-1].mark,
+        records=sum(entry.identified for entry in group),
+        writes=len(group),
+        sent=group[0].intended,
+        acknowledged=group[-1].answered,
+    )
