@@ -76,6 +76,7 @@ ledger_entries = sa.Table(
     sa.Column("fate", sa.Text, nullable=False),
     sa.Column("accepted", sa.Float),
     sa.Column("retired", sa.Float),
+    sa.Column("wrong", sa.Float),  # since when its fate is
     sa.Index("ledger_entries_due", "environment", "store", "due"),
     sa.Index("ledger_entries_fate", "environment", "store", "identified", "state", "fate"),
 )

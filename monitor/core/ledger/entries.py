@@ -71,8 +71,7 @@ class Entry:
 
     Every write moves the store's register to its mark; an `identified` one also leaves a record that is looked for
     again. Numbers grow by one with each intent of an environment's store, whatever the series. `intended` and
-    `answered` are moments of the ledger's clock, which never goes back; of a retired one, `answered` is when its
-    deletion was acknowledged. `epoch` is the id of the evidence that stood
+    `answered` are moments of the ledger's clock, which never goes back. `epoch` is the id of the evidence that stood
     when it was acknowledged. `weak` was acknowledged although the wait for its synchronous standby was cancelled.
     `xid` is PostgreSQL's, where it was known before the outcome was.
 

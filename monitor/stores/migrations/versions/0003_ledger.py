@@ -28,6 +28,7 @@ def upgrade() -> None:
         Column("fate", Text, nullable=False),
         Column("accepted", Float),
         Column("retired", Float),
+        Column("wrong", Float),
     )
     op.create_index("ledger_entries_due", "ledger_entries", ["environment", "store", "due"])
     op.create_index("ledger_entries_fate", "ledger_entries", ["environment", "store", "identified", "state", "fate"])

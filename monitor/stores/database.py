@@ -1,0 +1,108 @@
+"""The database that Holdfast keeps for itself: one connection, one transaction at a time, failures as StateError."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import StaticPool
+
+from monitor.ports import StateError
+from monitor.stores.migrate import upgrade
+
+T = TypeVar("T")
+
+Work = Callable[[sa.Connection], T]
+"""What is asked of the database: everything in it happens in one transaction."""
+
+_BUSY = 2  # seconds to wait for another writer of the same file, e.g. `holdfast violations ack`
+
+
+class Database:
+    """One connection to a SQLite file, or to a database in memory where the path is None."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._name = f"the state file {path}" if path else "the state in memory"
+        self._one_at_a_time = asyncio.Lock()  # they share one connection: who ends first would roll back the others
+        self._engine = None
+        if path is None:
+            # No thread for what never waits: whoever forgets to close it leaves nothing behind that runs.
+            self._memory = sa.create_engine(
+                "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+            )
+            weakref.finalize(self, self._memory.dispose)
+        else:
+            self._engine = create_async_engine(
+                f"sqlite+aiosqlite:///{path}", connect_args={"timeout": _BUSY}, poolclass=StaticPool
+            )
+            sa.event.listen(self._engine.sync_engine, "connect", _pragmas)
+
+    async def open(self) -> None:
+        """Make it where it is missing and bring its tables up to date. Raises StateError."""
+        await self.write(upgrade)
+
+    async def close(self) -> None:
+        """Let go of it."""
+        if self._engine is None:
+            self._memory.dispose()
+        else:
+            await self._engine.dispose()
+
+    async def read(self, work: Work[T]) -> T:
+        """Ask something. Raises StateError."""
+        return await self._do(work, writing=False)
+
+    async def write(self, work: Work[T]) -> T:
+        """Change something: all of it is on disk when this returns, or nothing of it ever will be.
+
+        Raises StateError; where its COMMIT was not answered, nobody knows which of both it is.
+        """
+        return await self._do(work, writing=True)
+
+    async def _do(self, work: Work[T], *, writing: bool) -> T:
+        try:
+            if self._engine is None:
+                with self._memory.begin() as connection:
+                    return work(connection)
+            async with (
+                self._one_at_a_time,
+                self._engine.begin() if writing else self._engine.connect() as connection,
+            ):
+                return await connection.run_sync(work)
+        except (SQLAlchemyError, OSError, ValueError) as error:
+            reason = (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
+            raise StateError(f"{self._name} cannot be used: {reason}; {_advice(reason)}") from None
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that may say what to do ON CONFLICT; each database has its own."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _pragmas(connection: DBAPIConnection, _record: object) -> None:
+    # WAL: `holdfast violations` reads while the daemon writes. FULL: what is kept survives a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        connection.cursor().execute(f"PRAGMA {pragma}")
+
+
+def _advice(reason: str) -> str:
+    for words, advice in (
+        ("malformed", "move it away, and a new one is made; its violations and runs are then forgotten"),
+        ("not a database", "it is some other file; choose another path in `state`"),
+        ("readonly", "make the file and its folder writable for the user that Holdfast runs as"),
+        ("unable to open", "make sure that its folder exists and that the user that Holdfast runs as may write there"),
+        ("full", "free some space"),
+        ("locked", "another process is writing to it; is a second daemon using the same file?"),
+    ):
+        if words in reason:
+            return advice
+    return "probing goes on, and nothing of it is kept until this is mended"

@@ -1,0 +1,172 @@
+"""What a ledger keeps besides its entries: epochs, breaks, outages, losses and declared restores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import sqlalchemy as sa
+
+from monitor.core.ledger.evidence import Epoch, Evidence, as_json, same_server
+from monitor.core.ledger.found import Break, Loss, Outage, Restore
+from monitor.ports import Place, Store
+from monitor.stores.database import insert
+from monitor.stores.ledger_book import Book
+from monitor.stores.ledger_kept import (
+    break_,
+    break_row,
+    epoch,
+    epoch_row,
+    loss,
+    loss_row,
+    outage,
+    outage_row,
+    restore,
+)
+from monitor.stores.tables import ledger_breaks, ledger_epochs, ledger_losses, ledger_outages, ledger_restores
+
+_RENEWED_EVERY = timedelta(seconds=1)  # on disk; who asks in this process has the newest
+
+_RENEW = (
+    sa.update(ledger_epochs)
+    .where(ledger_epochs.c.id == sa.bindparam("which"))
+    .values(last=sa.bindparam("seen"), evidence=sa.bindparam("said", type_=sa.JSON))
+)
+
+
+class History:
+    """The history of one environment."""
+
+    def __init__(self, environment: str, book: Book) -> None:
+        self._environment = environment
+        self._book = book
+        self._seeing = asyncio.Lock()  # two that see a new server at once would make two epochs of it
+        self._latest: dict[str, Epoch] | None = None
+        self._renewed: dict[str, datetime] = {}
+
+    async def see(self, place: Place, evidence: Evidence) -> tuple[Epoch, bool]:
+        """Note evidence; -> the epoch that it belongs to, and whether that is new."""
+        name = str(place)
+        async with self._seeing:
+            if self._latest is None:
+                self._latest = {each.place: each for each in await self.epochs()}
+            now, before = self._book.clock.now(), self._latest.get(name)
+            if before is None or not same_server(before.evidence, evidence):
+                new = Epoch(
+                    id=0,
+                    environment=self._environment,
+                    place=name,
+                    first=now,
+                    last=now,
+                    evidence=evidence,
+                    opening=evidence,
+                )
+                id_ = await self._book.write(partial(_begin, new=new))
+                self._latest[name], self._renewed[name] = replace(new, id=id_), now
+                return self._latest[name], True
+            self._latest[name] = renewed = replace(before, last=now, evidence=evidence)
+            if now - self._renewed.get(name, before.first) >= _RENEWED_EVERY:
+                self._renewed[name] = now
+                row = {"which": renewed.id, "seen": now.timestamp(), "said": as_json(evidence)}
+                self._book.put(_RENEW, row)
+            return renewed, False
+
+    async def epochs(self) -> Sequence[Epoch]:
+        """All epochs that are remembered, the oldest first."""
+        c = ledger_epochs.c
+        query = sa.select(ledger_epochs).where(c.environment == self._environment).order_by(c.id)
+        kept = [epoch(row) for row in await self._rows(query)]
+        newest = {each.id: each for each in (self._latest or {}).values()}
+        return [newest.get(each.id, each) for each in kept]
+
+    async def broke(self, found: Break) -> None:
+        """Keep that a register held what was not expected; its id is given here."""
+        await self._book.keep(sa.insert(ledger_breaks), break_row(self._environment, found))
+
+    async def breaks(self, store: Store) -> Sequence[Break]:
+        """Those that no run has judged yet."""
+        c = ledger_breaks.c
+        query = (
+            sa.select(ledger_breaks)
+            .where(c.environment == self._environment, c.place.startswith(store), ~c.judged)
+            .order_by(c.id)
+        )
+        return [break_(row) for row in await self._rows(query)]
+
+    async def judged(self, store: Store, ids: Collection[int]) -> None:
+        """A run has judged these breaks."""
+        c = ledger_breaks.c
+        mine = (c.environment == self._environment, c.place.startswith(store), c.id.in_(ids))
+        await self._book.write(
+            lambda connection: connection.execute(sa.update(ledger_breaks).where(*mine).values(judged=True))
+        )
+
+    async def outage(self, ended: Outage) -> None:
+        """Keep an outage; one that lasts is kept again and again under its beginning."""
+        row = outage_row(self._environment, ended)
+        so_far = {name: row[name] for name in ("ended", "least", "most")}
+
+        def work(connection: sa.Connection) -> None:
+            new = insert(connection, ledger_outages).values(row)
+            key = list(ledger_outages.primary_key)
+            connection.execute(new.on_conflict_do_update(index_elements=key, set_=so_far))
+
+        await self._book.write(work)
+
+    async def outages(self, store: Store, *, limit: int = 100) -> Sequence[Outage]:
+        """The latest first."""
+        c = ledger_outages.c
+        query = (
+            sa.select(ledger_outages)
+            .where(c.environment == self._environment, c.store == store)
+            .order_by(c.began.desc())
+            .limit(limit)
+        )
+        return [outage(row) for row in await self._rows(query)]
+
+    async def lost(self, loss: Loss) -> None:
+        """Keep a loss, or its new form under its id."""
+        row = loss_row(loss)
+        change = (
+            sa.update(ledger_losses).where(ledger_losses.c.id == loss.id).values(row)
+            if loss.id
+            else sa.insert(ledger_losses).values(row)
+        )
+        await self._book.write(lambda connection: connection.execute(change))
+
+    async def losses(self, store: Store | None = None, *, limit: int = 100) -> Sequence[Loss]:
+        """The latest first."""
+        c = ledger_losses.c
+        query = sa.select(ledger_losses).where(c.environment == self._environment)
+        if store is not None:
+            query = query.where(c.store == store)
+        return [loss(row) for row in await self._rows(query.order_by(c.found.desc(), c.id.desc()).limit(limit))]
+
+    async def declare_restore(self, at: datetime, *, note: str = "") -> None:
+        """What was acknowledged later than this moment is forgiven, and nothing before it."""
+        told = {"declared": self._book.clock.now().timestamp(), "note": note}
+
+        def work(connection: sa.Connection) -> None:
+            new = insert(connection, ledger_restores).values(environment=self._environment, at=at.timestamp(), **told)
+            key = list(ledger_restores.primary_key)
+            connection.execute(new.on_conflict_do_update(index_elements=key, set_=told))
+
+        await self._book.write(work)
+
+    async def restores(self) -> Sequence[Restore]:
+        """Every declared restore, the latest first."""
+        c = ledger_restores.c
+        query = sa.select(ledger_restores).where(c.environment == self._environment).order_by(c.declared.desc())
+        return [restore(row) for row in await self._rows(query)]
+
+    async def _rows(self, query: sa.Select[tuple[object, ...]]) -> Sequence[sa.RowMapping]:
+        return await self._book.read(lambda connection: connection.execute(query).mappings().all())
+
+
+def _begin(connection: sa.Connection, new: Epoch) -> int:
+    """-> the id of a new epoch."""
+    key = connection.execute(sa.insert(ledger_epochs).values(epoch_row(new))).inserted_primary_key
+    return int(key[0]) if key else 0
