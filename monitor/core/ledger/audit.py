@@ -2,71 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from monitor.core.ledger.entries import Entry, Mark
-from monitor.core.ledger.evidence import Epoch, Evidence
-from monitor.core.ledger.found import Audited, Break, Loss, Outage, Restore, Sighting
-from monitor.core.verdict import Violation
+from monitor.core.ledger.entries import Entry, Fate, Mark
+from monitor.core.ledger.found import Audited, Loss
+from monitor.core.ledger.gaps import Gap, behind, beside, gaps
+from monitor.core.ledger.ladder import after_look
+from monitor.core.ledger.look import Account, Look
+from monitor.core.ledger.losses import orphans, stand, tell
+from monitor.core.ledger.sorting import sort
+from monitor.core.ledger.splits import two_primaries
+from monitor.core.ledger.wording import damaged, diverged, doubt, left_out, unintended
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """Everything that a run knows of one store when it judges.
-
-    `at` is the moment just before the first look: what was acknowledged later is not owed by it. `entries` are those
-    that were asked for, as the ledger had them just before; `full` says that they are all that it has. `first` and
-    `second` were read on two connections to the primary; the second only where the first was not right. `moves` are
-    the latest writes, identified or not, oldest first: at least as far back as the oldest of `breaks`, those that
-    nobody has judged yet; both are best asked for after the looks, for a break may be found meanwhile. `losses` are
-    those that were found before, the latest first. `elsewhere` is what replicas said of themselves. `happened` is what
-    PostgreSQL knows of transactions whose answer was lost. `evicts` says that the declared policy permits records to
-    be evicted. `lifetime` is after what time a record goes by itself, where it does.
-    """
-
-    environment: str
-    store: str
-    at: datetime
-    full: bool
-    entries: tuple[Entry, ...]
-    first: Sighting
-    second: Sighting | None = None
-    moves: tuple[Entry, ...] = ()
-    epochs: tuple[Epoch, ...] = ()
-    breaks: tuple[Break, ...] = ()
-    losses: tuple[Loss, ...] = ()
-    outages: tuple[Outage, ...] = ()
-    restores: tuple[Restore, ...] = ()
-    elsewhere: Mapping[str, Evidence] = field(default_factory=dict)
-    happened: Mapping[Mark, bool | None] = field(default_factory=dict)
-    evicts: bool = False
-    lifetime: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """What a look comes to. `audited` and `losses` are for the ledger, the rest for the finding.
-
-    `losses` are new ones, without an id, and new forms of known ones, with theirs: accepted, or come back. `judged` are
-    the ids of breaks. `doubt` says why something that looked wrong could not be confirmed; `left_out` what was not checked.
-    """
-
-    checks: int
-    violations: tuple[Violation, ...] = ()
-    audited: tuple[Audited, ...] = ()
-    losses: tuple[Loss, ...] = ()
-    judged: tuple[int, ...] = ()
-    doubt: str = ""
-    left_out: tuple[str, ...] = ()
+__all__ = ["Account", "Look", "account", "right"]
 
 
 def right(look: Look) -> bool:
     """Whether the first look shows nothing that a second one would have to confirm."""
-    raise NotImplementedError
+    found = sort(look)
+    wrong = found.wrong or found.doubtful or found.strays or found.doubtful_strays
+    return not (wrong or behind(look, look.first.register) or two_primaries(look))
 
 
 def account(look: Look, *, ladder: tuple[timedelta, ...]) -> Account:
     """Judge a look. The same look always comes to the same."""
-    raise NotImplementedError
+    found = sort(look)
+    events = gaps(look, found)
+    known = [entry for entry, fate in found.standing if fate is Fate.LOST and entry.accepted is None]
+    told = [tell(look, gap) for gap in events.gaps]
+    told.append(stand(look, known, ladder=ladder))
+    violations = [violation for part in told for violation in part.violations]
+    losses = [loss for part in told for loss in part.losses]
+    accepted = {mark: moment for part in told for mark, moment in part.accepted.items()}
+    if rest := [entry for entry in orphans(look, known) if entry.mark not in accepted]:
+        violations += tell(look, beside(look, rest)).violations
+    for entry, fate in found.wrong:
+        if fate is Fate.RESURRECTED and _taken_back(entry, events.gaps, look.losses):
+            accepted[entry.mark] = look.at
+        elif fate is not Fate.LOST:
+            violations.append(damaged(look, entry, fate))
+    violations += unintended(look, found.strays, events.ahead)
+    if not losses:
+        violations += diverged(look)
+    fates = (*found.right, *found.wrong, *found.standing)
+    return Account(
+        checks=len(fates) + len(found.strays) + len(look.breaks) + 1,
+        violations=tuple(violations),
+        audited=(*_audited(look, fates, accepted, ladder=ladder), *_moves(look, events.gaps, accepted)),
+        losses=tuple(losses),
+        judged=tuple(broken.id for broken in look.breaks),
+        doubt=doubt(look, found, events),
+        left_out=(*left_out(look, found, events), *(sentence for part in told for sentence in part.left_out)),
+    )
+
+
+def _taken_back(entry: Entry, events: Iterable[Gap], losses: Iterable[Loss]) -> bool:
+    """Whether a deletion was itself among what an event took away."""
+    del losses
+    deleted = entry.answered
+    return deleted is not None and any(
+        gap.suffix and gap.kept is not None and gap.kept.answered is not None and gap.kept.answered <= deleted <= gap.at
+        for gap in events
+    )
+
+
+def _audited(
+    look: Look, fates: Iterable[tuple[Entry, Fate]], accepted: dict[Mark, datetime], *, ladder: tuple[timedelta, ...]
+) -> Iterable[Audited]:
+    for entry, fate in fates:
+        since = accepted.get(entry.mark) or (entry.accepted if fate is entry.fate else None)
+        yield after_look(entry, fate, at=look.at, ladder=ladder, accepted=since)
+
+
+def _moves(look: Look, events: Iterable[Gap], accepted: dict[Mark, datetime]) -> Iterable[Audited]:
+    """Moves of the register that are lost: kept as such, so that no later break counts them again."""
+    for gap in events:
+        for entry in gap.lost:
+            if not entry.identified:
+                yield Audited(
+                    mark=entry.mark,
+                    fate=Fate.LOST,
+                    at=look.at,
+                    rung=entry.rung,
+                    due=None,
+                    accepted=accepted.get(entry.mark),
+                )

@@ -37,7 +37,8 @@ class RedisEvidence:
     `replid2` and `second_offset` tell a promoted replica what it followed and how far. `flushes` are the calls of
     FLUSHALL and FLUSHDB since the start, `evicted` and `expired` the counters of keys, `saved` the moment of the last
     RDB by the server's clock (seconds since the epoch), `appending` whether the AOF is on, `policy` the real
-    maxmemory-policy.
+    maxmemory-policy. `age` is how old, by the server's own clock, the data of the last RDB is; None where that cannot
+    be told: a length, for clocks of servers are not compared with ours.
     """
 
     address: str
@@ -54,6 +55,7 @@ class RedisEvidence:
     saved: int
     appending: bool
     policy: str
+    age: timedelta | None = None
 
 
 Evidence: TypeAlias = PostgresEvidence | RedisEvidence
@@ -86,7 +88,7 @@ def as_json(evidence: Evidence) -> dict[str, Json]:
 
 def from_json(values: Mapping[str, Json]) -> Evidence:
     """The evidence that `as_json` made."""
-    lengths = {"uptime", "delay"}
+    lengths = {"uptime", "delay", "age"}
     arguments = {
         name: timedelta(seconds=float(value)) if name in lengths and isinstance(value, int | float) else value
         for name, value in values.items()
