@@ -23,12 +23,16 @@ from monitor.journal import Journal
 from monitor.logs import Scrubbing
 from monitor.metrics import Metrics
 from monitor.ports import Clock, StateError, Store, StoreError, SystemClock
+from monitor.probe import Probe
+from monitor.probes.durability import DurabilityProbe
+from monitor.pulse import Pulses
 from monitor.runner import Desk
 from monitor.schedule import Schedule
 from monitor.settings import Settings
 from monitor.stores.environment import LiveEnvironment
+from monitor.stores.ledger import Ledgers
 from monitor.stores.lock import StateLock
-from monitor.stores.state import SqliteState
+from monitor.stores.state import KeptState
 from monitor.web import create_app
 from monitor.web.daemon import Notice, Resting, Watched
 from monitor.web.server import GRACE, Serving, serve
@@ -38,19 +42,21 @@ log = structlog.get_logger("holdfast")
 _BEAT = 0.25  # seconds between two turns of the loop that are watched
 _CLOCK_JUMP = 2.0  # seconds by which the wall clock may part from the monotonic one before the schedule is realigned
 _FLUSH = timedelta(seconds=1)
+_STANDING = timedelta(seconds=5)
 _SWEEP = timedelta(minutes=10)
 _SWEEP_TIMEOUT = timedelta(seconds=30)
 _PRUNE = timedelta(hours=1)
+_MOVES_KEPT = timedelta(hours=1)  # of the register; a loss that is older is told by its records
 _AT_START = ("state", "http", "logging")  # settings that are read once
 _LOOK = timedelta(seconds=1)  # how often the files of the configuration are looked at
 
 
-async def open_state(path: Path, lock: StateLock) -> tuple[SqliteState, Instance, str]:
+async def open_state(path: Path, lock: StateLock) -> tuple[KeptState, Instance, str]:
     """The state database in a file that is now this daemon's, who the daemon is by it, and what is wrong with it.
 
     Where it cannot be used, that is a clear error in the log, and one in memory takes its place.
     """
-    state = SqliteState(path)
+    state = KeptState(path)
     try:
         lock.take()
         await state.open()
@@ -60,12 +66,12 @@ async def open_state(path: Path, lock: StateLock) -> tuple[SqliteState, Instance
         log.error("state.unusable", message=trouble)
         await state.close()
         lock.release()
-    state = SqliteState(None)
+    state = KeptState(None)
     await state.open()
     return state, await open_instance(state), trouble
 
 
-async def open_instance(state: SqliteState) -> Instance:
+async def open_instance(state: KeptState) -> Instance:
     """Who this daemon is: the id that its state remembers, one incarnation later than before."""
     id_ = await state.recall("instance")
     incarnation = int(await state.recall("incarnation") or 0) + 1
@@ -94,6 +100,8 @@ class App:
         self._rejected: tuple[str, ...] = ()
         self._hup = asyncio.Event()
         self._live: dict[str, LiveEnvironment] = {}
+        self._turns: dict[str, dict[Store, asyncio.Lock]] = {}
+        self._pulses = Pulses(self.clock)
         self._beat = self.clock.monotonic()
 
     @property
@@ -117,6 +125,7 @@ class App:
         self.journal = Journal(self._state, clock=self.clock, new_id=lambda: str(uuid7()))
         await self.journal.load()
         self._schedule = Schedule(Desk(journal=self.journal, metrics=self.metrics, clock=self.clock))
+        self._ledgers = Ledgers(self._state.home, clock=self.clock)
         web_stop, serving = asyncio.Event(), None
         try:
             self._apply(self._loaded)
@@ -134,11 +143,14 @@ class App:
         finally:
             if serving is not None:  # else it never started, and whoever called says why
                 log.info("daemon.stopping")
+            pulses = asyncio.create_task(self._pulses.end(self.settings.shutdown_timeout))
             cut_off = await self._schedule.drain(self.settings.shutdown_timeout)
+            await pulses
             web_stop.set()
             if serving is not None:
                 await asyncio.wait({serving.task}, timeout=GRACE + 1)
             await self.journal.flush()
+            await self._ledgers.close()
             await self._state.close()
             lock.release()
             if serving is not None:
@@ -156,6 +168,7 @@ class App:
             for name, work in (
                 ("beat", self._watch_loop()),
                 ("journal", self._every(_FLUSH, self._flush)),
+                ("ledgers", self._every(_STANDING, self._show_ledgers)),
                 ("sweep", self._every(_SWEEP, self._sweep_all)),
                 ("prune", self._every(_PRUNE, self._prune)),
                 ("reload", self._reload_on_request()),
@@ -268,7 +281,7 @@ class App:
         trouble = self.journal.trouble
         if trouble != before:
             log.error("state.failed", message=trouble) if trouble else log.info("state.recovered")
-        self.metrics.state(up=not trouble and self._state.path is not None)
+        self.metrics.state(up=not trouble and self._state.home is not None)
         for environment in self._live:
             self.metrics.standing(environment, self.journal.standing(environment))
 
@@ -293,6 +306,17 @@ class App:
     async def _prune(self) -> None:
         keep = self.settings.retention
         await self.journal.prune(runs=keep.runs, failures=keep.failures, violations=keep.violations)
+        with suppress(StateError):  # the journal says what is wrong with the state database
+            for name in self._live:
+                now = self._ledgers.of(name).now()
+                await self._ledgers.of(name).prune(retired_before=now - keep.runs, moves_before=now - _MOVES_KEPT)
+
+    async def _show_ledgers(self) -> None:
+        """Show how the ledgers stand, also while no run comes to an end: what is due and not looked at is told, too."""
+        with suppress(StateError):
+            for name, environment in list(self._live.items()):
+                for store in environment.stores:
+                    self.metrics.ledger(name, store, await environment.ledger.standing(store))
 
     async def _recall_pauses(self) -> None:
         for environment in self._live:
@@ -348,7 +372,14 @@ class App:
         Raises ConfigError, and leaves everything as it was, where an address cannot be used.
         """
         live = {
-            name: live_environment(name, environment, instance=self._instance, metrics=self.metrics)
+            name: live_environment(
+                name,
+                environment,
+                instance=self._instance,
+                metrics=self.metrics,
+                ledger=self._ledgers.of(name),
+                turns=self._turns.setdefault(name, {store: asyncio.Lock() for store in Store}),
+            )
             for name, environment in loaded.settings.environments.items()
         }
         for key in _AT_START:
@@ -360,6 +391,7 @@ class App:
         gone = set(self._live) - set(settings.environments)
         for name in gone:
             self._schedule.unwatch(name)
+            self._pulses.unwatch(name)
             self.metrics.forget(name)
             del self._live[name]
         self.journal.forget(gone)
@@ -375,9 +407,24 @@ class App:
                 places=self._live[name].places,
             )
             self._schedule.watch(self._live[name], probes.values())
+            self._beat_for(self._live[name], probes.get("durability"))
         for problem in self._loaded.warnings:
             log.warning("config.doubtful", message=str(problem))
         log.info("config.loaded", environments=len(self._live), files=[str(file) for file in self._loaded.files])
+
+    def _beat_for(self, environment: LiveEnvironment, probe: Probe[object] | None) -> None:
+        """Move the registers of an environment between the runs of `durability`, if there is a ledger that lasts."""
+        name = environment.name
+        self._pulses.unwatch(name)
+        if isinstance(probe, DurabilityProbe) and environment.ledger.durable:
+            self._pulses.watch(
+                environment,
+                {store: environment.scribe(store) for store in environment.stores},
+                rate=probe.rate,
+                patience=probe.patience,
+                audit=lambda: self._schedule.run_now(name, probe.name),
+                paused=lambda: self._schedule.paused_until(name) is not None,
+            )
 
 
 def _contents(files: Sequence[Path]) -> dict[Path, bytes | None]:

@@ -60,10 +60,26 @@ class Families:
             "holdfast_propagation_resolution_seconds", "How finely the latest was measured.", "source", "target"
         )
         self.of_link = (self.propagation, self.resolution)
+        self.ledger = gauge("holdfast_ledger_records", "Identified writes that the ledger has.", "store", "state")
+        self.coverage = gauge(
+            "holdfast_verification_coverage_ratio",
+            "Looks taken of those that fell due within an hour or are overdue; 0 before any was due.",
+            "store",
+        )
+        self.oldest = gauge(
+            "holdfast_oldest_verified_age_seconds", "Age of the oldest write that was found as it should be.", "store"
+        )
+        self.recovery_point = gauge(
+            "holdfast_recovery_point_seconds", "How much time of writes the latest loss took, at the most.", "store"
+        )
+        self.recovery_time = gauge(
+            "holdfast_recovery_time_seconds", "How long the latest outage of writes lasted, at the most.", "store"
+        )
+        self.of_ledger = (self.ledger, self.coverage, self.oldest, self.recovery_point, self.recovery_time)
         self.up = gauge("holdfast_environment_up", "Whether every store answered in the last round.")
         self.paused = gauge("holdfast_paused", "Whether probing is paused.")
         self.of_store = (self.operations, self.items, self.cost_seconds, self.cost_bytes)
-        self.of_environment = (*self.of_probe, *self.of_store, *self.of_link, self.up, self.paused)
+        self.of_environment = (*self.of_probe, *self.of_store, *self.of_link, *self.of_ledger, self.up, self.paused)
         self.schedule_lag = lag("holdfast_schedule_lag_seconds", "How late runs started.")
         self.loop_lag = lag("holdfast_loop_lag_seconds", "How late the event loop was.")
         self.reload_success = Gauge(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 
 from monitor.configfile import ConfigError, Problem, secrets_in
 from monitor.core.residue import Instance
 from monitor.core.secrets import Scrubber
 from monitor.metrics import Metrics
+from monitor.ports import Ledger, Store
 from monitor.settings import EnvironmentSettings, Provision, Settings
 from monitor.stores.environment import LiveEnvironment
 
@@ -30,7 +33,13 @@ def shape_metrics(metrics: Metrics, settings: Settings) -> None:
 
 
 def live_environment(
-    name: str, settings: EnvironmentSettings, *, instance: Instance, metrics: Metrics
+    name: str,
+    settings: EnvironmentSettings,
+    *,
+    instance: Instance,
+    metrics: Metrics,
+    ledger: Ledger | None = None,
+    turns: Mapping[Store, asyncio.Lock] | None = None,
 ) -> LiveEnvironment:
     """An environment as it will be probed. Opens no connection. Raises ConfigError where a driver refuses its URL."""
     timeouts = [probe.timeout for probe in settings.active().values()]
@@ -41,9 +50,12 @@ def live_environment(
             tally=metrics.tally(name),
             addresses=settings.addresses(),
             connections={store: settings.max_connections(store) for store in settings.stores},
+            policy=settings.redis.policy if settings.redis else None,
             isolation=settings.postgres.isolation if settings.postgres else "read committed",
             provision=settings.postgres is not None and settings.postgres.provision is Provision.AUTO,
             longest_run=max(_LEAST_AGE, 2 * max(timeouts, default=timedelta())),
+            ledger=ledger,
+            turns=turns,
         )
     except ValueError as error:
         scrub = Scrubber(secrets_in(settings))

@@ -10,12 +10,15 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from monitor.core.budget import over_budget
+from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.families import EDGES, Families
 from monitor.ports import Outcome, Place, Store, Tally
 from monitor.probe import Probe
+
+LEDGER_STATES = ("live", "lost", "indeterminate", "expired")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,26 @@ class _LinkSeries:
     resolution: Gauge
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LedgerSeries:
+    records: Mapping[str, Gauge]
+    coverage: Gauge
+    oldest: Gauge
+    recovery_point: Gauge
+    recovery_time: Gauge
+
+    def show(self, standing: Standing) -> None:
+        for state, gauge in self.records.items():
+            gauge.set(getattr(standing, state))
+        self.coverage.set(standing.verified / standing.due if standing.due else 0)
+        for length, shown in (
+            (standing.oldest, self.oldest),
+            (standing.recovery_point, self.recovery_point),
+            (standing.recovery_time, self.recovery_time),
+        ):
+            shown.set(length.total_seconds() if length is not None else 0)
+
+
 class Metrics:
     """All that Holdfast exports. Every series of a watched probe exists, at zero, before its first run.
 
@@ -77,6 +100,7 @@ class Metrics:
         self._probes: dict[tuple[str, str], _ProbeSeries] = {}
         self._stores: dict[tuple[str, Store], _StoreSeries] = {}
         self._links: dict[tuple[str, str, str], _LinkSeries] = {}
+        self._ledgers: dict[tuple[str, Store], _LedgerSeries] = {}
         self._places: dict[str, tuple[str, ...]] = {}
         self._up: dict[str, Gauge] = {}
         self._paused: dict[str, Gauge] = {}
@@ -111,6 +135,7 @@ class Metrics:
                 sent=own.cost_bytes.labels(*place, store),
                 items=own.items.labels(*place, store),
             )
+        self._expect_ledgers(environment, place, [store for store in stores if any(map(_keeps_a_ledger, probes))])
         self._expect_links(environment, place, {link for probe in probes for link in probe.links(places)})
         for probe in probes:
             here = (*place, probe.name)
@@ -133,6 +158,21 @@ class Metrics:
                 checks=own.checks.labels(*here),
             )
 
+    def _expect_ledgers(self, environment: str, place: tuple[str, ...], stores: Collection[Store]) -> None:
+        own = self._families
+        for name, store in [key for key in self._ledgers if key[0] == environment and key[1] not in stores]:
+            for family in own.of_ledger:
+                family.remove_by_labels({"environment": name, "store": store})
+            del self._ledgers[name, store]
+        for store in stores:
+            self._ledgers[environment, store] = _LedgerSeries(
+                records={state: own.ledger.labels(*place, store, state) for state in LEDGER_STATES},
+                coverage=own.coverage.labels(*place, store),
+                oldest=own.oldest.labels(*place, store),
+                recovery_point=own.recovery_point.labels(*place, store),
+                recovery_time=own.recovery_time.labels(*place, store),
+            )
+
     def _expect_links(self, environment: str, place: tuple[str, ...], wanted: Collection[tuple[str, str]]) -> None:
         own = self._families
         for name, source, target in [link for link in self._links if link[0] == environment and link[1:] not in wanted]:
@@ -152,6 +192,7 @@ class Metrics:
         self._probes = {place: series for place, series in self._probes.items() if place[0] != environment}
         self._stores = {place: series for place, series in self._stores.items() if place[0] != environment}
         self._links = {link: series for link, series in self._links.items() if link[0] != environment}
+        self._ledgers = {place: series for place, series in self._ledgers.items() if place[0] != environment}
         self._places.pop(environment, None)
         self._up.pop(environment, None)
         self._paused.pop(environment, None)
@@ -232,6 +273,11 @@ class Metrics:
         if environment in self._paused:
             self._paused[environment].set(int(paused))
 
+    def ledger(self, environment: str, store: Store, standing: Standing) -> None:
+        """Show how the ledger of a store stands."""
+        if (series := self._ledgers.get((environment, store))) is not None:
+            series.show(standing)
+
     def items(self, environment: str, found: Mapping[Store, int]) -> None:
         """Show how many synthetic items the stores of an environment hold."""
         for store, count in found.items():
@@ -271,6 +317,10 @@ class Metrics:
             series.outcomes[outcome].inc()
             series.seconds.inc(seconds)
             series.sent.inc(sent_bytes)
+
+
+def _keeps_a_ledger(probe: Probe[Any]) -> bool:
+    return probe.name == "durability"
 
 
 @dataclass(frozen=True, slots=True)

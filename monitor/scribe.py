@@ -135,12 +135,12 @@ class LedgerScribe:
                 written = await writer.write(entry, expected=expected)
         except StoreError as error:
             lost = error.outcome is Outcome.INDETERMINATE
-            await self._ledger.settle(entry, State.PERHAPS if lost else State.REFUSED, xid=writer.xid)
+            await self._settle(entry, State.PERHAPS if lost else State.REFUSED, writer)
             self._tell(began, write=False)
             await self._try_to_read(writer, error, within=within)
             raise
         except BaseException:  # the end of a run or of the daemon: it may be there, and it may not
-            await asyncio.shield(self._ledger.settle(entry, State.PERHAPS, xid=writer.xid))
+            await asyncio.shield(self._settle(entry, State.PERHAPS, writer))
             raise
         self._tell(began, connect=True, read=True, write=True if written.moved else None)
         return written
@@ -156,6 +156,11 @@ class LedgerScribe:
         return await self._ledger.settle(
             entry, State.ACKED, epoch=self._epoch, weak=weak, xid=writer.xid if entry.identified else "", due=due
         )
+
+    async def _settle(self, entry: Entry, state: State, writer: Writer) -> None:
+        """One that was not acknowledged: with its transaction, where the server is known that it was sent to."""
+        epoch = self._epoch if self._seen else None
+        await self._ledger.settle(entry, state, epoch=epoch, xid=writer.xid if entry.identified else "")
 
     async def _broke(self, expected: tuple[Mark | None, ...], written: Written, *, within: timedelta) -> None:
         """The register held something else. A second connection says whether that is so before it is overwritten."""

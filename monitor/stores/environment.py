@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import cached_property
 
+from monitor.core.eviction import Policy
 from monitor.core.residue import ABANDONED, Broom, Instance
 from monitor.core.verdict import Reason
 from monitor.ports import Durables, Isolation, Ledger, Place, Store, StoreError, SystemClock, Tally, Way
@@ -17,6 +18,7 @@ from monitor.stores.copies import OwnCopies
 from monitor.stores.crowd import OwnCrowd
 from monitor.stores.durable_keys import KeyDurables
 from monitor.stores.durable_rows import RowDurables
+from monitor.stores.evictions import OwnEvictions
 from monitor.stores.keys import count_keys, sweep_keys
 from monitor.stores.ledger import Ledgers
 from monitor.stores.notices import OwnNotices
@@ -51,6 +53,7 @@ class LiveEnvironment:
         connections: Mapping[Store, int],
         provision: bool,
         isolation: Isolation = "read committed",
+        policy: Policy | None = None,
         timeout: timedelta = timedelta(seconds=5),
         longest_run: timedelta = timedelta(minutes=1),
         ledger: Ledger | None = None,
@@ -61,6 +64,7 @@ class LiveEnvironment:
         self._turns = turns or {}
         self._scribes: dict[Store, LedgerScribe] = {}
         self.isolation: Isolation = isolation
+        self.policy: Policy | None = policy
         self._instance = instance
         self._longest_run = longest_run
         self._provision = provision
@@ -141,6 +145,11 @@ class LiveEnvironment:
     def crowd(self) -> OwnCrowd:
         """Many users at once, through its pooler or a pool."""
         return OwnCrowd(self.ways)
+
+    @cached_property
+    def evictions(self) -> OwnEvictions:
+        """The memory of its Redis."""
+        return OwnEvictions(self.ways, policy=self.policy)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -37,16 +37,15 @@ class Watch:
     success before it to the end of the first one after it, and at least from the end of its first failure to the
     beginning of its last. Where nothing had ever succeeded before, it is reckoned from the beginning of the first
     failure: what was before, nobody watched.
+
+    `resumed` is an outage that lasted when somebody else watched last. It is at least what it was then, and lasted at
+    the most to the first success that is seen now.
     """
 
     worked: Attempt | None = None
     first: Attempt | None = None
     last: Attempt | None = None
-
-    @property
-    def failing(self) -> bool:
-        """Whether the latest attempt failed."""
-        return self.first is not None
+    resumed: Outage | None = None
 
     def after(self, attempt: Attempt) -> Watch:
         """What is known after one more attempt."""
@@ -56,12 +55,12 @@ class Watch:
 
     def outage(self, store: str, attempt: Attempt) -> Outage | None:
         """The outage that this attempt prolongs or ends, asked before `after`; None where all was and is well."""
-        if attempt.ok and self.first is None:
+        if attempt.ok and self.first is None and self.resumed is None:
             return None
         before = self.worked or self.first or attempt
         first = self.first or attempt
         last = (self.last or first) if attempt.ok else attempt
-        return Outage(
+        outage = Outage(
             store=store,
             operation=attempt.operation,
             began=before.since,
@@ -69,3 +68,7 @@ class Watch:
             least=timedelta(seconds=max(0.0, last.began - first.ended)),
             most=timedelta(seconds=attempt.ended - before.began),
         )
+        if self.resumed is None:
+            return outage
+        began = self.resumed.began
+        return replace(outage, began=began, least=max(outage.least, self.resumed.least), most=attempt.at - began)
