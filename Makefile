@@ -2,3 +2,8 @@
 .PHONY: demo test check costs detection soak lock
 demo test check costs detection soak lock:
 	@python3 dev.py $@ $(ARGS)
+
+# make failover-lab ARGS="--scenario async-crash"
+.PHONY: failover-lab
+failover-lab:
+	@python3 dev.py lab $(ARGS)

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import re
 import secrets
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -98,11 +99,15 @@ class EmbeddedPostgres(Server):
             await (self._copy(self._primary) if self._primary else self._create_cluster())
 
     async def _copy(self, primary: "EmbeddedPostgres") -> None:
-        self._folder.subfolder(self._home.name)
-        self._binaries = primary._binaries  # noqa: SLF001  one class
-        command: list[str | Path] = [self.bindir / "pg_basebackup", "-D", self.data, "--no-sync"]
-        command += ["-d", f"{primary.superuser_dsn('')}?application_name={self._home.name}"]
-        command += ["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf"]
+        if self._binaries is None:
+            self._folder.subfolder(self._home.name)
+            self._binaries = primary._binaries  # noqa: SLF001  one class
+        await self._base_backup(primary, self.data, "--write-recovery-conf")
+
+    async def _base_backup(self, source: "EmbeddedPostgres", target: Path, *options: str) -> None:
+        command: list[str | Path] = [self.bindir / "pg_basebackup", "-D", target, "--no-sync", *options]
+        command += ["-d", f"{source.superuser_dsn('')}?application_name={self._home.name}"]
+        command += ["--checkpoint=fast", "--wal-method=stream"]
         await self._folder.run(command, log=self._home / "basebackup.log", within=START_SECONDS)
 
     async def _create_cluster(self) -> None:
@@ -182,6 +187,22 @@ class EmbeddedPostgres(Server):
         self._folder.write(self.data / "standby.signal", "")
         await self.start()
 
+    async def back_up(self, name: str) -> Path:
+        """A copy of all data as it is now, beside the data; -> its folder, for `put_data`."""
+        target = self._home / name
+        await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
+        await self._base_backup(self, target)
+        return target
+
+    async def put_data(self, folder: Path | None) -> None:
+        """Put a folder of data in the place of a stopped server's own, which is removed; the folder moves there.
+
+        None leaves nothing there: start() then makes a cluster, or a copy of the primary, anew.
+        """
+        await asyncio.to_thread(shutil.rmtree, self.data, ignore_errors=True)
+        if folder is not None:
+            await asyncio.to_thread(folder.rename, self.data)
+
     async def create_application(self) -> None:
         """Create the database `app` and the role `holdfast`, which may log in and create schemas there, no more."""
         await self.sql(
@@ -197,18 +218,19 @@ class EmbeddedPostgres(Server):
     async def stop(self) -> None:
         """Stop in order; what does not end within its bound is killed. Nothing happens where nothing runs."""
         await super().stop()
-        self._free_shared_memory()
+        free_shared_memory(self.data)
 
     async def kill(self) -> None:
         """A crash: SIGKILL to the server and all its backends. start() then recovers from the same data."""
         await super().kill()
-        self._free_shared_memory()
+        free_shared_memory(self.data)
 
-    def _free_shared_memory(self) -> None:
-        # A killed server leaves its (small) System V segment until the machine restarts, and macOS has 32 of them.
-        status = read(self.data / "postmaster.pid").splitlines()  # an orderly stop has removed this file
-        if len(status) > SEGMENT_LINE:
-            ctypes.CDLL(None).shmctl(int(status[SEGMENT_LINE].split()[1]), IPC_RMID, None)
+
+def free_shared_memory(data: Path) -> None:
+    """Let go of what a killed server keeps: its (small) System V segment, of which macOS has 32 until it restarts."""
+    status = read(data / "postmaster.pid").splitlines()  # an orderly stop has removed this file
+    if len(status) > SEGMENT_LINE:
+        ctypes.CDLL(None).shmctl(int(status[SEGMENT_LINE].split()[1]), IPC_RMID, None)
 
 
 def _quoted(value: str) -> str:

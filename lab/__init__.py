@@ -1,0 +1,1 @@
+"""The failover lab: a real Patroni cluster that is broken on purpose, and whether Holdfast says what came of it."""
