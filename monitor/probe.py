@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from monitor.core import duration
+from monitor.core import duration, size
 from monitor.core.confirmation import Reading
 from monitor.core.payload import Author
 from monitor.core.record import Node, Propagation, RunRecord, StepTiming
@@ -40,6 +40,23 @@ Duration = Annotated[
     ),
 ]
 """A length of time in settings: `500ms`, `30s`, `5m`, `1h30m`, `7d`."""
+
+
+def _amount(value: object) -> object:
+    if isinstance(value, str):
+        return size.parse(value)
+    if isinstance(value, bool):
+        raise ValueError("expected an amount of memory, found true or false")  # noqa: TRY004  pydantic wants it
+    return value
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(_amount),
+    PlainSerializer(size.text, return_type=str),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^\d+(b|kb|mb|gb)$", "examples": ["64kb", "1mb"]}),
+]
+"""An amount of memory in settings, in bytes or with its unit as Redis writes it: `64kb`, `1mb`."""
 
 Seen = TypeVar("Seen")
 C = TypeVar("C", bound=Connection)

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.addresses import address, postgres_url, redis_url, server_of, state_url
+from monitor.core.eviction import Policy
 from monitor.ports import Isolation, Place, Store, Way
 from monitor.probe import Probe, Probes
 from monitor.values import Connections, EnvironmentName, LabelName, Length, OrNothing, ReplicaName, Shown, no_truth
@@ -119,6 +120,10 @@ class Redis(Section):
     )
     replicas: Annotated[Mapping[ReplicaName, Annotated[SecretStr, AfterValidator(redis_url), Shown]], OrNothing()] = (
         Field(default={}, description="Its replicas by name, such as eu-2: each a URL like the primary's.")
+    )
+    policy: Policy | None = Field(
+        default=None,
+        description="The maxmemory-policy that the application relies on; what that lets go is no violation.",
     )
     max_connections: Connections = Field(default=4, description="The most connections open at once, 1 to 100.")
 

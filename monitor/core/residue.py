@@ -13,7 +13,7 @@ ABANDONED = timedelta(hours=1)
 
 _KEY = re.compile(
     r"holdfast:(?P<environment>[a-z0-9][a-z0-9_-]{0,62}):(?P<id>[0-9a-f]{8})-(?P<incarnation>0|[1-9][0-9]{0,8})"
-    r":(?:session|copy|cache|stream|channel|tenant):(?P<run>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}):(?P<name>[a-z-]{1,32})"
+    r":(?:session|copy|cache|stream|channel|tenant|canary|ballast):(?P<run>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}):(?P<name>[a-z-]{1,32})"
 )
 
 

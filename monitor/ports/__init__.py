@@ -4,6 +4,7 @@ from monitor.core.levels import Isolation
 from monitor.ports.copies import Copies
 from monitor.ports.crowd import Crowd
 from monitor.ports.environment import Environment
+from monitor.ports.evictions import EvictionConnection, Evictions
 from monitor.ports.ledger import Durables, Ledger, Reader, Scribe, Writer
 from monitor.ports.notices import Notices
 from monitor.ports.profiles import Profiles
@@ -35,6 +36,8 @@ __all__ = [
     "Discipline",
     "Durables",
     "Environment",
+    "EvictionConnection",
+    "Evictions",
     "Isolation",
     "Ledger",
     "MisroutedError",

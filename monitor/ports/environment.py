@@ -9,6 +9,7 @@ from typing import Protocol
 from monitor.core.levels import Isolation
 from monitor.ports.copies import Copies
 from monitor.ports.crowd import Crowd
+from monitor.ports.evictions import Evictions
 from monitor.ports.ledger import Durables, Ledger, Scribe
 from monitor.ports.notices import Notices
 from monitor.ports.profiles import Profiles
@@ -73,6 +74,10 @@ class Environment(Protocol):
     @property
     def crowd(self) -> Crowd:
         """Many users at once, through its pooler or a pool. Raises LookupError if it has no PostgreSQL."""
+
+    @property
+    def evictions(self) -> Evictions:
+        """The memory of its Redis. Raises LookupError if it has none."""
 
     @property
     def ledger(self) -> Ledger:

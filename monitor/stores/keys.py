@@ -46,9 +46,11 @@ class KeyConnection:
         """One pipeline; -> one reply for each command. Raises MisroutedError where the nonce is not ours."""
         return await self.connection.ask_with_nonce(*commands, writing=writing)
 
-    def remember(self, key: str, *, ttl: float) -> tuple[Command, ...]:
-        """The commands that put a key into the index, to stand before those that write it."""
-        return ("ZADD", self._index, round(time() + ttl), key), ("PEXPIRE", self._index, _INDEX_LIFE_MS)
+    def remember(self, *keys: str, ttl: float) -> tuple[Command, ...]:
+        """The commands that put keys into the index, to stand before those that write them."""
+        until = round(time() + ttl)
+        pairs = (word for key in keys for word in (until, key))
+        return ("ZADD", self._index, *pairs), ("PEXPIRE", self._index, _INDEX_LIFE_MS)
 
     async def delete(self, *keys: str) -> None:
         """Delete keys of our own, and forget them in the index."""

@@ -10,6 +10,7 @@ from monitor.stores import (
     crowd,
     durable_keys,
     durable_rows,
+    evictions,
     notices,
     profiles,
     registers,
@@ -35,5 +36,6 @@ REDIS: Mapping[str, tuple[str, ...]] = {
     **notices.KEYS,
     **profiles.KEYS,
     **durable_keys.OPERATIONS,
+    **evictions.OPERATIONS,
 }
 CATALOGUE: Mapping[Store, Mapping[str, tuple[str, ...]]] = {Store.POSTGRES: POSTGRES, Store.REDIS: REDIS}
