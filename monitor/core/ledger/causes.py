@@ -129,7 +129,7 @@ def _new_timeline(scene: Scene, before: PostgresEvidence, after: PostgresEvidenc
 def _restarted(scene: Scene, after: PostgresEvidence) -> Explanation:
     window = CRASH_WINDOW * after.delay
     span = scene.last - scene.first
-    if scene.kept is not None and span <= window:
+    if span <= window:
         why = (
             f"the server was restarted on timeline {after.timeline}; what is lost was acknowledged within "
             f"{_seconds(span)}, and a crash without synchronous_commit may lose {_seconds(window)}"

@@ -37,13 +37,14 @@ def after_look(
     What is wrong is due at once until its ladder ends, unless somebody has accepted it. What was refused or retired is
     looked for once: that it is not there.
     """
-    rung = max(entry.rung, climbed(since(entry), at, ladder))
+    passed = climbed(since(entry), at, ladder)
+    rung = max(entry.rung, passed)
     following = due(since(entry), rung, ladder)
     if fate in WRONG and accepted is None:
         known = fate is entry.fate
         following = None if known and over(entry, at, ladder) else at
     elif entry.state in {State.REFUSED, State.RETIRED}:
-        following = due(since(entry), 0, ladder) if rung == 0 else None
+        following = due(since(entry), 0, ladder) if passed == 0 else None
     return Audited(mark=entry.mark, fate=fate, at=at, rung=rung, due=following, accepted=accepted)
 
 
