@@ -11,6 +11,7 @@ from monitor.core.residue import Instance
 from monitor.core.secrets import Scrubber
 from monitor.metrics import Metrics
 from monitor.ports import Ledger, Store
+from monitor.probes.durability import DurabilityProbe
 from monitor.settings import EnvironmentSettings, Provision, Settings
 from monitor.stores.environment import LiveEnvironment
 
@@ -42,7 +43,8 @@ def live_environment(
     turns: Mapping[Store, asyncio.Lock] | None = None,
 ) -> LiveEnvironment:
     """An environment as it will be probed. Opens no connection. Raises ConfigError where a driver refuses its URL."""
-    timeouts = [probe.timeout for probe in settings.active().values()]
+    probes = settings.active().values()
+    timeouts = [probe.timeout for probe in probes]
     try:
         return LiveEnvironment(
             name,
@@ -56,6 +58,10 @@ def live_environment(
             longest_run=max(_LEAST_AGE, 2 * max(timeouts, default=timedelta())),
             ledger=ledger,
             turns=turns,
+            ladder=max(
+                (length for probe in probes if isinstance(probe, DurabilityProbe) for length in probe.ladder),
+                default=timedelta(),
+            ),
         )
     except ValueError as error:
         scrub = Scrubber(secrets_in(settings))

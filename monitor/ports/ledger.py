@@ -53,6 +53,10 @@ class Reader(Connection, Protocol):
 class Durables(Protocol):
     """One store, as what keeps writes."""
 
+    @property
+    def lifetime(self) -> timedelta | None:
+        """After what time a register and a record go by themselves where nobody touches them; None: never."""
+
     async def writer(self, label: str) -> Writer:
         """A new connection to the primary. Raises StoreError."""
 

@@ -123,15 +123,14 @@ class DurabilityProbe(Probe[Sequence[Shown]]):
     async def _shown(self, audit: Audit) -> Shown:
         """Settle what was acknowledged, write, look, keep what that comes to, and remove what is old enough."""
         failures: list[Failure] = []
-        found, left_out = None, [] if audit.ledger.durable else [_FORGETFUL]
+        found: Account | None = None
+        left_out = [] if audit.ledger.durable else [_FORGETFUL]
         try:
             await self._accept(audit)
             written = await self._write(audit, failures)
-            look, alarm = await self._look(audit, written)
-            look, unasked = await self._ask_replicas(audit, look)
+            look, alarm = await self._look(audit, written, left_out)
             found = account(look, ladder=self.ladder)
             await _keep(audit, look, found, alarm=alarm)
-            left_out += unasked
             if audit.ledger.durable:
                 await self._retire(audit, look, found)
             else:
@@ -158,10 +157,11 @@ class DurabilityProbe(Probe[Sequence[Shown]]):
             failures.append(Failure(reason=error.reason, message=str(error), place=str(error.place)))
             return None
 
-    async def _look(self, audit: Audit, written: Entry | None) -> tuple[Look, int]:
+    async def _look(self, audit: Audit, written: Entry | None, left_out: list[str]) -> tuple[Look, int]:
         """At what is due, unless there is a reason to look at all; once more on a new connection if that is not right.
 
-        Returns the look, and how the alarm stood before it.
+        Replicas are asked in between, so that what they say is of the same time. Returns the look, and how the alarm
+        stood before it.
         """
         run, ledger, store = audit.run, audit.ledger, audit.store
         alarm = audit.scribe.alarm
@@ -170,7 +170,8 @@ class DurabilityProbe(Probe[Sequence[Shown]]):
             look = await self._look_at(audit, reader, written, full=full)
             if not full and not (right(look) and _known(look)):
                 look = await self._look_at(audit, reader, written, full=True)
-            if not right(look):
+            look = replace(look, elsewhere=await _ask_replicas(audit, left_out))
+            if look.breaks or not right(look):
                 look = replace(look, second=await _look_again(audit, look))
             look = replace(look, happened=await _happened(reader, look))
         return look, alarm
@@ -200,22 +201,8 @@ class DurabilityProbe(Probe[Sequence[Shown]]):
             losses=tuple(await ledger.losses(store)),
             outages=tuple(await ledger.outages(store)),
             restores=tuple(await ledger.restores()),
+            lifetime=audit.durables.lifetime,
         )
-
-    async def _ask_replicas(self, audit: Audit, look: Look) -> tuple[Look, list[str]]:
-        """Whether another node takes writes. One that does not answer is only not asked."""
-        elsewhere: dict[str, Evidence] = {}
-        unasked: list[str] = []
-        run = audit.run
-        for place in run.environment.places:
-            if place.store is audit.store and place.way is Way.REPLICA:
-                try:
-                    connect = partial(audit.durables.reader, place=place)
-                    async with run.step("ask_replicas"), run.connection(connect) as reader:
-                        elsewhere[str(place)] = (await reader.look(())).evidence
-                except StoreError as error:
-                    unasked.append(f"{place} could not be asked whether it takes writes, too: {error}")
-        return replace(look, elsewhere=elsewhere), unasked
 
     async def _retire(self, audit: Audit, look: Look, found: Account) -> None:
         """Remove what had its last look, and what was to be removed and perhaps was not."""
@@ -232,6 +219,20 @@ class DurabilityProbe(Probe[Sequence[Shown]]):
 
 
 _FORGETFUL = "nothing older than this run is looked for: there is no daemon here whose ledger remembers it"
+
+
+async def _ask_replicas(audit: Audit, left_out: list[str]) -> dict[str, Evidence]:
+    """Whether another node takes writes. One that does not answer is only not asked."""
+    run, elsewhere = audit.run, {}
+    for place in run.environment.places:
+        if place.store is audit.store and place.way is Way.REPLICA:
+            try:
+                connect = partial(audit.durables.reader, place=place)
+                async with run.step("ask_replicas"), run.connection(connect) as reader:
+                    elsewhere[str(place)] = (await reader.look(())).evidence
+            except StoreError as error:
+                left_out.append(f"{place} could not be asked whether it takes writes, too: {error}")
+    return elsewhere
 
 
 async def _look_again(audit: Audit, look: Look) -> Sighting:

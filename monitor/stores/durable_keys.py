@@ -72,6 +72,11 @@ class KeyDurables:
         self._ways = ways
         self._keep = keep
 
+    @property
+    def lifetime(self) -> timedelta:
+        """After what time a register and a record go by themselves where nobody touches them."""
+        return self._keep
+
     async def writer(self, label: str) -> KeyWriter:
         """A new connection to the primary. Raises StoreError."""
         return await KeyWriter.open(self._ways, label, keep=self._keep)

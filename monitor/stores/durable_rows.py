@@ -109,6 +109,8 @@ _MISSING = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 class RowDurables:
     """PostgreSQL as what keeps the ledger's writes."""
 
+    lifetime = None
+
     def __init__(self, ways: Ways) -> None:
         self._ways = ways
 

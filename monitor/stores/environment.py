@@ -16,7 +16,7 @@ from monitor.scribe import LedgerScribe
 from monitor.stores import abandoned
 from monitor.stores.copies import OwnCopies
 from monitor.stores.crowd import OwnCrowd
-from monitor.stores.durable_keys import KeyDurables
+from monitor.stores.durable_keys import KEEP, KeyDurables
 from monitor.stores.durable_rows import RowDurables
 from monitor.stores.evictions import OwnEvictions
 from monitor.stores.keys import count_keys, sweep_keys
@@ -40,7 +40,7 @@ class LiveEnvironment:
     """A deployment that is watched, seen through Holdfast's own schema and prefix.
 
     Without a `ledger` it has one in memory, which forgets with this object. `turns` are the locks of those who write by
-    it, one a store, where others write by the same ledger, too.
+    it, one a store, where others write by the same ledger, too; `ladder` is for how long it looks for a record.
     """
 
     def __init__(
@@ -58,8 +58,10 @@ class LiveEnvironment:
         longest_run: timedelta = timedelta(minutes=1),
         ledger: Ledger | None = None,
         turns: Mapping[Store, asyncio.Lock] | None = None,
+        ladder: timedelta = timedelta(),
     ) -> None:
         self.name = name
+        self._keep = max(KEEP, ladder + timedelta(days=1))
         self._ledger = ledger
         self._turns = turns or {}
         self._scribes: dict[Store, LedgerScribe] = {}
@@ -160,7 +162,7 @@ class LiveEnvironment:
         """One of its stores as what keeps writes. Raises LookupError if it does not have it."""
         if store not in self.stores:
             raise LookupError(f"environment {self.name} has no {store}")
-        return RowDurables(self.ways) if store is Store.POSTGRES else KeyDurables(self.ways)
+        return RowDurables(self.ways) if store is Store.POSTGRES else KeyDurables(self.ways, keep=self._keep)
 
     def scribe(self, store: Store) -> LedgerScribe:
         """Who writes there by the ledger, always the same. Raises LookupError if it does not have the store."""

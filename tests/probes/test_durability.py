@@ -143,11 +143,15 @@ async def test_a_flush_is_told_by_its_cause(kept: Site) -> None:
 
 
 async def test_a_register_that_is_set_back_is_a_loss_of_writes(kept: Site) -> None:
-    """Whoever restores an older row takes the writes since then away, even where no record is missing."""
+    """Whoever puts an older row back takes the moves since then away, although no record is missing."""
     await write_some(kept)
-    await kept.sql("UPDATE holdfast.ledger_registers SET mark = split_part(mark, '/', 1) || '/1'")
-    record = await kept.run(PROBE)
-    assert kinds(record) == {Kind.LOST}, record.finding.message
+    (before,) = (await kept.sql("SELECT mark FROM holdfast.ledger_registers")).split()
+    for _ in range(5):
+        await kept.environment.scribe(POSTGRES).write(identified=False)
+    await kept.sql(f"UPDATE holdfast.ledger_registers SET mark = '{before}'")  # noqa: S608  a mark
+    await run_violated(kept, PROBE, {Kind.LOST})
+    (loss,) = await kept.environment.ledger.losses()
+    assert (loss.writes, loss.records, loss.suffix) == (5, 0, True)
 
 
 async def test_a_declared_restore_forgives(kept: Site) -> None:
