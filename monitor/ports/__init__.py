@@ -25,6 +25,7 @@ from monitor.ports.stores import (
 from monitor.ports.tenants import TenantConnection, TenantKeys, Tenants
 from monitor.ports.threads import Count, ThreadConnection, Threads
 from monitor.ports.time import Clock, SystemClock
+from monitor.ports.words import Words, WordsConnection
 
 __all__ = [
     "Clock",
@@ -64,5 +65,7 @@ __all__ = [
     "ThreadConnection",
     "Threads",
     "Way",
+    "Words",
+    "WordsConnection",
     "Writer",
 ]

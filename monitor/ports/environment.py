@@ -18,6 +18,7 @@ from monitor.ports.sessions import Sessions
 from monitor.ports.stores import Place, Store, StoreError
 from monitor.ports.tenants import Tenants
 from monitor.ports.threads import Threads
+from monitor.ports.words import Words
 
 
 class Environment(Protocol):
@@ -78,6 +79,10 @@ class Environment(Protocol):
     @property
     def evictions(self) -> Evictions:
         """The memory of its Redis. Raises LookupError if it has none."""
+
+    @property
+    def words(self) -> Words:
+        """Its indexes on text and the table under them. Raises LookupError if it has no PostgreSQL."""
 
     @property
     def ledger(self) -> Ledger:

@@ -34,6 +34,7 @@ from monitor.stores.tenants import OwnTenants
 from monitor.stores.threads import OwnThreads
 from monitor.stores.versions import make_sure_of_redis
 from monitor.stores.ways import Ways
+from monitor.stores.words import OwnWords
 
 
 class LiveEnvironment:
@@ -152,6 +153,11 @@ class LiveEnvironment:
     def evictions(self) -> OwnEvictions:
         """The memory of its Redis."""
         return OwnEvictions(self.ways, policy=self.policy)
+
+    @cached_property
+    def words(self) -> OwnWords:
+        """Its indexes on text and the table under them."""
+        return OwnWords(self.ways)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -17,6 +17,7 @@ from monitor.stores import (
     sessions,
     tenants,
     threads,
+    words,
 )
 
 POSTGRES: Mapping[str, tuple[str, ...]] = {
@@ -28,6 +29,7 @@ POSTGRES: Mapping[str, tuple[str, ...]] = {
     **profiles.ROWS,
     **crowd.OPERATIONS,
     **durable_rows.OPERATIONS,
+    **words.OPERATIONS,
 }
 REDIS: Mapping[str, tuple[str, ...]] = {
     **sessions.OPERATIONS,

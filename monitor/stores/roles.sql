@@ -14,7 +14,7 @@ INSERT INTO holdfast.environment (name, version) VALUES ('@environment@', @versi
     ON CONFLICT (only_row) DO UPDATE SET version = excluded.version;
 
 GRANT USAGE ON SCHEMA holdfast TO "@role@";
-GRANT SELECT ON holdfast.environment TO "@role@";
+GRANT SELECT ON holdfast.environment, holdfast.words TO "@role@";
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON holdfast.threads, holdfast.messages, holdfast.registers, holdfast.profiles, holdfast.activities TO "@role@";
 GRANT SELECT, INSERT, UPDATE, DELETE ON holdfast.ledger_registers, holdfast.ledger_records TO "@role@";

@@ -89,6 +89,37 @@ CREATE TABLE IF NOT EXISTS holdfast.ledger_records (
     PRIMARY KEY (daemon, series, n)
 );
 
+-- Words whose order depends on the version of the C library or of ICU: hyphens, blanks and signs that glibc moved in 2.28
+-- (https://wiki.postgresql.org/wiki/Locale_data_changes), case, accents, letters that some languages sort as two, what is
+-- ignored at first, other scripts, digits. Made once and never changed: an index that was right stays so, until the order
+-- changes under it.
+CREATE TABLE IF NOT EXISTS holdfast.words (
+    id   integer PRIMARY KEY,
+    word text NOT NULL
+);
+DO $$
+BEGIN
+    IF current_setting('server_encoding') = 'UTF8' AND NOT EXISTS (SELECT FROM holdfast.words) THEN
+        INSERT INTO holdfast.words (id, word)
+            SELECT (stem.n - 1) * 8 + ending.n, stem.text || ending.text
+            FROM unnest(ARRAY[
+                '1-1', '11', '1.1', '"a"', 'a a', 'a-a', 'a+a', 'aa', '$a', 'a_b', 'A', 'AA', 'e', E'\u00e9',
+                'co-op', 'coop', 'Re-sort', 'resort', E'\u00df', 'ss', E'\u1e9e', 'I', 'i', E'\u0130', E'\u0131',
+                E'\u00c5', 'ch', E'z\u00f6', E'\u0431', E'\u05d0', E'\u0e40\u0e01', E'\uac00', E'\uff71',
+                E'\U0001f600', '10'
+            ]) WITH ORDINALITY AS stem (text, n)
+            CROSS JOIN unnest(ARRAY['', ' ', '-', '1', 'a', 'Z', E'\u0301', E'\u200d'])
+                WITH ORDINALITY AS ending (text, n);
+    END IF;
+    CREATE INDEX IF NOT EXISTS words_default ON holdfast.words (word);
+    IF current_setting('server_encoding') = 'UTF8' AND EXISTS (
+        SELECT FROM pg_collation WHERE collname = 'und-x-icu' AND collnamespace = 'pg_catalog'::regnamespace
+    ) THEN
+        CREATE INDEX IF NOT EXISTS words_icu ON holdfast.words (word COLLATE "und-x-icu");
+    END IF;
+END
+$$;
+
 CREATE INDEX IF NOT EXISTS threads_user ON holdfast.threads (user_id, created_at);
 CREATE INDEX IF NOT EXISTS messages_user ON holdfast.messages (user_id, created_at);
 CREATE INDEX IF NOT EXISTS registers_user ON holdfast.registers (user_id, created_at);
