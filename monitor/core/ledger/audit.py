@@ -60,7 +60,7 @@ def account(look: Look, *, ladder: tuple[timedelta, ...]) -> Account:
 def _taken_back(entry: Entry, events: Iterable[Gap], losses: Iterable[Loss]) -> bool:
     """Whether a deletion was itself among what an event took away."""
     del losses
-    deleted = entry.answered
+    deleted = entry.retired
     return deleted is not None and any(
         gap.suffix and gap.kept is not None and gap.kept.answered is not None and gap.kept.answered <= deleted <= gap.at
         for gap in events

@@ -10,8 +10,8 @@ from monitor.core.ledger.found import Audited
 
 
 def since(entry: Entry) -> datetime:
-    """The moment from which an entry's looks are counted: its outcome, else its intent."""
-    return entry.answered or entry.intended
+    """The moment from which an entry's looks are counted: its deletion, else its outcome, else its intent."""
+    return entry.retired or entry.answered or entry.intended
 
 
 def climbed(begin: datetime, at: datetime, ladder: tuple[timedelta, ...]) -> int:
@@ -49,5 +49,5 @@ def after_look(
 
 
 def spent(entry: Entry, audited: Audited) -> bool:
-    """Whether a look was an entry's last, so that what it left in the store is to be deleted."""
-    return audited.due is None and entry.state is not State.RETIRED
+    """Whether a look was an entry's last, so that what it may have left in the store is to be deleted."""
+    return audited.due is None and entry.state not in {State.RETIRED, State.REFUSED}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from monitor.core.ledger.entries import WRONG, Entry, Fate, Mark, State, content_of, digest_of
 from monitor.core.ledger.found import Sighting
+from monitor.core.ledger.ladder import since
 from monitor.core.ledger.look import Look
 
 
@@ -53,7 +54,7 @@ def sort(look: Look) -> Sorted:
             right.append((entry, fate))
         elif _known(entry, fate):
             standing.append((entry, fate))
-        elif entry.answered is not None and entry.answered > look.at:
+        elif since(entry) > look.at:
             continue
         elif _confirmed(entry, fate, look.second):
             wrong.append((entry, fate))
