@@ -43,8 +43,11 @@ class Writer(Connection, Protocol):
 class Reader(Connection, Protocol):
     """One connection by which it is looked. Every method raises StoreError."""
 
-    async def look(self, wanted: Collection[Mark] | None) -> Sighting:
-        """The register and the records of these marks, or of all of this daemon's, in one snapshot."""
+    async def look(self, wanted: Collection[Mark] | None, *, known: Collection[Mark] = ()) -> Sighting:
+        """The register and the records of these marks, or of all of this daemon's, in one snapshot.
+
+        All are those that the store can list, and those that are `known` to the ledger: a list can be lost, too.
+        """
 
     async def happened(self, xid: str) -> bool | None:
         """Whether a transaction of PostgreSQL is known to have committed; None where the server cannot tell."""

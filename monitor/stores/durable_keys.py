@@ -182,13 +182,13 @@ class KeyReader(_Opened):
         """A new connection to a place."""
         return cls(ways, await ways.redis[place].connect(label), place)
 
-    async def look(self, wanted: Collection[Mark] | None) -> Sighting:
-        """The register and the records of these marks, or of all that the index of this daemon names.
+    async def look(self, wanted: Collection[Mark] | None, *, known: Collection[Mark] = ()) -> Sighting:
+        """The register and the records of these marks, or of all that are known or that this daemon's index names.
 
         One transaction reads up to SNAPSHOT records. Of more the first are read before it, as many at a time; the
         register and the evidence are always of the last.
         """
-        marks = await self._indexed() if wanted is None else list(wanted)
+        marks = list(dict.fromkeys([*known, *await self._indexed()]) if wanted is None else wanted)
         digests: dict[Mark, str] = {}
         *earlier, last = list(_batches(marks, SNAPSHOT)) or [[]]
         for some in earlier:
