@@ -23,7 +23,7 @@ from monitor.settings import ENV_DELIMITER, ENV_PREFIX, Settings, settings_type
 from monitor.sources import Variables, sourced
 
 _CREDENTIALS = re.compile(r"(://[^\s/?#:@]*):\S*@")
-_OF_COMMANDS = frozenset({"CONFIG", "SETUP_DSN"})  # variables that are no settings, and are ours
+_OF_COMMANDS = frozenset({"CONFIG", "SETUP_DSN", "VERIFY_AGAINST"})  # variables that are no settings, and are ours
 MOST_PROBLEMS = 100
 """Problems that are told at once; nobody reads more."""
 LONGEST_TEXT = 500

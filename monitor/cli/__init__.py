@@ -30,6 +30,7 @@ COMMANDS = {
     "plan": "monitor.cli.data:plan",
     "setup": "monitor.cli.data:setup",
     "sweep": "monitor.cli.sweep:command",
+    "ledger": "monitor.cli.ledger:app",
     "history": "monitor.cli.history:app",
     "violations": "monitor.cli.violations:app",
     "probes": "monitor.cli.lists:probes",
