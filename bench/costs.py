@@ -32,7 +32,7 @@ from monitor.ports import Place, Store, SystemClock
 from monitor.probe import Probe, discover
 from monitor.runner import Desk, run_once
 from monitor.stores.environment import LiveEnvironment
-from monitor.stores.state import SqliteState
+from monitor.stores.state import KeptState
 
 RUNS = 7
 ROOT = Path(__file__).parent.parent
@@ -84,7 +84,7 @@ async def costs() -> dict[str, tuple[float, ...]]:
         meter = Meter()
         for place, proxy in site.proxies.items():
             proxy.edits = meter.edits(place.store)
-        state, clock = SqliteState(None), SystemClock()
+        state, clock = KeptState(None), SystemClock()
         await state.open()
         stack.push_async_callback(state.close)
         journal = Journal(state, clock=clock, new_id=lambda: str(uuid7()))

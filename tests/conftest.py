@@ -24,7 +24,7 @@ from monitor.ports import Place, Store, SystemClock
 from monitor.probe import Probe
 from monitor.runner import Desk, run_once
 from monitor.stores.environment import LiveEnvironment
-from monitor.stores.state import SqliteState
+from monitor.stores.state import KeptState
 
 
 @pytest.hookimpl(trylast=True)
@@ -77,7 +77,7 @@ async def database(servers: Servers) -> AsyncIterator[str]:
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     """Where runs report to: a real journal on SQLite in memory, and real metrics."""
-    state, clock = SqliteState(None), SystemClock()
+    state, clock = KeptState(None), SystemClock()
     await state.open()
     journal = Journal(state, clock=clock, new_id=lambda: str(uuid7()))
     yield Desk(journal=journal, metrics=Metrics(location="test", version="0"), clock=clock)

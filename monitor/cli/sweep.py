@@ -18,7 +18,7 @@ from monitor.core.residue import Instance
 from monitor.ports import StateError, Store, StoreError
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.lock import StateLock
-from monitor.stores.state import SqliteState
+from monitor.stores.state import KeptState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ async def _present(path: Path) -> Present:
     Where it certainly does not run, it is whoever would start next: all that was left is then an earlier one's.
     """
     running = not StateLock(path).free()
-    state = SqliteState(path)
+    state = KeptState(path)
     try:
         await state.open()
         id_, incarnation = await state.recall("instance"), int(await state.recall("incarnation") or 0)

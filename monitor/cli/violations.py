@@ -18,7 +18,7 @@ from monitor.cli.statefile import hindrance, state_path
 from monitor.core.violations import KeptViolation, Stage
 from monitor.journal import acknowledged
 from monitor.ports import StateError
-from monitor.stores.state import SqliteState
+from monitor.stores.state import KeptState
 
 T = TypeVar("T")
 app = typer.Typer(
@@ -132,7 +132,7 @@ def _one(config: Path | None, id_: str) -> KeptViolation:
     return found[0]
 
 
-def _with_state(config: Path | None, ask: Callable[[SqliteState], Awaitable[T]]) -> T:
+def _with_state(config: Path | None, ask: Callable[[KeptState], Awaitable[T]]) -> T:
     url = common.configuration(config).settings.state
     path = state_path(url)
     if not path.is_file():
@@ -140,7 +140,7 @@ def _with_state(config: Path | None, ask: Callable[[SqliteState], Awaitable[T]])
         common.fail(hindrance(path) or none, 1)
 
     async def main() -> T:
-        state = SqliteState(path)
+        state = KeptState(path)
         try:
             await state.open()
             return await ask(state)

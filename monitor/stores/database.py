@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 
 from monitor.ports import StateError
+from monitor.stores.home import Home, Schema
 from monitor.stores.migrate import upgrade
 
 T = TypeVar("T")
@@ -27,24 +30,32 @@ _BUSY = 2  # seconds to wait for another writer of the same file, e.g. `holdfast
 
 
 class Database:
-    """One connection to a SQLite file, or to a database in memory where the path is None."""
+    """One connection to a SQLite file, to a schema of a PostgreSQL, or to a database in memory without a home."""
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self._name = f"the state file {path}" if path else "the state in memory"
+    def __init__(self, home: Home) -> None:
+        self.home = home
         self._one_at_a_time = asyncio.Lock()  # they share one connection: who ends first would roll back the others
-        self._engine = None
-        if path is None:
-            # No thread for what never waits: whoever forgets to close it leaves nothing behind that runs.
-            self._memory = sa.create_engine(
-                "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-            )
-            weakref.finalize(self, self._memory.dispose)
-        else:
-            self._engine = create_async_engine(
-                f"sqlite+aiosqlite:///{path}", connect_args={"timeout": _BUSY}, poolclass=StaticPool
-            )
-            sa.event.listen(self._engine.sync_engine, "connect", _pragmas)
+        self._engine: AsyncEngine | None = None
+        match home:
+            case None:
+                # No thread for what never waits: whoever forgets to close it leaves nothing behind that runs.
+                self._memory = sa.create_engine(
+                    "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+                )
+                weakref.finalize(self, self._memory.dispose)
+            case Path():
+                self._engine = create_async_engine(
+                    f"sqlite+aiosqlite:///{home}", connect_args={"timeout": _BUSY}, poolclass=StaticPool
+                )
+                sa.event.listen(self._engine.sync_engine, "connect", _pragmas)
+            case Schema():
+                self._engine = create_async_engine(
+                    "postgresql+asyncpg://",
+                    async_creator=home.connect,
+                    poolclass=AsyncAdaptedQueuePool,
+                    pool_size=1,
+                    max_overflow=0,
+                )
 
     async def open(self) -> None:
         """Make it where it is missing and bring its tables up to date. Raises StateError."""
@@ -78,12 +89,21 @@ class Database:
                 self._engine.begin() if writing else self._engine.connect() as connection,
             ):
                 return await connection.run_sync(work)
-        except (SQLAlchemyError, OSError, ValueError) as error:
-            reason = (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
-            raise StateError(f"{self._name} cannot be used: {reason}; {_advice(reason)}") from None
+        except (SQLAlchemyError, OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise failure(self.home, error) from None
 
 
-def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+def failure(home: Home, error: Exception) -> StateError:
+    """What went wrong with a state database, and the next step; no secret is in it."""
+    said = (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
+    reason = re.sub(r"^<class '[^']*'>: ", "", said)  # SQLAlchemy tells the class of asyncpg's errors in this form
+    if isinstance(home, Schema):
+        return StateError(f"{home} cannot be used: {home.scrub(reason)}; {home.advice(reason)}")
+    name = f"the state file {home}" if home else "the state in memory"
+    return StateError(f"{name} cannot be used: {reason}; {_advice(reason)}")
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Any:  # noqa: ANN401  one of two classes of one interface
     """An INSERT that may say what to do ON CONFLICT; each database has its own."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 

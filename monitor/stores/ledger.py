@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from monitor.core.ledger.entries import WRONG, Entry, Mark, State
 from monitor.core.ledger.found import Audited, Standing
 from monitor.ports import Clock, Ledger, Store
+from monitor.stores.home import Home
 from monitor.stores.ledger_book import Book
 from monitor.stores.ledger_bounds import Bounds, forget, forget_events
 from monitor.stores.ledger_course import Course, load
@@ -59,15 +59,14 @@ _AUDITED = (
 
 
 class Ledgers:
-    """The ledgers of all environments in one SQLite file, or in memory where the path is None.
+    """The ledgers of all environments in one state database, or in memory without a home.
 
     `of` gives that of one environment. Intents and outcomes of all of them go to disk together: whoever comes while
     a group is being written makes the next. Opened by the first that asks.
     """
 
-    def __init__(self, path: Path | None, *, clock: Clock) -> None:
-        self.path = path
-        self._book = Book(path, clock=clock)
+    def __init__(self, home: Home, *, clock: Clock) -> None:
+        self._book = Book(home, clock=clock)
         self._ledgers: dict[str, KeptLedger] = {}
 
     def of(self, environment: str) -> Ledger:
@@ -75,7 +74,7 @@ class Ledgers:
         return self._ledgers.setdefault(environment, KeptLedger(environment, self._book))
 
     async def close(self) -> None:
-        """Write what waits, and let go of the file."""
+        """Write what waits, and let go of it."""
         await self._book.close()
 
 
@@ -91,7 +90,7 @@ class KeptLedger(History):
     @property
     def durable(self) -> bool:
         """Whether it survives this process."""
-        return self._book.path is not None
+        return self._book.home is not None
 
     @property
     def series(self) -> str:

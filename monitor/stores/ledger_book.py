@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
-from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 from monitor.ports import Clock, StateError
 from monitor.stores.database import Database, Work
 from monitor.stores.group_commit import GroupCommit, Row
+from monitor.stores.home import Home
 from monitor.stores.ledger_kept import moment
 from monitor.stores.tables import ledger_entries, ledger_epochs, ledger_losses, ledger_outages
 
@@ -51,12 +51,12 @@ class Book:
     It has a connection for reading besides the one that writes: who reads much delays no intent.
     """
 
-    def __init__(self, path: Path | None, *, clock: Clock) -> None:
-        self.path = path
+    def __init__(self, home: Home, *, clock: Clock) -> None:
+        self.home = home
         self.series = token_hex(4)
         self.clock = LedgerClock(clock)
-        self._database = Database(path)
-        self._reading = Database(path) if path else self._database
+        self._database = Database(home)
+        self._reading = Database(home) if home else self._database
         self._groups = GroupCommit(self._database)
         self._opening = asyncio.Lock()
         self._open = False

@@ -12,13 +12,16 @@ HEAD = "0003"
 
 
 def upgrade(connection: sa.Connection) -> None:
-    """Apply what is missing. A file that is up to date costs one SELECT: Alembic is not even imported."""
-    if sa.inspect(connection).has_table("alembic_version"):
-        current = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-        if current == HEAD:
+    """Apply what is missing. A database that is up to date costs one SELECT: Alembic is not even imported."""
+    if _current(connection):
+        return
+    if connection.dialect.name == "sqlite":
+        # SQLite's driver begins no transaction for CREATE: without this, a half-made file would be left behind.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext(current_schema() || ' is made'))")
+        if _current(connection):  # another command of this daemon was first
             return
-    # SQLite's driver begins no transaction for CREATE: without this, a half-made file would be left behind.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
     from alembic import command  # noqa: PLC0415  a tenth of a second, needed once in the life of a file
     from alembic.config import Config  # noqa: PLC0415  the same
 
@@ -26,3 +29,9 @@ def upgrade(connection: sa.Connection) -> None:
     config.set_main_option("script_location", str(_FOLDER))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _current(connection: sa.Connection) -> bool:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return False
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none() == HEAD

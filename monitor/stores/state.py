@@ -2,62 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import StaticPool
 
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
-from monitor.ports import StateError
-from monitor.stores.migrate import upgrade
+from monitor.stores.database import Database, insert
+from monitor.stores.home import Home
 from monitor.stores.tables import facts, runs, violations
 
-_BUSY = 2  # seconds to wait for another writer of the same file, e.g. `holdfast violations ack`
 
+class KeptState:
+    """Runs, violations and small facts in a SQLite file, a schema of a PostgreSQL, or in memory without a home."""
 
-class SqliteState:
-    """Runs, violations and small facts in one SQLite file, or in memory where the path is None."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self._name = f"the state file {path}" if path else "the state in memory"
-        url = f"sqlite+aiosqlite:///{path or ':memory:'}"
-        self._engine = create_async_engine(url, connect_args={"timeout": _BUSY}, poolclass=StaticPool)
-        self._one_at_a_time = asyncio.Lock()  # they share one connection: who ends first would roll back the others
-
-        @sa.event.listens_for(self._engine.sync_engine, "connect")
-        def _pragmas(connection: DBAPIConnection, _record: object) -> None:
-            # WAL: `holdfast violations` reads while the daemon writes. FULL: what is kept survives a power cut.
-            for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-                connection.cursor().execute(f"PRAGMA {pragma}")
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._database = Database(home)
 
     async def open(self) -> None:
-        """Make the file where it is missing and bring its tables up to date. Raises StateError."""
-        async with self._asked(writing=True) as connection:
-            await connection.run_sync(upgrade)
+        """Make it where it is missing and bring its tables up to date. Raises StateError."""
+        await self._database.open()
 
     async def close(self) -> None:
-        """Let go of the file."""
-        await self._engine.dispose()
+        """Let go of it."""
+        await self._database.close()
 
     async def save(self, ended: Sequence[RunRecord], changed: Sequence[KeptViolation]) -> None:
         """Keep runs, and the present form of violations, in one transaction."""
-        async with self._asked(writing=True) as connection:
+
+        def work(connection: sa.Connection) -> None:
             if ended:
-                await connection.execute(insert(runs).on_conflict_do_nothing(), [_run_row(each) for each in ended])
+                new = insert(connection, runs).on_conflict_do_nothing()
+                connection.execute(new, [_run_row(each) for each in ended])
             for each in changed:
-                await connection.execute(_upsert(_violation_row(each)))
+                connection.execute(_upsert(insert(connection, violations), _violation_row(each)))
+
+        await self._database.write(work)
 
     async def runs(
         self, *, environment: str | None = None, probe: str | None = None, verdict: str | None = None, limit: int = 100
@@ -68,16 +53,14 @@ class SqliteState:
         for column, value in wanted.items():
             if value is not None:
                 query = query.where(column == value)
-        async with self._asked() as connection:
-            return [_run(row) for row in (await connection.execute(query)).mappings()]
+        return [_run(row) for row in await self._rows(query)]
 
     async def violations(self, *, stages: Sequence[Stage] = (), limit: int = 1000) -> list[KeptViolation]:
         """The latest opened first; of all stages unless some are named."""
         query = sa.select(violations).order_by(violations.c.opened.desc()).limit(limit)
         if stages:
             query = query.where(violations.c.stage.in_([*stages]))
-        async with self._asked() as connection:
-            return [_violation(row) for row in (await connection.execute(query)).mappings()]
+        return [_violation(row) for row in await self._rows(query)]
 
     async def prune(self, *, runs: datetime, failures: datetime, violations: datetime) -> int:
         """Forget what is older: runs that were right, runs that were not, closed violations."""
@@ -90,53 +73,33 @@ class SqliteState:
             sa.delete(runs).where(~right, runs.c.started < wrong_before),
             sa.delete(violations).where(violations.c.stage == Stage.CLOSED, violations.c.closed < closed_before),
         )
-        async with self._asked(writing=True) as connection:
-            return sum([(await connection.execute(statement)).rowcount for statement in statements])
+        return await self._database.write(
+            lambda connection: sum(connection.execute(statement).rowcount for statement in statements)
+        )
 
     async def recall(self, name: str) -> str | None:
         """A small fact by its name."""
-        async with self._asked() as connection:
-            return (await connection.execute(sa.select(facts.c.value).where(facts.c.name == name))).scalar_one_or_none()
+        query = sa.select(facts.c.value).where(facts.c.name == name)
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
 
     async def remember(self, name: str, value: str | None) -> None:
         """Keep a small fact, or forget it."""
-        async with self._asked(writing=True) as connection:
+
+        def work(connection: sa.Connection) -> None:
             if value is None:
-                await connection.execute(sa.delete(facts).where(facts.c.name == name))
+                connection.execute(sa.delete(facts).where(facts.c.name == name))
             else:
-                row = insert(facts).values(name=name, value=value)
-                await connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+                row = insert(connection, facts).values(name=name, value=value)
+                connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
 
-    @asynccontextmanager
-    async def _asked(self, *, writing: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A connection, in a transaction where something is written; failures become StateError."""
-        try:
-            async with (
-                self._one_at_a_time,
-                self._engine.begin() if writing else self._engine.connect() as connection,
-            ):
-                yield connection
-        except (SQLAlchemyError, OSError, ValueError) as error:
-            reason = (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
-            raise StateError(f"{self._name} cannot be used: {reason}; {_advice(reason)}") from None
+        await self._database.write(work)
+
+    async def _rows(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
+        return await self._database.read(lambda connection: connection.execute(query).mappings().all())
 
 
-def _advice(reason: str) -> str:
-    for words, advice in (
-        ("malformed", "move it away, and a new one is made; its violations and runs are then forgotten"),
-        ("not a database", "it is some other file; choose another path in `state`"),
-        ("readonly", "make the file and its folder writable for the user that Holdfast runs as"),
-        ("unable to open", "make sure that its folder exists and that the user that Holdfast runs as may write there"),
-        ("full", "free some space"),
-        ("locked", "another process is writing to it; is a second daemon using the same file?"),
-    ):
-        if words in reason:
-            return advice
-    return "probing goes on, and nothing of it is kept until this is mended"
-
-
-def _upsert(row: dict[str, object]) -> sa.sql.dml.Insert:
-    new = insert(violations).values(row)
+def _upsert(new: Any, row: dict[str, object]) -> Any:  # noqa: ANN401  what `insert` gave
+    new = new.values(row)
     # Somebody may have acknowledged it in the file while the daemon was about to repeat that it is open.
     stands = sa.and_(violations.c.stage == Stage.ACKNOWLEDGED, new.excluded.stage == Stage.OPEN)
     stage = sa.case((stands, violations.c.stage), else_=new.excluded.stage)
@@ -146,8 +109,8 @@ def _upsert(row: dict[str, object]) -> sa.sql.dml.Insert:
 
 
 def _text(value: str) -> str:
-    """A text that UTF-8 can carry. One that it cannot would keep all that waits behind it from being kept."""
-    return value.encode("utf-8", "backslashreplace").decode()
+    """A text that UTF-8 and PostgreSQL can carry: another would keep all that waits behind it from being kept."""
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _run_row(record: RunRecord) -> dict[str, object]:

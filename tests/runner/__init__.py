@@ -17,7 +17,7 @@ from monitor.metrics import Metrics
 from monitor.ports import Store, StoreError, SystemClock
 from monitor.probe import Probe, Run, Use
 from monitor.runner import Desk
-from monitor.stores.state import SqliteState
+from monitor.stores.state import KeptState
 
 Deed = Callable[[Run], Awaitable[object]]
 RIGHT = Finding.of((), checks=2)
@@ -193,7 +193,7 @@ class HeardMetrics(Metrics):
 @asynccontextmanager
 async def desk_with(bell: Bell) -> AsyncIterator[tuple[Desk, HeardMetrics, ShiftedClock]]:
     """A desk with a real journal in memory, metrics that ring, and a clock that a test can set."""
-    state, clock, metrics, ids = SqliteState(None), ShiftedClock(), HeardMetrics(bell), count(1)
+    state, clock, metrics, ids = KeptState(None), ShiftedClock(), HeardMetrics(bell), count(1)
     await state.open()
     journal = Journal(state, clock=clock, new_id=lambda: f"violation-{next(ids)}")
     try:

@@ -16,7 +16,7 @@ from monitor.core.verdict import Finding, Kind, Reason, Violation
 from monitor.core.violations import KeptViolation, Stage
 from monitor.journal import Journal
 from monitor.ports import StateError
-from monitor.stores.state import SqliteState
+from monitor.stores.state import KeptState
 from tests.runner import ShiftedClock
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -43,7 +43,7 @@ def run(finding: Finding = OK, *, environment: str = "production", probe: str = 
     )
 
 
-class MoodyState(SqliteState):
+class MoodyState(KeptState):
     """A real state that fails when it is told to, counts what it is given, and can be held up after a look."""
 
     def __init__(self, path: Path | None) -> None:
@@ -205,7 +205,7 @@ async def test_a_restart_with_a_sick_state_starts_all_the_same(book: Book) -> No
     """Trouble at the start is noted, and runs are taken in; what stood is learnt later."""
     before, _ = await book.journal()
     await before.add(run(violated(Kind.LOST)))
-    state = SqliteState(None)
+    state = KeptState(None)
     journal = Journal(state, clock=ShiftedClock(), new_id=lambda: "v")
     await journal.load()
     assert "no such table" in journal.trouble

@@ -1,4 +1,4 @@
-"""The state database: real SQLite files, good and bad."""
+"""The state database: real SQLite files, good and bad, and schemas of a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
 from monitor.ports import StateError
 from monitor.stores import migrate
-from monitor.stores.state import SqliteState
+from monitor.stores.home import Schema
+from monitor.stores.state import KeptState
 from monitor.stores.tables import metadata
+from tests.conftest import in_database
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LOST = Violation(kind=Kind.LOST, subject="message 1", expected="present", actual="absent")
@@ -77,13 +79,22 @@ def violation(number: int = 1, **changes: object) -> KeptViolation:
     return replace(kept, **changes)  # type: ignore[arg-type]  # the fields of the test's choice
 
 
-@pytest.fixture
-async def file(tmp_path: Path) -> AsyncIterator[Callable[[], SqliteState]]:
-    """Makes states on one and the same file, and closes them all in the end."""
-    made: list[SqliteState] = []
+@pytest.fixture(params=["file", "schema"])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Schema:
+    """Where a state is kept: in a new file, or in a new schema of a PostgreSQL."""
+    if request.param == "file":
+        return tmp_path / "state.db"
+    servers, database = request.getfixturevalue("servers"), request.getfixturevalue("database")
+    return Schema(in_database(servers.postgres.dsn, database), "test")
 
-    def make() -> SqliteState:
-        made.append(SqliteState(tmp_path / "state.db"))
+
+@pytest.fixture
+async def anew(home: Path | Schema) -> AsyncIterator[Callable[[], KeptState]]:
+    """Makes states in one and the same home, and closes them all in the end."""
+    made: list[KeptState] = []
+
+    def make() -> KeptState:
+        made.append(KeptState(home))
         return made[-1]
 
     yield make
@@ -92,14 +103,28 @@ async def file(tmp_path: Path) -> AsyncIterator[Callable[[], SqliteState]]:
 
 
 @pytest.fixture
-async def state(file: Callable[[], SqliteState]) -> SqliteState:
-    """An open state on a new file."""
-    made = file()
+async def state(anew: Callable[[], KeptState]) -> KeptState:
+    """An open state in a new home."""
+    made = anew()
     await made.open()
     return made
 
 
-Make = Callable[[], SqliteState]
+@pytest.fixture
+async def file(tmp_path: Path) -> AsyncIterator[Callable[[], KeptState]]:
+    """Makes states on one and the same file, and closes them all in the end."""
+    made: list[KeptState] = []
+
+    def make() -> KeptState:
+        made.append(KeptState(tmp_path / "state.db"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+Make = Callable[[], KeptState]
 
 
 def test_head_is_the_newest_migration() -> None:
@@ -118,13 +143,13 @@ def test_migrations_make_the_tables_that_are_used() -> None:
     engine.dispose()
 
 
-async def test_everything_survives_a_restart(state: SqliteState, file: Make) -> None:
+async def test_everything_survives_a_restart(state: KeptState, anew: Make) -> None:
     """Runs, violations and facts are there, and equal, when the file is opened again."""
     runs, kept = [run(number, verdict) for number, verdict in enumerate(Verdict)], violation()
     await state.save(runs, [kept])
     await state.remember("instance", "0badcafe")
     await state.close()
-    again = file()
+    again = anew()
     await again.open()
     found = await again.runs()
     assert [each.run_id for each in found] == [each.run_id for each in reversed(runs)]
@@ -134,14 +159,14 @@ async def test_everything_survives_a_restart(state: SqliteState, file: Make) -> 
     assert await again.recall("instance") == "0badcafe"
 
 
-async def test_a_run_is_kept_once(state: SqliteState) -> None:
+async def test_a_run_is_kept_once(state: KeptState) -> None:
     """Saving the same runs again, as after an answer that was lost, changes nothing."""
     await state.save([run(1), run(2)], [])
     await state.save([run(1), run(2), run(3)], [])
     assert [each.run_id for each in await state.runs()] == ["run-00003", "run-00002", "run-00001"]
 
 
-async def test_facts_are_replaced_and_forgotten(state: SqliteState) -> None:
+async def test_facts_are_replaced_and_forgotten(state: KeptState) -> None:
     """A fact has one value, until it has none."""
     assert await state.recall("paused") is None
     await state.remember("paused", "a")
@@ -164,7 +189,7 @@ async def test_facts_are_replaced_and_forgotten(state: SqliteState) -> None:
     ],
 )
 async def test_runs_are_filtered_and_the_latest_come_first(
-    state: SqliteState, wanted: dict[str, object], numbers: list[int]
+    state: KeptState, wanted: dict[str, object], numbers: list[int]
 ) -> None:
     """By environment, probe and verdict, together or apart, and no more than asked for."""
     await state.save(
@@ -181,7 +206,7 @@ async def test_runs_are_filtered_and_the_latest_come_first(
     assert [each.run_id for each in found] == [f"run-{number:05d}" for number in numbers]
 
 
-async def test_violations_are_filtered_by_stage(state: SqliteState) -> None:
+async def test_violations_are_filtered_by_stage(state: KeptState) -> None:
     """Of all stages, of some, the latest opened first, no more than asked for."""
     stages = [Stage.OPEN, Stage.ACKNOWLEDGED, Stage.CLOSED]
     await state.save([], [violation(number, stage=stage) for number, stage in enumerate(stages)])
@@ -190,7 +215,7 @@ async def test_violations_are_filtered_by_stage(state: SqliteState) -> None:
     assert [each.stage for each in await state.violations(limit=1)] == [Stage.CLOSED]
 
 
-async def test_each_class_has_its_own_age(state: SqliteState) -> None:
+async def test_each_class_has_its_own_age(state: KeptState) -> None:
     """Runs that were right, runs that were not, and closed violations go by their own bounds; open ones never go."""
     runs = [run(number + 10 * place, verdict) for place, verdict in enumerate(Verdict) for number in (0, 5)]
     closed = [violation(number, stage=Stage.CLOSED, closed=NOON + timedelta(minutes=number)) for number in (1, 2, 3)]
@@ -208,10 +233,10 @@ async def test_each_class_has_its_own_age(state: SqliteState) -> None:
     assert gone == 6
 
 
-async def test_an_acknowledgement_from_outside_outlives_a_repetition(state: SqliteState, file: Make) -> None:
+async def test_an_acknowledgement_from_outside_outlives_a_repetition(state: KeptState, anew: Make) -> None:
     """Where another process acknowledged a violation, the daemon that only saw it open does not open it again."""
     await state.save([], [violation()])
-    other = file()
+    other = anew()
     await other.open()
     at = NOON + timedelta(hours=1)
     await other.save([], [violation(stage=Stage.ACKNOWLEDGED, acknowledged=at, note="known")])
@@ -223,7 +248,7 @@ async def test_an_acknowledgement_from_outside_outlives_a_repetition(state: Sqli
     assert (kept.stage, kept.closed, kept.note) == (Stage.CLOSED, at, "known")
 
 
-async def test_reading_takes_nothing_back_that_is_being_written(state: SqliteState) -> None:
+async def test_reading_takes_nothing_back_that_is_being_written(state: KeptState) -> None:
     """Pages that read while runs are being kept do not undo them."""
 
     async def write(number: int) -> None:
@@ -238,7 +263,7 @@ async def test_reading_takes_nothing_back_that_is_being_written(state: SqliteSta
     assert len(await state.violations()) == 50
 
 
-async def test_a_failed_write_leaves_nothing_of_itself(state: SqliteState) -> None:
+async def test_a_failed_write_leaves_nothing_of_itself(state: KeptState) -> None:
     """Runs and violations are kept together or not at all."""
     broken = violation(evidence={"key": {1, 2}}, kind=None)
     with pytest.raises(StateError):
@@ -248,22 +273,22 @@ async def test_a_failed_write_leaves_nothing_of_itself(state: SqliteState) -> No
     assert len(await state.runs()) == 1
 
 
-async def test_text_that_utf_8_cannot_carry_is_kept_in_another_spelling(state: SqliteState) -> None:
-    """Half a character from a broken server does not keep everything else from being kept."""
-    odd = "found \ud800"
+async def test_text_that_databases_cannot_carry_is_kept_in_another_spelling(state: KeptState) -> None:
+    """Half a character, or a NUL, from a broken server does not keep everything else from being kept."""
+    odd = "found \ud800\0"
     await state.save(
         [replace(run(1), finding=Finding.unknown(Reason.INTERNAL, odd))],
         [violation(subject=odd, actual=odd, evidence={"found": odd}, note=odd)],
     )
     (kept,) = await state.violations()
-    assert (await state.runs())[0].finding.message == "found \\ud800"
-    assert (kept.subject, kept.actual, kept.note) == ("found \\ud800",) * 3
+    assert (await state.runs())[0].finding.message == "found \\ud800\\x00"
+    assert (kept.subject, kept.actual, kept.note) == ("found \\ud800\\x00",) * 3
     assert kept.evidence == {"found": odd}
 
 
 async def test_memory_is_a_state_too() -> None:
     """Without a path everything works, and nothing is left."""
-    state = SqliteState(None)
+    state = KeptState(None)
     await state.open()
     await state.save([run(1)], [violation()])
     assert [each.run_id for each in await state.runs()] == ["run-00001"]
@@ -272,7 +297,7 @@ async def test_memory_is_a_state_too() -> None:
 
 async def refusal(path: Path) -> str:
     """What opening a state says that cannot be opened."""
-    state = SqliteState(path)
+    state = KeptState(path)
     try:
         with pytest.raises(StateError) as refused:
             await state.open()
@@ -328,10 +353,10 @@ import asyncio, os, sys
 from pathlib import Path
 import alembic.command, alembic.config, aiosqlite, sqlalchemy.dialects.sqlite
 from monitor.ports import StateError
-from monitor.stores.state import SqliteState
+from monitor.stores.state import KeptState
 
 async def main():
-    state = SqliteState(Path(sys.argv[1]))
+    state = KeptState(Path(sys.argv[1]))
     try:
         await state.open()
         await state.remember("a", "b")
@@ -383,11 +408,13 @@ async def test_what_may_not_be_written_is_said(
 
 
 async def test_another_writer_is_waited_for_and_then_named(
-    state: SqliteState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where somebody else keeps the file locked, writing fails with that cause; reading goes on, and it recovers."""
-    monkeypatch.setattr("monitor.stores.state._BUSY", 0.05)
-    impatient = SqliteState(tmp_path / "state.db")
+    state = file()
+    await state.open()
+    monkeypatch.setattr("monitor.stores.database._BUSY", 0.05)
+    impatient = KeptState(tmp_path / "state.db")
     await impatient.open()
     holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
     try:
@@ -420,9 +447,9 @@ async def test_a_start_that_failed_midway_can_be_repeated(tmp_path: Path, file: 
     assert await state.runs() == []
 
 
-async def test_two_may_start_at_once(file: Make) -> None:
-    """A daemon and a command that open a new file together both find a whole state."""
-    one, other = file(), file()
+async def test_two_may_start_at_once(anew: Make) -> None:
+    """A daemon and a command that open a new state together both find a whole one."""
+    one, other = anew(), anew()
     await asyncio.gather(one.open(), other.open())
     await one.save([run(1)], [])
     assert [each.run_id for each in await other.runs()] == ["run-00001"]

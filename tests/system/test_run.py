@@ -20,7 +20,7 @@ import pytest
 from monitor.embedded.faults import FAULTS, Site
 from monitor.embedded.faults.fault import REDIS
 from monitor.embedded.servers import Servers
-from monitor.stores.state import SqliteState
+from monitor.stores.state import KeptState
 from tests.conftest import MakeProxy
 from tests.system import COMMAND, ENVIRONMENT, OFTEN, PATIENCE, RARELY, TOKEN, Daemon, described, holdfast, until, write
 from tests.system.conftest import Place
@@ -309,7 +309,7 @@ async def state(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[s
         with closing(sqlite3.connect(file)) as connection:
             connection.execute("CREATE TABLE facts (what TEXT)")
     elif how == "not writable":
-        kept = SqliteState(file)
+        kept = KeptState(file)
         await kept.open()
         await kept.close()
         file.chmod(0o444)
