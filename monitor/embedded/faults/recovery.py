@@ -43,10 +43,11 @@ async def redis_recovered(site: Site) -> None:
         return
 
     async def follows() -> bool:
-        return b"master_link_status:up" in _bytes(await replica.command("INFO", "replication"))
+        return b"master_link_status:up" in as_bytes(await replica.command("INFO", "replication"))
 
     await until_true(follows, what="Valkey's replica to follow")
 
 
-def _bytes(reply: object) -> bytes:
+def as_bytes(reply: object) -> bytes:
+    """A reply of Redis that is a text."""
     return reply if isinstance(reply, bytes) else b""
