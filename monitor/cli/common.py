@@ -35,7 +35,8 @@ COLOUR = {Verdict.OK: "green", Verdict.SLOW: "yellow", Verdict.UNKNOWN: "magenta
 MARK = {Verdict.OK: "✔", Verdict.SLOW: "◔", Verdict.UNKNOWN: "?", Verdict.VIOLATED: "✘"}
 
 _PIPE_WIDTH = 200  # columns; what reads a pipe does not mind, and a table must not be cut off
-_PLACES = (Path("holdfast.yaml"), Path("/etc/holdfast/holdfast.yaml"))
+PLACES = (Path("holdfast.yaml"), Path("/etc/holdfast/holdfast.yaml"))
+"""Where a configuration is looked for that no flag names; the first counts."""
 
 
 def _known_environments(context: typer.Context, incomplete: str) -> list[str]:
@@ -111,7 +112,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 def read(path: Path | None, overrides: Mapping[str, object] | None = None) -> Loaded:
     """The configuration. Raises ConfigError."""
-    found = path or next((place for place in _PLACES if place.is_file()), None)
+    found = path or next((place for place in PLACES if place.is_file()), None)
     return load(found, probes=discover(monitor.probes), environ=os.environ, overrides=overrides)
 
 

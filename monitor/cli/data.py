@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from datetime import timedelta
 from typing import Annotated
 
@@ -25,10 +26,8 @@ from monitor.stores.provision import grant, redis_acl, roles_sql
 
 FAILED = 2
 NOBODY = Instance("00000000", 0)
-_REDIS = """# Choose a password, and put it into the configuration, too. A user is in memory only until it is saved: by
-# ACL SAVE where the server has an aclfile, else by CONFIG REWRITE. Without that it is gone with the next start.
-{acl}
-ACL SAVE"""
+_REDIS = """Choose a password, and put it into the configuration, too. A user is in memory only until it is saved: by
+ACL SAVE where the server has an aclfile, else by CONFIG REWRITE. Without that it is gone with the next start."""
 _HOUR = timedelta(hours=1)
 
 
@@ -96,6 +95,8 @@ def setup(
 
       holdfast setup production --print --store postgres | psql app
 
+      holdfast setup production --print --store redis | sed s/CHOOSE-A-PASSWORD/…/ | redis-cli
+
       holdfast setup production --dsn postgresql://postgres@db.example/app
 
     """
@@ -113,7 +114,11 @@ def setup(
             sql = roles_sql(environment, role=role, connections=connections)
             typer.echo(f"-- PostgreSQL of {environment}, for psql\n\n{sql}")
         if settings.redis and store is not Store.POSTGRES:
-            typer.echo(f"# Redis of {environment}, for redis-cli\n\n{_REDIS.format(acl=redis_acl(user=role))}")
+            if store is Store.REDIS:  # redis-cli, which may read this, knows no comments
+                common.err().print(Text(_REDIS))
+            else:
+                typer.echo(f"# Redis of {environment}, for redis-cli\n{textwrap.indent(_REDIS, '# ')}\n")
+            typer.echo(f"{redis_acl(user=role)}\nACL SAVE")
         return
 
     async def main() -> None:

@@ -129,11 +129,12 @@ class LinesScreen:
     ) -> None:
         """A line for each probe whose verdict changed."""
         for probe, run in sorted(latest.items()):
-            if self._shown.get(probe) == run.verdict:
+            verdict = f"{run.verdict} ({run.finding.reason})" if run.finding.reason else str(run.verdict)
+            if self._shown.get(probe) == verdict:
                 continue
-            self._shown[probe] = run.verdict
+            self._shown[probe] = verdict
             half, high = percentiles(runs, probe)
-            line = f"{self._environment} {probe}: {run.verdict}  steps p50 {half:.1f} ms, p99 {high:.1f} ms"
+            line = f"{self._environment} {probe}: {verdict}  steps p50 {half:.1f} ms, p99 {high:.1f} ms"
             self._console.print(Text(f"{line}  {run.finding.message}".rstrip()))
         for kept in standing:
             if kept.id not in self._shown:

@@ -128,14 +128,15 @@ class TestSetup:
         assert printed.code == 0
         sql, header, redis = printed.out.partition(f"# Redis of {ENVIRONMENT}, for redis-cli")
         assert (header != "", "ACL" in sql) == (True, False)
-        for store, part in (("postgres", sql), ("redis", header + redis)):
+        commands = "".join(f"{line}\n" for line in redis.splitlines() if line and not line.startswith("#"))
+        for store, part in (("postgres", sql), ("redis", commands)):
             one = await holdfast(
                 "setup", ENVIRONMENT, "--print", "--role", least, "--store", store, "--config", place.file
             )
             assert one.out == part
         for _ in range(2):
             await place.sql(sql)
-        acl, save = [line for line in redis.splitlines() if line and not line.startswith("#")]
+        acl, save = commands.splitlines()
         assert save == "ACL SAVE"
         await place.servers.valkey.command(*acl.replace("CHOOSE-A-PASSWORD", "chosen").split())
         await place.sql(f"ALTER ROLE {least} PASSWORD 'chosen'")
