@@ -161,6 +161,7 @@ def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fa
         }
     if fault:
         postgres["isolation"] = fault.isolation
+        redis["policy"] = fault.policy
     special = fault.settings if fault else {}
     values = {
         "location": "demo",

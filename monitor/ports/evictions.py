@@ -38,8 +38,8 @@ class Evictions(Protocol):
     def policy(self) -> Policy | None:
         """The memory policy that the environment declares; None where it declares none."""
 
-    def canaries(self, run_id: str) -> tuple[Canary, ...]:
-        """The canaries of one run: some that never expire, and some that do."""
+    def canaries(self, run_id: str, *, life: float) -> tuple[Canary, ...]:
+        """The canaries of one run: some that never expire, and some after so many seconds."""
 
     def ballast(self, run_id: str, number: int) -> str:
         """The key of one piece of a run's ballast."""

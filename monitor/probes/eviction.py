@@ -16,6 +16,7 @@ from monitor.ports import EvictionConnection, Store, StoreError
 from monitor.probe import Duration, Probe, Run, Size, Use
 
 _PIECE = 1 << 18  # bytes of ballast in one command: a larger one would hold up other clients
+_LIVES = 3  # a canary with an expiry outlives its run, but not by much: some policies take first what expires soonest
 
 
 class EvictionProbe(Probe[Seen]):
@@ -56,7 +57,7 @@ class EvictionProbe(Probe[Seen]):
     async def observe(self, run: Run) -> Seen:
         """Write, press where nobody is harmed by it, go away, and look on a new connection."""
         evictions = run.environment.evictions
-        canaries = evictions.canaries(run.run_id)
+        canaries = evictions.canaries(run.run_id, life=_LIVES * self.timeout.total_seconds())
         ballast = [evictions.ballast(run.run_id, number) for number in range(len(self._pieces))]
         async with run.connection(evictions.connect, step="connect") as writer:
             before = await writer.memory()

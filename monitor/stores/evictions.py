@@ -13,7 +13,7 @@ from monitor.stores.keys import REMEMBER_SHOWN, KeyConnection
 from monitor.stores.redis import Command, Redis, Reply, fields
 from monitor.stores.ways import Ways
 
-_LIFE = 600.0  # seconds that a canary with an expiry lives; a run lasts a few
+_LONGEST = 600.0  # seconds after which no run needs a canary any more
 _BALLAST_LIFE = 60.0
 _SECTIONS: tuple[Command, ...] = (("INFO", "server"), ("INFO", "memory"), ("INFO", "stats"))
 _SECTIONS_SHOWN = tuple(" ".join(map(str, section)) for section in _SECTIONS)
@@ -35,11 +35,11 @@ class OwnEvictions:
         self._ways = ways
         self.policy: Policy | None = policy
 
-    def canaries(self, run_id: str) -> tuple[Canary, ...]:
-        """Some that never expire, and as many that do."""
+    def canaries(self, run_id: str, *, life: float) -> tuple[Canary, ...]:
+        """Some that never expire, and as many that live for so many seconds."""
         return tuple(
             Canary(key=self._key(run_id, f"{sort}-{letter}", kind="canary"), ttl=ttl)
-            for sort, ttl in (("staying", None), ("expiring", _LIFE))
+            for sort, ttl in (("staying", None), ("expiring", life))
             for letter in ascii_lowercase[:EACH]
         )
 
@@ -70,7 +70,7 @@ class OwnEvictionConnection(KeyConnection):
     async def plant(self, canaries: Sequence[Canary]) -> None:
         """Write them in one pipeline, each with its expiry."""
         replies = await self.ask(
-            *self.remember(*(canary.key for canary in canaries), ttl=_LIFE),
+            *self.remember(*(canary.key for canary in canaries), ttl=_LONGEST),
             *(("SET", canary.key, canary.value, *_expiry(canary.ttl)) for canary in canaries),
             writing=True,
         )

@@ -179,6 +179,7 @@ async def bench(
             connections=dict.fromkeys(Store, 40),
             provision=True,
             isolation=fault.isolation,
+            policy=fault.policy,
         )
         environment, hasty = make(), make(timeout=timedelta(seconds=fault.patience))
         desk.metrics.expect(NAME, labels={}, probes=list(probes.values()), stores=environment.stores)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from monitor.embedded.faults import (
     availability,
+    eviction,
     history,
     isolation,
     notify,
@@ -30,6 +31,7 @@ AREAS: Mapping[str, tuple[Fault, ...]] = {
     "notify": notify.FAULTS,
     "profile": profile.FAULTS,
     "pool": pool.FAULTS,
+    "eviction": eviction.FAULTS,
     "availability": availability.FAULTS,
 }
 """Every fault, by what it breaks."""

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
 
+from monitor.core.eviction import Policy
 from monitor.core.ledger.causes import Cause
 from monitor.core.levels import LEVELS
 from monitor.core.verdict import Kind, Reason, Verdict
@@ -116,8 +117,9 @@ class Fault:
     nobody can use: every probe that uses it may report the same, and whoever needs it and is not named in `also` must.
     `inject` and `heal` act on a running site, again and again. `settings` are those of probes, by their names, without
     which the fault cannot be seen. `isolation` is the level that the environment declares, and at which its role
-    begins transactions until something else is injected; where `alone` no other probe runs, for at serializable those
-    that do not concern themselves with isolation are disturbed by each other. `contrib` asks for a PostgreSQL with its
+    begins transactions until something else is injected, `policy` the memory policy of Redis that it declares. Where
+    `alone` no other probe runs, for at serializable those that do not concern themselves with isolation are disturbed
+    by each other. `contrib` asks for a PostgreSQL with its
     contrib modules, such as Debian's; `pooler` for a PgBouncer, `fenced` for a Redis user with Holdfast's ACL.
     `patience` is how long a test lets a broken store keep silent, in seconds. `ledger` asks for a ledger on disk and
     its pulse, `cause` is what a loss of acknowledged writes must be put down to.
@@ -134,6 +136,7 @@ class Fault:
     rounds: int = 2
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     isolation: Isolation = WEAKEST
+    policy: Policy | None = None
     alone: bool = False
     contrib: bool = False
     pooler: bool = False

@@ -1,0 +1,94 @@
+"""Faults of a Redis whose memory is short, or of which something else was declared than is the case."""
+
+from __future__ import annotations
+
+from monitor.core.verdict import Kind, Reason
+from monitor.embedded.faults.fault import REDIS, Change, Fault, Site, stop_rewriting
+from monitor.ports import Store
+
+_CANARY = b":canary:"
+_NEIGHBOUR = "neighbour"
+_MARGIN, _PRESSURE = 2_000_000, 6_000_000  # bytes
+_OUTLIVES_CANARIES = 45_000  # milliseconds: what expires sooner than the neighbour goes before it, and nothing else
+_FILL = (
+    f"redis.call('SET', '{_NEIGHBOUR}', string.rep('x', {_PRESSURE}), 'PX', {_OUTLIVES_CANARIES})"
+    " return redis.call('MGET', unpack(KEYS))"
+)
+
+
+def _before_a_neighbour(command: list[bytes]) -> list[bytes]:
+    """While canaries are looked at, somebody else fills the memory that they share."""
+    if command[0].upper() != b"MGET" or _CANARY not in command[1]:
+        return command
+    keys = command[1:]
+    return [b"EVAL", _FILL.encode(), b"%d" % len(keys), *keys]
+
+
+async def _leave_room(site: Site, amount: int) -> None:
+    """So much may still be written, and no more."""
+    valkey = site.servers.valkey
+    info = await valkey.command("INFO", "memory")
+    used = next(line for line in bytes(info).splitlines() if line.startswith(b"used_memory:"))  # type: ignore[arg-type]
+    await valkey.command("CONFIG", "SET", "maxmemory", int(used.split(b":")[1]) + amount)
+
+
+async def _press(site: Site) -> None:
+    valkey = site.servers.valkey
+    await valkey.command("CONFIG", "SET", "maxmemory-samples", 64)
+    await valkey.command("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
+    await _leave_room(site, _MARGIN)
+    site.proxies[REDIS].rewrite = _before_a_neighbour
+
+
+async def _fill(site: Site) -> None:
+    await _leave_room(site, _MARGIN)
+    await site.servers.valkey.command("SET", _NEIGHBOUR, b"x" * _PRESSURE)
+
+
+async def _relieve(site: Site) -> None:
+    await stop_rewriting(site)
+    valkey = site.servers.valkey
+    await valkey.command("DEL", _NEIGHBOUR)
+    await valkey.command("CONFIG", "SET", "maxmemory", valkey.maxmemory)
+    await valkey.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await valkey.command("CONFIG", "SET", "maxmemory-samples", 5)
+
+
+def _policy(name: str) -> Change:
+    async def change(site: Site) -> None:
+        await site.servers.valkey.command("CONFIG", "SET", "maxmemory-policy", name)
+
+    return change
+
+
+FAULTS = (
+    Fault(
+        name="canary-evicted-under-pressure",
+        breaks="a neighbour fills the memory, and keys are evicted although noeviction is declared",
+        probe="eviction",
+        report=Kind.EVICTED,
+        policy="noeviction",
+        also={"session": frozenset({Kind.EVICTED, Reason.INCONCLUSIVE})},  # what lives shortest goes as well
+        inject=_press,
+        heal=_relieve,
+    ),
+    Fault(
+        name="policy-changed-behind-the-back",
+        breaks="the memory policy is not the declared one any more (CONFIG SET), and nothing has been evicted yet",
+        probe="eviction",
+        report=Reason.MISCONFIGURED,
+        policy="noeviction",
+        inject=_policy("allkeys-lru"),
+        heal=_relieve,
+    ),
+    Fault(
+        name="full-and-still-answering-ping",
+        breaks="Redis is filled up to maxmemory and may evict nothing: PING is answered, and writes are refused",
+        probe="eviction",
+        report=Reason.CAPACITY,
+        everywhere=Store.REDIS,
+        policy="noeviction",
+        inject=_fill,
+        heal=_relieve,
+    ),
+)
