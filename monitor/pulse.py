@@ -72,6 +72,11 @@ class Pulse:
                 self._auditing.cancel()
             await self.scribe.close()
 
+    @property
+    def failing(self) -> frozenset[str]:
+        """The operations whose latest attempt failed."""
+        return frozenset(operation for operation, watch in (self._watches or {}).items() if watch.failing)
+
     def stop(self) -> None:
         """End after the tick that is under way."""
         self._stop.set()

@@ -47,6 +47,11 @@ class Watch:
     last: Attempt | None = None
     resumed: Outage | None = None
 
+    @property
+    def failing(self) -> bool:
+        """Whether the latest attempt failed."""
+        return self.first is not None
+
     def after(self, attempt: Attempt) -> Watch:
         """What is known after one more attempt."""
         if attempt.ok:
