@@ -218,8 +218,15 @@ def verify(
         found = []
         for each in wanted:
             copy = Restored(each, url, environment=environment, instance=instance, tally=tally) if url else None
-            durables = copy.durables if copy else target.durables(each)
-            task = Target(store=each, durables=durables, copy=copy, as_of=point, slack=within)
+            own = target.durables(each)
+            task = Target(
+                store=each,
+                durables=copy.durables if copy else own,
+                lifetime=own.lifetime,
+                copy=copy,
+                as_of=point,
+                slack=within,
+            )
             found.append(await verified(task, ledgers.of(environment), environment=environment))
         return found
 

@@ -20,7 +20,6 @@ from monitor.core.ledger.entries import Entry, State
 from monitor.core.ledger.found import Sighting
 from monitor.core.verdict import Verdict
 from monitor.ports import Durables, Ledger, Store, StoreError
-from monitor.stores.durable_keys import KEEP
 from monitor.stores.restored import Restored
 
 _LABEL = "verify"
@@ -28,10 +27,14 @@ _LABEL = "verify"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What is verified of one store: the live one, or a copy of it that may have to be of a given moment."""
+    """What is verified of one store: the live one, or a copy of it that may have to be of a given moment.
+
+    `lifetime` is how long the live one keeps what nobody touches.
+    """
 
     store: Store
     durables: Durables
+    lifetime: timedelta | None
     copy: Restored | None = None
     as_of: datetime | None = None
     slack: timedelta = timedelta()
@@ -90,7 +93,7 @@ async def verified(target: Target, ledger: Ledger, *, environment: str) -> Verif
         live=target.copy is None,
         losses=await ledger.losses(target.store, limit=ALL),
         restores=await ledger.restores(),
-        keeps=KEEP if target.store is Store.REDIS else None,
+        keeps=target.lifetime,
     )
     found = judge(copy)
     if found.verdict is Verdict.UNKNOWN and entries:
