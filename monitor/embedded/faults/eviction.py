@@ -6,22 +6,24 @@ from monitor.core.verdict import Kind, Reason
 from monitor.embedded.faults.fault import REDIS, Change, Fault, Site, stop_rewriting
 from monitor.ports import Store
 
-_CANARY = b":canary:"
+_LAST_CANARY = b":expiring-d"
 _NEIGHBOUR = "neighbour"
 _MARGIN, _PRESSURE = 2_000_000, 6_000_000  # bytes
 _OUTLIVES_CANARIES = 45_000  # milliseconds: what expires sooner than the neighbour goes before it, and nothing else
-_FILL = (
-    f"redis.call('SET', '{_NEIGHBOUR}', string.rep('x', {_PRESSURE}), 'PX', {_OUTLIVES_CANARIES})"
-    " return redis.call('MGET', unpack(KEYS))"
-)
+_FILL = f"redis.call('SET', '{_NEIGHBOUR}', string.rep('x', {_PRESSURE}))"
+_SAVE_AND_FILL = f"""
+local saved = redis.call('SET', KEYS[1], unpack(ARGV))
+{_FILL}
+redis.call('PEXPIRE', '{_NEIGHBOUR}', {_OUTLIVES_CANARIES})
+return saved
+"""
 
 
 def _before_a_neighbour(command: list[bytes]) -> list[bytes]:
-    """While canaries are looked at, somebody else fills the memory that they share."""
-    if command[0].upper() != b"MGET" or _CANARY not in command[1]:
+    """As soon as the last canary is written, somebody else fills the memory that they share."""
+    if command[0].upper() != b"SET" or _LAST_CANARY not in command[1]:
         return command
-    keys = command[1:]
-    return [b"EVAL", _FILL.encode(), b"%d" % len(keys), *keys]
+    return [b"EVAL", _SAVE_AND_FILL.encode(), b"1", *command[1:]]
 
 
 async def _leave_room(site: Site, amount: int) -> None:
@@ -42,7 +44,7 @@ async def _press(site: Site) -> None:
 
 async def _fill(site: Site) -> None:
     await _leave_room(site, _MARGIN)
-    await site.servers.valkey.command("SET", _NEIGHBOUR, b"x" * _PRESSURE)
+    await site.servers.valkey.command("EVAL", _FILL, 0)
 
 
 async def _relieve(site: Site) -> None:
