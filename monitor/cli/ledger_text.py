@@ -225,7 +225,7 @@ def verified_as_json(each: Verified) -> dict[str, object]:
 
 def counts(found: Judgement) -> dict[str, int]:
     """How many records are wrong, by kind."""
-    return {kind: sum(wrong.records for wrong in found.wrong if wrong.kind is kind) for kind in COUNTED}
+    return {kind.value: sum(wrong.records for wrong in found.wrong if wrong.kind is kind) for kind in COUNTED}
 
 
 def _wrong(wrong: Wrong) -> dict[str, object]:

@@ -78,6 +78,7 @@ WITH_MOVES = [write(n, identified=n % 2 == 1) for n in range(1, 10)]
         (copy(FIVE, 2, {mark(1): right(mark(1)), mark(2): "x"}), [(Kind.CORRUPT, 2, 2, 1, 1)]),
         (copy(WITH_MOVES, 6, [1, 3, 5]), []),
         (copy(WITH_MOVES, 6, [1, 5]), [(Kind.LOST, 3, 3, 1, 1)]),
+        (copy(WITH_MOVES, 6, [1, 2, 3, 5]), [(Kind.PHANTOM, 2, 2, 1, 1)]),
         (copy([*WITH_MOVES[:5], *WITH_MOVES[6:]], 9, [1, 3, 5, 6, 7, 9]), [(Kind.PHANTOM, 6, 6, 1, 1)]),
     ],
 )

@@ -132,7 +132,8 @@ class _Bench:
         self._reach: dict[str, int] = {}
         for entry in copy.entries:
             self._reach[entry.mark.series] = entry.mark.n
-        self._remembered = {entry.mark for entry in copy.entries}
+        self._remembered = {entry.mark for entry in copy.entries if entry.identified}
+        self._moves = {entry.mark for entry in copy.entries if not entry.identified}
         self.position = self._position()
         self.point = self._point()
         given = copy.as_of
@@ -261,8 +262,8 @@ class _Bench:
 
     def _certain(self, mark: Mark) -> bool:
         """Moves are forgotten sooner than records: where they are remembered nothing else is forgotten."""
-        oldest = next((entry.mark.n for entry in self.copy.entries if not entry.identified), None)
-        return self.copy.digests[mark] != self._expected(mark) or (oldest is not None and mark.n > oldest)
+        oldest = min((move.n for move in self._moves), default=None)
+        return self.copy.digests[mark] != self._expected(mark) or (oldest is not None and mark.n >= oldest)
 
     def left_out(self) -> Iterator[str]:
         """What was not judged."""

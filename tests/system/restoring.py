@@ -1,0 +1,207 @@
+"""A daemon's writes on servers of their own, and the ways in which operators copy and restore those."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from monitor.app import open_instance
+from monitor.core.ledger.entries import Entry
+from monitor.core.residue import Instance
+from monitor.embedded.postgres import EmbeddedPostgres
+from monitor.embedded.servers import Servers
+from monitor.embedded.valkey import EmbeddedValkey
+from monitor.metrics import Metrics
+from monitor.ports import Ledger, Place, Store, SystemClock
+from monitor.stores.environment import LiveEnvironment
+from monitor.stores.ledger import Ledgers
+from monitor.stores.state import KeptState
+from tests.conftest import in_database
+from tests.system import ENVIRONMENT, Ended, described, holdfast, until, variables, write
+
+WITHIN = 60.0
+SLACK = "100ms"
+
+
+@dataclass(kw_only=True)
+class Deployment:
+    """Two stores, and a ledger on disk whose writes are in them. Names are those of `ENVIRONMENT`."""
+
+    servers: Servers
+    folder: Path
+    instance: Instance
+    ledger: Ledger
+    environment: LiveEnvironment
+    archive: Path
+    _named: int = field(default=0)
+
+    async def write(self, times: int = 12, *stores: Store) -> list[Entry]:
+        """Some writes to each store, the first and every third of them with a record; -> those of PostgreSQL."""
+        done = [
+            await self.environment.scribe(store).write(identified=n % 3 == 0)
+            for n in range(times)
+            for store in stores or tuple(Store)
+        ]
+        return [entry for entry in done if entry.store == Store.POSTGRES]
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Writes go on as long as the block lasts."""
+        ended = asyncio.Event()
+
+        async def on() -> None:
+            while not ended.is_set():
+                await self.write(3)
+
+        task = asyncio.create_task(on())
+        try:
+            yield
+        finally:
+            ended.set()
+            await task
+
+    async def program(self, name: str, *arguments: str | Path) -> str:
+        """Run one of PostgreSQL's own programs as the superuser."""
+        self._named += 1
+        log = self.servers.folder / f"program-{self._named}.log"
+        environment = {"PGPASSWORD": self.servers.postgres.passwords[0]}
+        command = [self.servers.postgres.bindir / name, *arguments]
+        return await self.servers.private.run(command, log=log, within=WITHIN, environment=environment)
+
+    async def dump(self) -> Path:
+        """What pg_dump writes."""
+        file = self.archive / f"{secrets.token_hex(4)}.dump"
+        await self.program("pg_dump", "-Fc", "-f", file, "-d", self.servers.postgres.superuser_dsn())
+        return file
+
+    async def restored(self, dump: Path | None) -> str:
+        """A scratch database, with what pg_restore makes of a dump in it; -> its DSN."""
+        name = f"scratch_{secrets.token_hex(4)}"
+        await self.servers.postgres.sql(f"CREATE DATABASE {name}", database="postgres")
+        dsn = self.servers.postgres.superuser_dsn(name)
+        if dump is not None:
+            await self.program("pg_restore", "--no-owner", "--exit-on-error", "-d", dsn, dump)
+        return dsn
+
+    async def sql(self, dsn: str, script: str) -> str:
+        """Run SQL in a scratch database."""
+        return await self.servers.postgres.sql(script, database=dsn.rpartition("/")[2])
+
+    async def archived(self) -> None:
+        """Returns when all that was written so far is in the archive of the WAL."""
+        file = (await self.servers.postgres.sql("SELECT pg_walfile_name(pg_switch_wal())")).strip()
+        await until((self.archive / file).exists, within=WITHIN)
+
+    async def base_backup(self) -> EmbeddedPostgres:
+        """What pg_basebackup copies, as a server that was not started yet."""
+        copy = EmbeddedPostgres(
+            self.servers.private, fsync=False, name=f"base-{secrets.token_hex(4)}", replica_of=self.servers.postgres
+        )
+        await copy._prepare()
+        (copy.data / "standby.signal").unlink()
+        return copy
+
+    async def recovered(self, copy: EmbeddedPostgres, at: datetime, *, action: str) -> str:
+        """Start a base backup and let it replay the archive up to a moment; -> its DSN."""
+        settings = {
+            "restore_command": f"cp {self.archive}/%f %p",
+            "recovery_target_time": at.isoformat(),
+            "recovery_target_action": action,
+            "archive_mode": "off",
+        }
+        file = copy.data / "postgresql.auto.conf"
+        lines = [*file.read_text().splitlines(), *(f"{name} = '{value}'" for name, value in settings.items())]
+        self.servers.private.write(file, "\n".join(lines) + "\n")
+        self.servers.private.write(copy.data / "recovery.signal", "")
+        await copy.start()
+        done = "pg_is_wal_replay_paused()" if action == "pause" else "NOT pg_is_in_recovery()"
+
+        async def recovered() -> bool:
+            return (await copy.sql(f"SELECT {done}")).strip() == "t"
+
+        await until(recovered, within=WITHIN)
+        return copy.superuser_dsn()
+
+    async def loaded(self, *files: str, appendonly: bool) -> EmbeddedValkey:
+        """Another Valkey that starts from these files of the first one."""
+        source = self.servers.folder / "valkey"
+        copy = EmbeddedValkey(
+            self.servers.private, fsync=False, appendonly=appendonly, name=f"valkey-{secrets.token_hex(4)}"
+        )
+        await copy._prepare()
+        home = Path(copy._settings["dir"])
+        for name in files:
+            target = home / name
+            shutil.copytree(source / name, target) if (source / name).is_dir() else shutil.copy(source / name, target)
+            for path in (target, *target.rglob("*")):
+                self.servers.private._give(path)
+        await copy.start()
+        return copy
+
+    @property
+    def file(self) -> Path:
+        """The configuration."""
+        return self.folder / "holdfast.yaml"
+
+    async def verify(self, against: str | None, *arguments: str | Path) -> Ended:
+        """`holdfast ledger verify` of this environment."""
+        named = () if against is None else ("--against", "${AGAINST}")
+        env = variables(AGAINST=against or "")
+        return await holdfast("ledger", "verify", ENVIRONMENT, *named, *arguments, "--config", self.file, env=env)
+
+    async def verified(self, against: str | None, *arguments: str | Path) -> tuple[int, dict[str, Any]]:
+        """Its exit and what it says of the first store."""
+        ended = await self.verify(against, *arguments, "--format", "json")
+        assert ended.err == "", ended.err
+        return ended.code, json.loads(ended.out)["stores"][0]
+
+
+@asynccontextmanager
+async def deployment(folder: Path) -> AsyncIterator[Deployment]:
+    """A deployment whose WAL is archived."""
+    settings = {"wal_level": "replica", "archive_mode": "on"}
+    servers = Servers(fsync=False, postgres_settings=settings)
+    archive = servers.private.subfolder("archive")
+    servers.postgres._settings["archive_command"] = f"cp %p {archive}/%f"
+    async with servers:
+        path = folder / "state.db"
+        state = KeptState(path)
+        await state.open()
+        instance = await open_instance(state)
+        await state.close()
+        ledgers = Ledgers(path, clock=SystemClock())
+        dsn, url = in_database(servers.postgres.dsn, "app"), servers.valkey.url
+        environment = LiveEnvironment(
+            ENVIRONMENT,
+            instance=instance,
+            tally=Metrics(location="", version="").tally(ENVIRONMENT),
+            addresses={Place(Store.POSTGRES): dsn, Place(Store.REDIS): url},
+            connections={Store.POSTGRES: 4, Store.REDIS: 4},
+            provision=True,
+            timeout=timedelta(seconds=5),
+            ledger=ledgers.of(ENVIRONMENT),
+        )
+        await environment.prepare({Store.POSTGRES: 1, Store.REDIS: 1})
+        for store in Store:
+            environment.scribe(store).kept = True
+        made = Deployment(
+            servers=servers,
+            folder=folder,
+            instance=instance,
+            ledger=ledgers.of(ENVIRONMENT),
+            environment=environment,
+            archive=archive,
+        )
+        write(made.file, described(folder, dsn=dsn, url=url))
+        yield made
+        for store in Store:
+            await environment.scribe(store).close()
+        await ledgers.close()
