@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from monitor.core.ledger.causes import Cause
 from monitor.core.ledger.entries import Entry, Fate, Mark
 from monitor.core.ledger.found import Audited, Loss
 from monitor.core.ledger.gaps import Gap, behind, beside, gaps
@@ -19,7 +20,9 @@ __all__ = ["Account", "Look", "account", "right"]
 
 
 def right(look: Look) -> bool:
-    """Whether the first look shows nothing that a second one would have to confirm."""
+    """Whether the first look shows nothing that a second one, or one at everything, would have to confirm."""
+    if look.breaks and not look.full:
+        return False
     found = sort(look)
     wrong = found.wrong or found.doubtful or found.strays or found.doubtful_strays
     return not (wrong or behind(look, look.first.register) or two_primaries(look))
@@ -43,7 +46,7 @@ def account(look: Look, *, ladder: tuple[timedelta, ...]) -> Account:
         elif fate is not Fate.LOST:
             violations.append(damaged(look, entry, fate))
     violations += unintended(look, found.strays, events.ahead)
-    if not losses:
+    if not any(loss.cause == Cause.SPLIT_BRAIN for loss in losses):
         violations += diverged(look)
     fates = (*found.right, *found.wrong, *found.standing)
     return Account(
@@ -51,7 +54,7 @@ def account(look: Look, *, ladder: tuple[timedelta, ...]) -> Account:
         violations=tuple(violations),
         audited=(*_audited(look, fates, accepted, ladder=ladder), *_moves(look, events.gaps, accepted)),
         losses=tuple(losses),
-        judged=tuple(broken.id for broken in look.breaks),
+        judged=tuple(broken.id for broken in look.breaks) if look.full else (),
         doubt=doubt(look, found, events),
         left_out=(*left_out(look, found, events), *(sentence for part in told for sentence in part.left_out)),
     )

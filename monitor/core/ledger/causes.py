@@ -30,9 +30,9 @@ class Scene:
     """What is known of the time in which writes went.
 
     `before` and `after` are the primary's epochs around it, `epochs` all that are remembered, of every place. `first`
-    and `last` are when the first and the last lost write were acknowledged, `kept` when the last one before them was,
-    None where nothing of ours is left. `suffix`: nothing later had been acknowledged and is there. `split` names two
-    nodes that took writes at the same time. `lived` is the age of the youngest that is lost, `lifetime` how long a
+    and `last` are when the first and the last lost write were acknowledged. `emptied`: nothing of ours is left.
+    `suffix`: nothing later had been acknowledged and is there. `split` names two nodes that took writes at the same
+    time. `lived` is the age of the youngest that is lost, `lifetime` how long a
     record stays by itself.
     """
 
@@ -41,7 +41,7 @@ class Scene:
     epochs: Sequence[Epoch] = ()
     first: datetime
     last: datetime
-    kept: datetime | None
+    emptied: bool
     suffix: bool
     split: str = ""
     lived: timedelta = timedelta()
@@ -96,7 +96,7 @@ def _postgres(scene: Scene, before: PostgresEvidence, after: PostgresEvidence) -
 
 def _another_cluster(scene: Scene, before: PostgresEvidence, after: PostgresEvidence) -> Explanation:
     changed = f"system identifier {before.system} -> {after.system}: another database cluster"
-    if scene.kept is None:
+    if scene.emptied:
         return Explanation(cause=Cause.EMPTY_RESTART, why=f"{changed}, and nothing of ours is in it")
     return Explanation(cause=Cause.RESTORE, why=f"{changed}, which holds a part of what was acknowledged")
 
@@ -155,7 +155,7 @@ def _redis(scene: Scene, before: RedisEvidence, after: RedisEvidence) -> Explana
             f"(master_replid2 {after.replid2[:8]}): a running replica was promoted"
         )
         return Explanation(cause=Cause.FAILOVER, why=why)
-    if scene.kept is None:
+    if scene.emptied:
         how = "another server answers" if ran else f"the server was started {_seconds(begun - scene.last)} later"
         why = f"{changed}; {how}, and nothing of ours is in it"
         return Explanation(cause=Cause.EMPTY_RESTART, why=why)
@@ -188,7 +188,7 @@ def _reloaded(scene: Scene, before: RedisEvidence, changed: str) -> Explanation:
 
 def _same_run(scene: Scene, before: RedisEvidence, after: RedisEvidence) -> Explanation:
     assert scene.after is not None  # noqa: S101  cause_of has seen to it
-    if after.flushes > before.flushes and scene.kept is None:
+    if after.flushes > before.flushes and scene.emptied:
         times = after.flushes - before.flushes
         why = f"FLUSHALL or FLUSHDB was called {times} times since, and nothing older is left"
         return Explanation(cause=Cause.FLUSH, why=why)
@@ -202,7 +202,7 @@ def _same_run(scene: Scene, before: RedisEvidence, after: RedisEvidence) -> Expl
     earlier = min(before.evicted, opening.evicted if isinstance(opening, RedisEvidence) else before.evicted)
     if after.evicted > earlier and _takes(after.policy, lifetime=scene.lifetime):
         why = (
-            f"the server evicted {after.evicted - earlier} keys meanwhile, and its policy {after.policy} may take ours"
+            f"the server has evicted {after.evicted - earlier} keys since, and its policy {after.policy} may take ours"
         )
         return Explanation(cause=Cause.EVICTION, why=why)
     return _unexplained("the server is the same process as before, was not flushed and evicted nothing of ours")

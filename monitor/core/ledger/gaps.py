@@ -18,13 +18,14 @@ from monitor.core.ledger.sorting import Sorted
 class Gap:
     """Acknowledged writes, lowest first, that one event took away.
 
-    `kept` is the last write before them that is there, None where nothing is. `suffix` says that nothing later had
-    been acknowledged before the event and is there. `at` is when it was found, `before` and `after` are the epochs in
-    which it was surely there and surely not.
+    `kept` is the last write before them that is there, None where none is known; `emptied` says that nothing of ours
+    is left at all. `suffix` says that nothing later had been acknowledged before the event and is there. `at` is when
+    it was found, `before` and `after` are the epochs in which it was surely there and surely not.
     """
 
     lost: tuple[Entry, ...]
     kept: Entry | None
+    emptied: bool
     suffix: bool
     at: datetime
     before: Epoch | None
@@ -61,34 +62,42 @@ def behind(look: Look, register: Mark | None) -> bool:
 
 
 def gaps(look: Look, found: Sorted) -> Gaps:
-    """Each event of which a register tells, then the records that are missing beside these."""
+    """Each event of which a register tells, then the records that are missing beside these.
+
+    Breaks are left for a look at everything: only that tells which records went with the moves.
+    """
     missing = {entry.mark: entry for entry, fate in found.wrong if fate is Fate.LOST}
     there = {entry.mark for entry, fate in found.right if fate is Fate.FOUND}
     writes = {entry.mark: entry for entry in (*look.moves, *look.entries)}
+    gone = {entry.mark for entry in writes.values() if entry.fate is Fate.LOST}
     series = look.series
     events: list[Gap] = []
     ahead: list[Mark] = []
     foreign: list[Mark] = []
     unsure: list[Break] = []
-    gone = {entry.mark for entry in writes.values() if entry.fate is Fate.LOST}
-    for broken in (*look.breaks, *_unnoticed(look)):
+    for broken in (*(look.breaks if look.full else ()), *_unnoticed(look)):
         held = broken.second
+        owed = [entry for mark, entry in writes.items() if entry.owed and mark not in gone and _by(entry, broken.at)]
         if not _sure(broken):
             unsure.append(broken)
-        elif held is not None and held.series not in series:
+            continue
+        if held is None:
+            after = owed
+        elif held.series not in series:
             foreign.append(held)
-        elif held is not None and _never_written(held, broken, writes):
+            oldest = min((mark.n for mark in missing), default=held.n)
+            after = [entry for entry in owed if entry.identified and entry.mark.n >= oldest]
+        elif _never_written(held, broken, writes):
             ahead.append(held)
+            continue
         else:
-            floor = held.n if held is not None else -1
-            owed = [e for e in writes.values() if e.owed and _by(e, broken.at) and e.mark.n > floor]
-            lost = [
-                e for e in owed if e.mark not in gone and (e.mark in missing if e.identified else e.mark not in there)
-            ]
-            if lost:
-                gone |= {entry.mark for entry in lost}
-                kept = [e for e in owed if e.mark in there]
-                events.append(_event(look, lost, writes, broken=broken, suffix=not kept, emptied=held is None))
+            after = [entry for entry in owed if entry.mark.n > held.n]
+        lost = [entry for entry in after if entry.mark in missing or not entry.identified]
+        if lost:
+            gone |= {entry.mark for entry in lost}
+            before = [e for e in (*owed, *_held(held, writes)) if e.mark not in gone]
+            suffix = not any(entry.mark in there for entry in after)
+            events.append(_event(look, broken, lost, before=before, suffix=suffix))
     if rest := [entry for mark, entry in missing.items() if mark not in gone]:
         events.append(beside(look, rest))
     return Gaps(gaps=tuple(events), ahead=tuple(ahead), foreign=tuple(foreign), unsure=tuple(unsure))
@@ -96,17 +105,18 @@ def gaps(look: Look, found: Sorted) -> Gaps:
 
 def beside(look: Look, missing: Sequence[Entry]) -> Gap:
     """Records that are missing although the register is right, or more of them than it told."""
-    lost = sorted(missing, key=lambda entry: entry.mark.n)
+    lost = sorted(missing, key=_number)
     gone = {entry.mark for entry in lost}
     kept = [
-        e
-        for e in (*look.moves, *look.entries)
-        if e.owed and _by(e, look.at) and e.fate is not Fate.LOST and e.mark not in gone
+        entry
+        for entry in (*look.moves, *look.entries)
+        if entry.owed and _by(entry, look.at) and entry.fate is not Fate.LOST and entry.mark not in gone
     ]
     seen = max(max(since(entry), entry.verified or since(entry)) for entry in lost)
     return Gap(
         lost=tuple(lost),
-        kept=_kept(lost[0], kept),
+        kept=max((entry for entry in kept if entry.mark.n < lost[0].mark.n), key=_number, default=None),
+        emptied=not kept and look.first.register is None,
         suffix=not any(entry.mark.n > lost[0].mark.n for entry in kept),
         at=look.at,
         before=epoch_at(look, seen),
@@ -154,32 +164,26 @@ def _unnoticed(look: Look) -> Iterable[Break]:
     )
 
 
-def _event(
-    look: Look,
-    lost: Sequence[Entry],
-    writes: Mapping[Mark, Entry],
-    *,
-    broken: Break,
-    suffix: bool,
-    emptied: bool,
-) -> Gap:
-    lost = sorted(lost, key=lambda entry: entry.mark.n)
+def _event(look: Look, broken: Break, lost: Sequence[Entry], *, before: Iterable[Entry], suffix: bool) -> Gap:
+    """What a register tells that went back; one that holds nothing tells that nothing is left."""
+    lost = sorted(lost, key=_number)
+    emptied = broken.second is None and suffix
     by_id = {epoch.id: epoch for epoch in look.epochs}
-    before = by_id.get(broken.before) if broken.before is not None else None
+    known = by_id.get(broken.before) if broken.before is not None else None
     return Gap(
         lost=tuple(lost),
-        kept=None if emptied else _kept(lost[0], writes.values(), held=broken.second),
+        kept=None if emptied else max((e for e in before if e.mark.n < lost[0].mark.n), key=_number, default=None),
+        emptied=emptied,
         suffix=suffix,
         at=broken.at,
-        before=before or epoch_at(look, since(lost[-1])),
+        before=known or epoch_at(look, since(lost[-1])),
         after=by_id.get(broken.epoch) or epoch_now(look),
     )
 
 
-def _kept(first: Entry, writes: Iterable[Entry], *, held: Mark | None = None) -> Entry | None:
-    """The last write before the first that is lost: the one that the register holds, where that is remembered."""
-    before = [e for e in writes if e.mark.n < first.mark.n and (e.mark == held or (e.owed and e.fate is not Fate.LOST))]
-    return max(before, key=lambda entry: entry.mark.n, default=None)
+def _held(held: Mark | None, writes: Mapping[Mark, Entry]) -> Iterable[Entry]:
+    """The write that a register holds, whether its answer is known or not."""
+    return () if held is None or held not in writes else (writes[held],)
 
 
 def _never_written(held: Mark, broken: Break, writes: Mapping[Mark, Entry]) -> bool:
@@ -196,3 +200,7 @@ def _sure(broken: Break) -> bool:
 
 def _by(entry: Entry, moment: datetime) -> bool:
     return entry.answered is not None and entry.answered <= moment
+
+
+def _number(entry: Entry) -> int:
+    return entry.mark.n

@@ -34,7 +34,7 @@ def tell(look: Look, gap: Gap) -> Told:
     permitted = explanation.cause is Cause.EXPIRY or (look.evicts and explanation.cause is Cause.EVICTION)
     if permitted:
         loss = _loss(look, gap, explanation, accepted=look.at)
-        sentence = f"{_counted(loss)} are gone as declared: {explanation.why}"
+        sentence = f"gone as declared: {_counted(loss)}: {explanation.why}"
         return Told(losses=(loss,), accepted={e.mark: look.at for e in gap.lost}, left_out=(sentence,))
     accepted = {e.mark: moment for e in gap.lost if (moment := forgiven(look, since(e))) is not None}
     held = [_part(gap, [e for e in gap.lost if e.mark not in accepted], explanation, look, accepted=None)]
@@ -98,7 +98,7 @@ def _scene(look: Look, gap: Gap) -> Scene:
         epochs=look.epochs,
         first=since(gap.lost[0]),
         last=last,
-        kept=since(gap.kept) if gap.kept is not None else None,
+        emptied=gap.emptied,
         suffix=gap.suffix,
         split=split_between(look, gap.before, gap.after),
         lived=look.at - last,
