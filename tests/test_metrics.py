@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from monitor.core.ledger.found import Standing
 from monitor.core.record import Propagation, RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
@@ -29,6 +30,7 @@ from monitor.families import EDGES
 from monitor.metrics import Metrics
 from monitor.ports import Outcome, Place, Store, Way
 from monitor.probe import Probe
+from monitor.probes.durability import DurabilityProbe
 from monitor.probes.history import HistoryProbe
 from monitor.probes.session import SessionProbe
 from monitor.probes.sync import SyncProbe
@@ -36,7 +38,7 @@ from monitor.probes.thread import ThreadProbe
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-PROBES: tuple[Probe[Any], ...] = (ThreadProbe(), SessionProbe(), SyncProbe(), HistoryProbe())
+PROBES: tuple[Probe[Any], ...] = (ThreadProbe(), SessionProbe(), SyncProbe(), HistoryProbe(), DurabilityProbe())
 PLACES = (Place(Store.POSTGRES), Place(Store.REDIS), Place(Store.POSTGRES, Way.REPLICA, "eu-2"))
 LINKS = {("login", "postgres"), ("postgres", "redis"), ("permission", "redis"), ("postgres", "postgres replica eu-2")}
 LOST = Violation(kind=Kind.LOST, subject="m", expected="a", actual="b", evidence={"key": "holdfast:production:x"})
@@ -67,6 +69,11 @@ CONTRACT = {
     "holdfast_cost_bytes": ("counter", {"store"}),
     "holdfast_propagation_seconds": ("histogram", {"source", "target"}),
     "holdfast_propagation_resolution_seconds": ("gauge", {"source", "target"}),
+    "holdfast_ledger_records": ("gauge", {"store", "state"}),
+    "holdfast_verification_coverage_ratio": ("gauge", {"store"}),
+    "holdfast_oldest_verified_age_seconds": ("gauge", {"store"}),
+    "holdfast_recovery_point_seconds": ("gauge", {"store"}),
+    "holdfast_recovery_time_seconds": ("gauge", {"store"}),
     "holdfast_environment_up": ("gauge", set[str]()),
     "holdfast_paused": ("gauge", set[str]()),
 }
@@ -162,6 +169,24 @@ def test_names_types_and_labels_are_those_of_the_contract() -> None:
     wanted |= {name: (kind, frozenset()) for name, kind in OF_THE_DAEMON.items()}
     wanted["holdfast_build_info"] = ("gauge", frozenset({"version"}))
     assert found == wanted
+
+
+def test_the_standing_of_a_ledger() -> None:
+    """What a ledger says of a store; where nothing was due yet, nothing is verified, and that is shown as nothing."""
+    metrics = watching("production")
+    standing = Standing(live=7, lost=2, indeterminate=1, expired=3, due=10, verified=9, oldest=timedelta(hours=1))
+    metrics.ledger("production", Store.REDIS, standing)
+    states = {
+        state: value(metrics, "holdfast_ledger_records", store="redis", state=state)
+        for state in ("live", "lost", "indeterminate", "expired")
+    }
+    assert states == {"live": 7, "lost": 2, "indeterminate": 1, "expired": 3}
+    assert value(metrics, "holdfast_verification_coverage_ratio", store="redis") == 0.9
+    assert value(metrics, "holdfast_oldest_verified_age_seconds", store="redis") == 3600
+    assert value(metrics, "holdfast_recovery_time_seconds", store="redis") == 0
+    assert value(metrics, "holdfast_verification_coverage_ratio", store="postgres") == 0
+    metrics.ledger("production", Store.REDIS, Standing())
+    assert value(metrics, "holdfast_verification_coverage_ratio", store="redis") == 0
 
 
 def test_every_series_names_its_place() -> None:
