@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
+from monitor.core import collation
+from monitor.core.ledger.entries import Entry, Mark, State
 from monitor.core.residue import Instance
 from monitor.ports import Store
 from monitor.probe import Probe
@@ -50,6 +52,40 @@ async def test_the_least_role_suffices_for_what_is_pushed_and_for_a_crowd(least:
     await run_ok(least, probe)
 
 
+async def test_the_least_role_can_keep_a_ledger_and_compare_indexes(least: Site) -> None:
+    """It moves its register, leaves, reads and deletes records, and asks every index on text and the table under it."""
+    durables = least.environment.durables(Store.POSTGRES)
+    writer = await durables.writer("test")
+    entries = [
+        Entry(
+            environment="production",
+            store=Store.POSTGRES,
+            mark=Mark("a1b2c3d4", n),
+            identified=n == 2,
+            state=State.INTENDED,
+            intended=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        for n in (1, 2)
+    ]
+    for entry, expected in zip(entries, (None, entries[0].mark), strict=True):
+        assert (await writer.write(entry, expected=(expected,))).moved
+    reader = await durables.reader("test")
+    found = await reader.look(None)
+    assert (found.register, set(found.digests)) == (entries[1].mark, {entries[1].mark})
+    assert found.evidence.system
+    assert await reader.happened(writer.xid)
+    assert await least.environment.sweep(Store.POSTGRES, everybody=True) == 0
+    assert await least.environment.remembered(Store.POSTGRES) == 1
+    await writer.delete([entries[1].mark])
+    await writer.leave()
+    await writer.close()
+    await reader.close()
+    words = await least.environment.words.connect("test")
+    look = await words.look()
+    await words.close()
+    assert (collation.right(look), list(collation.left_out(look))) == (True, [])
+
+
 FORBIDDEN = [
     "CREATE SCHEMA mine",
     "CREATE TABLE holdfast.mine (x int)",
@@ -65,6 +101,11 @@ FORBIDDEN = [
     "INSERT INTO holdfast.environment (name) VALUES ('mine')",
     "UPDATE holdfast.environment SET name = 'mine'",
     "DELETE FROM holdfast.environment",
+    "INSERT INTO holdfast.words VALUES (999, 'mine')",
+    "DELETE FROM holdfast.words",
+    "REINDEX INDEX holdfast.words_default",
+    "TRUNCATE holdfast.ledger_records",
+    "DROP TABLE holdfast.ledger_registers",
     "SET ROLE postgres",
     "CREATE ROLE mine",
     "CREATE DATABASE mine",

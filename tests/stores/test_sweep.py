@@ -88,6 +88,55 @@ async def test_of_conversations_exactly_the_leftovers_go(here: Site, *, everybod
     assert await here.sql("SELECT count(*) FROM ours.threads") == f"{len(records)}\n"
 
 
+LEDGERS = {
+    "own": (PRESENT.id, "30 days", "30 days"),
+    "another's that lives": ("89abcdef", "1 second", "30 days"),
+    "another's that was silent for a week": ("89abcde0", "7 days", "30 days"),
+    "abandoned": ("0badcafe", "9 days", "30 days"),
+    "abandoned, with a young record": ("0badcaf0", "9 days", "7 days"),
+    "without a register": ("0badcaf1", None, "30 days"),
+    "without a register, young": ("0badcaf2", None, "7 days"),
+}
+"""Ledgers: whose, how long ago the register moved, and how old the older of two records is; the other is of today."""
+
+
+@pytest.mark.parametrize(("everybody", "dry_run"), QUESTIONS)
+async def test_of_ledgers_only_what_others_abandoned_goes(here: Site, *, everybody: bool, dry_run: bool) -> None:
+    """A record goes when it and its register are older than any ladder; who sweeps all of everybody spares ledgers."""
+    script = []
+    for daemon, silent, age in LEDGERS.values():
+        for n, old in ((1, age), (2, "1 second")):
+            values = f"'{daemon}', 'a1b2c3d4', {n}, 'x', clock_timestamp() - interval '{old}'"
+            script.append(f"INSERT INTO holdfast.ledger_records VALUES ({values});")  # noqa: S608
+        if silent:
+            values = f"'{daemon}', 'a1b2c3d4/2', clock_timestamp() - interval '{silent}'"
+            script.append(f"INSERT INTO holdfast.ledger_registers (daemon, mark, moved_at) VALUES ({values});")  # noqa: S608
+    await here.sql("\n".join(script))
+
+    gone = await here.environment.sweep(Store.POSTGRES, everybody=everybody, dry_run=dry_run)
+
+    left = set((await here.sql("SELECT daemon || '/' || n FROM holdfast.ledger_records")).split())
+    due = {f"{LEDGERS[name][0]}/1" for name in ("abandoned", "without a register")}
+    everything = {f"{daemon}/{n}" for daemon, _, _ in LEDGERS.values() for n in (1, 2)}
+    assert gone == len(due)
+    assert left == (everything if dry_run else everything - due)
+    assert await here.environment.remembered(Store.POSTGRES) == len(left)
+    assert await here.environment.census(Store.POSTGRES) == len(left)
+
+
+async def test_a_register_goes_after_the_last_record(here: Site) -> None:
+    """Then nothing is left of a ledger that was abandoned."""
+    old = "clock_timestamp() - interval '9 days'"
+    await here.sql(
+        f"""
+        INSERT INTO holdfast.ledger_registers (daemon, mark, moved_at) VALUES ('0badcafe', 'a1b2c3d4/2', {old});
+        INSERT INTO holdfast.ledger_records VALUES ('0badcafe', 'a1b2c3d4', 2, 'x', {old});
+        """  # noqa: S608  constants
+    )
+    assert await here.environment.sweep(Store.POSTGRES) == 2
+    assert await here.sql("SELECT count(*) FROM holdfast.ledger_registers WHERE daemon = '0badcafe'") == "0\n"
+
+
 def key(record: Record, environment: str) -> str:
     """The key of a session of such a record."""
     milliseconds = round((time.time() - AGES[record.age].total_seconds()) * 1000)
