@@ -27,12 +27,15 @@ def address(value: str) -> str:
     return value
 
 
-def state_url(value: str) -> str:
+def state_url(value: SecretStr) -> SecretStr:
     """The URL of a state database, unchanged. Raises AddressError."""
-    if value.startswith(("postgresql:", "postgres:")):
-        raise AddressError("a PostgreSQL state database is not supported by this version yet; use sqlite:////PATH")
-    if not re.fullmatch(r"sqlite:///[^?#\0]+", value):
-        raise AddressError("expected sqlite:///RELATIVE/PATH or sqlite:////ABSOLUTE/PATH")
+    text = value.get_secret_value()
+    if text.startswith(("postgresql://", "postgres://")):
+        return postgres_url(value)
+    if not re.fullmatch(r"sqlite:///[^?#\0]+", text):
+        raise AddressError(
+            "expected sqlite:///RELATIVE/PATH, sqlite:////ABSOLUTE/PATH or postgresql://holdfast@db.example/holdfast"
+        )
     return value
 
 
@@ -104,3 +107,13 @@ def server_of(url: str) -> str:
     named = {name: values[0] for name, values in parse_qs(parts.query).items()}
     host = parts.hostname or named.get("host", "")
     return parts.path if parts.scheme == "unix" else f"{host}:{parts.port or named.get('port', default)}"
+
+
+def share_a_server(one: str, other: str) -> bool:
+    """Whether two DSNs may lead to one PostgreSQL: any host and port of the one is one of the other."""
+    first, second = ({_with_port(host) for host in server_of(url).split(",")} for url in (one, other))
+    return not first.isdisjoint(second)
+
+
+def _with_port(host: str) -> str:
+    return host if re.search(r":\d+$", host) else f"{host}:5432"

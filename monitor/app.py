@@ -22,7 +22,7 @@ from monitor.fleet import left_out, live_environment, shape_metrics
 from monitor.journal import Journal
 from monitor.logs import Scrubbing
 from monitor.metrics import Metrics
-from monitor.ports import Clock, StateError, Store, StoreError, SystemClock
+from monitor.ports import Clock, StateError, StateTakenError, Store, StoreError, SystemClock
 from monitor.probe import Probe
 from monitor.probes.durability import DurabilityProbe
 from monitor.pulse import Pulses
@@ -30,8 +30,9 @@ from monitor.runner import Desk
 from monitor.schedule import Schedule
 from monitor.settings import Settings
 from monitor.stores.environment import LiveEnvironment
+from monitor.stores.home import Home, home_of
 from monitor.stores.ledger import Ledgers
-from monitor.stores.lock import StateLock
+from monitor.stores.lock import StateLock, lock_of
 from monitor.stores.state import KeptState
 from monitor.web import create_app
 from monitor.web.daemon import Notice, Resting, Watched
@@ -47,25 +48,28 @@ _SWEEP = timedelta(minutes=10)
 _SWEEP_TIMEOUT = timedelta(seconds=30)
 _PRUNE = timedelta(hours=1)
 _MOVES_KEPT = timedelta(hours=1)  # of the register; a loss that is older is told by its records
-_AT_START = ("state", "http", "logging")  # settings that are read once
+_AT_START = ("location", "state", "http", "logging")  # settings that are read once
 _LOOK = timedelta(seconds=1)  # how often the files of the configuration are looked at
 
 
-async def open_state(path: Path, lock: StateLock) -> tuple[KeptState, Instance, str]:
-    """The state database in a file that is now this daemon's, who the daemon is by it, and what is wrong with it.
+async def open_state(home: Home, lock: StateLock) -> tuple[KeptState, Instance, str]:
+    """The state database that is now this daemon's, who the daemon is by it, and what is wrong with it.
 
-    Where it cannot be used, that is a clear error in the log, and one in memory takes its place.
+    Where it cannot be used, that is a clear error in the log, and one in memory takes its place. Raises StateTakenError
+    where it is another daemon's.
     """
-    state = KeptState(path)
+    state = KeptState(home)
     try:
-        lock.take()
+        await lock.take()
         await state.open()
         return state, await open_instance(state), ""
+    except StateTakenError:
+        raise
     except StateError as error:
-        trouble = f"{error}; until the next start, runs and violations are kept in memory only"
+        trouble = f"{error}; until the next start, runs, violations and ledgers are kept in memory only"
         log.error("state.unusable", message=trouble)
         await state.close()
-        lock.release()
+        await lock.release()
     state = KeptState(None)
     await state.open()
     return state, await open_instance(state), trouble
@@ -117,11 +121,11 @@ class App:
     async def run(self, stop: asyncio.Event, *, started: Callable[[], None] | None = None) -> None:
         """Probe until `stop` is set, then end in order. `started` is called once the page can be read.
 
-        Raises ListenError, and whatever ended a background task that has no end.
+        Raises ListenError, StateTakenError, and whatever ended a background task that has no end.
         """
-        path = Path(self.settings.state.removeprefix("sqlite:///"))
-        lock = StateLock(path)
-        self._state, self._instance, self._state_trouble = await open_state(path, lock)
+        home = home_of(self.settings.state.get_secret_value(), location=self.location)
+        self._lock = lock_of(home)
+        self._state, self._instance, self._state_trouble = await open_state(home, self._lock)
         self.journal = Journal(self._state, clock=self.clock, new_id=lambda: str(uuid7()))
         await self.journal.load()
         self._schedule = Schedule(Desk(journal=self.journal, metrics=self.metrics, clock=self.clock))
@@ -152,7 +156,7 @@ class App:
             await self.journal.flush()
             await self._ledgers.close()
             await self._state.close()
-            lock.release()
+            await self._lock.release()
             if serving is not None:
                 log.info("daemon.stopped", runs_cut_off=cut_off or None)
 
@@ -167,6 +171,7 @@ class App:
             asyncio.create_task(work, name=name)
             for name, work in (
                 ("beat", self._watch_loop()),
+                *((("lock", self._lock.keep()),) if self._state.home is not None else ()),
                 ("journal", self._every(_FLUSH, self._flush)),
                 ("ledgers", self._every(_STANDING, self._show_ledgers)),
                 ("sweep", self._every(_SWEEP, self._sweep_all)),

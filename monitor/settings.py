@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from monitor.addresses import address, postgres_url, redis_url, server_of, state_url
+from monitor.addresses import address, postgres_url, redis_url, server_of, share_a_server, state_url
 from monitor.core.eviction import Policy
 from monitor.ports import Isolation, Place, Store, Way
 from monitor.probe import Probe, Probes
@@ -248,8 +248,8 @@ class Settings(BaseSettings):
     location: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
         default="local", description="Where this daemon stands; a label on every metric."
     )
-    state: Annotated[str, AfterValidator(state_url)] = Field(
-        default="sqlite:////var/lib/holdfast/state.db",
+    state: Annotated[SecretStr, AfterValidator(state_url), Shown] = Field(
+        default=SecretStr("sqlite:////var/lib/holdfast/state.db"),
         description="The daemon's own durable record; never one of the stores that it watches.",
     )
     http: Annotated[Http, OrNothing()] = Field(
@@ -270,6 +270,21 @@ class Settings(BaseSettings):
     environments: Annotated[Mapping[EnvironmentName, EnvironmentSettings], OrNothing()] = Field(
         default={}, description="What is watched, by name: lower-case letters, digits, _ and -."
     )
+
+    @model_validator(mode="after")
+    def _state_stands_apart(self) -> Settings:
+        """A state database in a store that is watched could not accuse it: it would lose the evidence with the data."""
+        own = self.state.get_secret_value()
+        if not own.startswith("sqlite:"):
+            for name, environment in self.environments.items():
+                for place, dsn in environment.addresses().items():
+                    if place.store is Store.POSTGRES and share_a_server(own, dsn):
+                        text = (
+                            f"is on a server that is watched, the {place} of environment {name}: it could not accuse"
+                            " itself; name another server, or a file"
+                        )
+                        raise PydanticCustomError("below", "{text}", {"text": text, "problems": [(("state",), text)]})
+        return self
 
     @classmethod
     def settings_customise_sources(

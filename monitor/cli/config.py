@@ -9,7 +9,7 @@ from rich.text import Text
 
 import monitor.probes
 from monitor.cli import common
-from monitor.cli.statefile import hindrance, state_path
+from monitor.cli.statefile import hindrance, home_in
 from monitor.configfile import effective, schema
 from monitor.probe import discover
 
@@ -31,7 +31,7 @@ def check(config: common.Config = None, quiet: common.Quiet = False) -> None:
     """
     loaded = common.configuration(config)
     warnings = [*map(str, loaded.warnings)]
-    if wrong := hindrance(state_path(loaded.settings.state)):
+    if wrong := hindrance(home_in(loaded.settings)):
         warnings.append(f"state: {wrong}; as it is, the daemon would forget runs and violations at its end")
     for warning in warnings:
         common.err().print(Text("warning: ", style="yellow") + Text(warning))

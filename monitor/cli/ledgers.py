@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from monitor.cli import common
-from monitor.cli.statefile import hindrance
+from monitor.cli.statefile import hindrance, home_in
 from monitor.configfile import Loaded
 from monitor.core.residue import Instance
 from monitor.ports import StateError, SystemClock
-from monitor.stores.home import home_of
 from monitor.stores.ledger import Ledgers
 from monitor.stores.state import KeptState
 
@@ -22,7 +21,7 @@ ALL = 1_000_000_000
 
 def asked(loaded: Loaded, ask: Callable[[Ledgers, Instance], Awaitable[T]], *, code: int) -> T:
     """Ask the ledgers of the daemon of a configuration. Where there are none, that is said, and the end is `code`."""
-    home = home_of(loaded.settings.state, location=loaded.settings.location)
+    home = home_in(loaded.settings)
     if isinstance(home, Path) and not home.is_file():
         none = f"there is no state file {home}: no daemon of this configuration has run here yet; start `holdfast run`"
         common.fail(hindrance(home) or none, code)

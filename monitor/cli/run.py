@@ -9,8 +9,19 @@ import structlog
 import typer
 
 from monitor.app import App
-from monitor.cli.common import Config, Quiet, Verbose, configuration, fail, log_to_stderr, read, run
+from monitor.cli.common import (
+    WRONG_CONFIGURATION,
+    Config,
+    Quiet,
+    Verbose,
+    configuration,
+    fail,
+    log_to_stderr,
+    read,
+    run,
+)
 from monitor.listening import ListenError
+from monitor.ports import StateTakenError
 
 log = structlog.get_logger("holdfast")
 
@@ -20,13 +31,15 @@ def command(config: Config = None, quiet: Quiet = False, verbose: Verbose = Fals
 
     SIGHUP, or a change of the file, reloads the configuration; a bad new file keeps the old one.
 
-    Ends with 0 after SIGTERM, 78 where the configuration is wrong, 1 where it cannot listen or dies.
+    Ends with 0 after SIGTERM, 78 where the configuration is wrong or the `state` is another running daemon's, 1 where
+    it cannot listen or dies.
 
     Example:  holdfast run --config /etc/holdfast/holdfast.yaml
     """
     loaded = configuration(config)
     if not loaded.settings.environments:
-        fail("there is nothing to watch: add an environment below `environments:` (see config/holdfast.yaml)", 78)
+        nothing = "there is nothing to watch: add an environment below `environments:` (see config/holdfast.yaml)"
+        fail(nothing, WRONG_CONFIGURATION)
     scrubbing = log_to_stderr(loaded, level="warning" if quiet else "debug" if verbose else None)
 
     async def main() -> None:
@@ -42,6 +55,9 @@ def command(config: Config = None, quiet: Quiet = False, verbose: Verbose = Fals
         run(main)
     except typer.Exit:
         raise
+    except StateTakenError as error:
+        log.error("daemon.failed", message=str(error))
+        raise typer.Exit(WRONG_CONFIGURATION) from None
     except ListenError as error:
         log.error("daemon.failed", message=str(error))
         raise typer.Exit(1) from None

@@ -5,17 +5,32 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from monitor.settings import Settings
+from monitor.stores.home import Schema, home_of
+
 _BEGINNING = b"SQLite format 3\0"
 
 
-def state_path(url: str) -> Path:
-    """The file of the setting `state`."""
-    return Path(url.removeprefix("sqlite:///"))
+def home_in(settings: Settings) -> Path | Schema:
+    """Where the state database of a configuration is."""
+    return home_of(settings.state.get_secret_value(), location=settings.location)
 
 
-def hindrance(path: Path) -> str:
-    """Why this user cannot use a state file, and the next step; nothing where it can, or could make it."""
-    folder = path.parent
+def missing(home: Path | Schema) -> str:
+    """Why a state cannot be read because it is not there yet; nothing where it may be."""
+    if isinstance(home, Schema) or home.is_file():
+        return ""
+    return hindrance(home) or f"there is no state file {home}; has the daemon of this configuration ever run here?"
+
+
+def hindrance(home: Path | Schema) -> str:
+    """Why this user cannot use a state file, and the next step; nothing where it can, or could make it.
+
+    A database is not asked here.
+    """
+    if isinstance(home, Schema):
+        return ""
+    path, folder = home, home.parent
     said = ""
     if not os.access(folder, os.F_OK):
         said = f"its folder {folder} does not exist or cannot be entered; make it, writable for Holdfast's user"

@@ -12,12 +12,13 @@ from rich.text import Text
 
 from monitor.cli import common
 from monitor.cli.data import FAILED, NOBODY, live
-from monitor.cli.statefile import state_path
+from monitor.cli.statefile import home_in
 from monitor.core import duration
 from monitor.core.residue import Instance
 from monitor.ports import StateError, Store, StoreError
 from monitor.stores.environment import LiveEnvironment
-from monitor.stores.lock import StateLock
+from monitor.stores.home import Schema
+from monitor.stores.lock import lock_of
 from monitor.stores.state import KeptState
 
 
@@ -63,11 +64,11 @@ def command(
     loaded = common.configuration(config)
     settings = common.environment_named(loaded, environment)
     common.log_to_stderr(loaded, level="error")
-    path = state_path(loaded.settings.state)
-    known = path.is_file()  # where no daemon ever ran, nobody is whom it would be
+    home = home_in(loaded.settings)
+    known = isinstance(home, Schema) or home.is_file()  # where no daemon ever ran, nobody is whom it would be
 
     async def main() -> None:
-        present = await _present(path) if known else Present(instance=NOBODY, running=False)
+        present = await _present(home) if known else Present(instance=NOBODY, running=False)
         target = live(environment, settings, present.instance)
         swept = await _sweep(target, everybody=everybody, dry_run=dry_run)
         for store, (gone, kept, remembered) in swept.counts.items():
@@ -106,13 +107,13 @@ def _why_kept(present: Present, longest_run: timedelta, *, everybody: bool) -> s
     return f"of other daemons or checks, younger than an hour; `--all` takes it after {after}"
 
 
-async def _present(path: Path) -> Present:
-    """Who the daemon of a state file is, without counting as a start of it.
+async def _present(home: Path | Schema) -> Present:
+    """Who the daemon of a state is, without counting as a start of it.
 
     Where it certainly does not run, it is whoever would start next: all that was left is then an earlier one's.
     """
-    running = not StateLock(path).free()
-    state = KeptState(path)
+    running = not await lock_of(home).free()
+    state = KeptState(home)
     try:
         await state.open()
         id_, incarnation = await state.recall("instance"), int(await state.recall("incarnation") or 0)

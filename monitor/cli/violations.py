@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli import common
-from monitor.cli.statefile import hindrance, state_path
+from monitor.cli.statefile import home_in, missing
 from monitor.core.violations import KeptViolation, Stage
 from monitor.journal import acknowledged
 from monitor.ports import StateError
@@ -133,14 +133,12 @@ def _one(config: Path | None, id_: str) -> KeptViolation:
 
 
 def _with_state(config: Path | None, ask: Callable[[KeptState], Awaitable[T]]) -> T:
-    url = common.configuration(config).settings.state
-    path = state_path(url)
-    if not path.is_file():
-        none = f"there is no state file {path}; has the daemon of this configuration ever run here?"
-        common.fail(hindrance(path) or none, 1)
+    home = home_in(common.configuration(config).settings)
+    if none := missing(home):
+        common.fail(none, 1)
 
     async def main() -> T:
-        state = KeptState(path)
+        state = KeptState(home)
         try:
             await state.open()
             return await ask(state)

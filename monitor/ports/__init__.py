@@ -10,7 +10,7 @@ from monitor.ports.notices import Notices
 from monitor.ports.profiles import Profiles
 from monitor.ports.registers import ConflictError, RegisterConnection, Registers
 from monitor.ports.sessions import Discipline, SessionConnection, Sessions
-from monitor.ports.state import State, StateError
+from monitor.ports.state import State, StateError, StateTakenError
 from monitor.ports.stores import (
     Connection,
     MisroutedError,
@@ -55,6 +55,7 @@ __all__ = [
     "Sessions",
     "State",
     "StateError",
+    "StateTakenError",
     "Store",
     "StoreError",
     "SystemClock",

@@ -14,6 +14,10 @@ class StateError(Exception):
     """The state database did not do what it was asked; the message names the file and the next step."""
 
 
+class StateTakenError(StateError):
+    """Another daemon runs with this state database."""
+
+
 class State(Protocol):
     """Where the daemon keeps what must survive it. Every method raises StateError, and nothing else."""
 

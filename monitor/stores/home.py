@@ -13,7 +13,7 @@ import asyncpg
 from monitor.core.secrets import Scrubber, secrets_of
 
 _PATIENCE = 5  # seconds for a connection, and for each answer
-_LONGEST = 40  # of a location in a schema's name; PostgreSQL cuts names at 63 bytes without a word
+_LONGEST = 38  # of a location in a schema's name; PostgreSQL cuts names at 63 bytes without a word
 
 
 @dataclass(frozen=True, slots=True)
