@@ -80,8 +80,12 @@ class LedgerScribe:
         async with self._turns():
             writer = await self._connected(within)
             await self._ledger.retiring(self._store, marks)
-            async with self._bounded(within, "a deletion"):
-                await writer.delete(marks)
+            try:
+                async with self._bounded(within, "a deletion"):
+                    await writer.delete(marks)
+            except BaseException:
+                self.alarm += 1  # who looks at everything sees that it is still to be done
+                raise
             await self._ledger.retired(self._store, marks, due=due)
 
     async def leave(self, *, within: timedelta = PATIENCE) -> None:

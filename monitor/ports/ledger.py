@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from monitor.core.ledger.entries import Entry, Mark, State
+from monitor.core.ledger.entries import WRONG, Entry, Fate, Mark, State
 from monitor.core.ledger.evidence import Epoch, Evidence
 from monitor.core.ledger.found import Audited, Break, Loss, Outage, Restore, Sighting, Standing, Written
 from monitor.ports.stores import Connection, Place, Store
@@ -149,8 +149,11 @@ class Ledger(Protocol):
     async def losses(self, store: Store | None = None, *, limit: int = 100) -> Sequence[Loss]:
         """The latest first."""
 
-    async def accept(self, store: Store, *, found_before: datetime) -> int:
-        """Losses that were found before a moment are accepted: they are no violation any more. -> how many entries."""
+    async def accept(self, store: Store, *, found_before: datetime, fates: Collection[Fate] = WRONG) -> int:
+        """What was found to be so before a moment is accepted: it is no violation any more. -> how many entries.
+
+        With LOST among `fates`, the losses are accepted, too.
+        """
 
     async def declare_restore(self, at: datetime, *, note: str = "") -> None:
         """What was acknowledged later than this moment is forgiven, and nothing before it."""

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from monitor.core.ledger.entries import WRONG, Entry, Mark, State
+from monitor.core.ledger.entries import WRONG, Entry, Fate, Mark, State
 from monitor.core.ledger.found import Audited, Standing
 from monitor.ports import Clock, Ledger, Store
 from monitor.stores.home import Home
@@ -203,13 +203,13 @@ class KeptLedger(History):
         await self._book.keep(_RETIRED, *({**self._which(store, mark), **told} for mark in marks))
         self._changed(store)
 
-    async def accept(self, store: Store, *, found_before: datetime) -> int:
-        """Losses that were found before a moment are accepted: they are no violation any more. -> how many entries."""
+    async def accept(self, store: Store, *, found_before: datetime, fates: Collection[Fate] = WRONG) -> int:
+        """What was found to be so before a moment is accepted: it is no violation any more. -> how many entries."""
         now, before = self.now().timestamp(), found_before.timestamp()
         entries = (
             sa.update(ledger_entries)
             .where(
-                *self._at(store), _c.identified, _c.fate.in_(sorted(WRONG)), _c.accepted.is_(None), _c.wrong < before
+                *self._at(store), _c.identified, _c.fate.in_(sorted(fates)), _c.accepted.is_(None), _c.wrong < before
             )
             .values(accepted=now)
         )
@@ -222,7 +222,8 @@ class KeptLedger(History):
         )
 
         def work(connection: sa.Connection) -> int:
-            connection.execute(losses)
+            if Fate.LOST in fates:
+                connection.execute(losses)
             return connection.execute(entries).rowcount
 
         accepted = await self._book.write(work)

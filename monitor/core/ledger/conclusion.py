@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monitor.core import collation
+from monitor.core.confirmation import Reading, judge
 from monitor.core.ledger.look import Account
 from monitor.core.verdict import Finding, Reason
 
@@ -20,10 +22,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What a run saw of one store: what its look comes to, where there was one, and what failed on the way."""
+    """What a run saw of one store: what its look comes to, what its indexes answered, and what failed on the way."""
 
     store: str
     account: Account | None = None
+    indexes: Reading[collation.Look] | None = None
     failures: tuple[Failure, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -38,6 +41,14 @@ def conclude(shown: Sequence[Shown]) -> Finding:
         *(sentence for each in shown for sentence in each.left_out),
     )
     violations = [violation for account in accounts for violation in account.violations]
+    doubts = [account.doubt for account in accounts if account.doubt]
+    for each in shown:
+        if each.indexes is not None:
+            judgement = judge("indexes against their table", each.indexes, collation.compare)
+            violations += judgement.violations
+            doubts += [judgement.doubt] if judgement.doubt else []
+            left_out = (*left_out, *collation.left_out(each.indexes.first))
+            checks += len(each.indexes.first.comparisons)
     if violations:
         also = tuple(f"this could not be done: {failure.message}" for failure in failures)
         return Finding.of(violations, checks=checks, left_out=(*left_out, *also))
@@ -45,6 +56,6 @@ def conclude(shown: Sequence[Shown]) -> Finding:
         first, *others = failures
         message = "; ".join(dict.fromkeys((first.message, *(failure.message for failure in others))))
         return Finding.unknown(first.reason, message, checks=checks, place=first.place, left_out=left_out)
-    if doubts := [account.doubt for account in accounts if account.doubt]:
+    if doubts:
         return Finding.unknown(Reason.INCONCLUSIVE, "; ".join(doubts), checks=checks, left_out=left_out)
     return Finding.of((), checks=checks, left_out=left_out)
