@@ -16,7 +16,7 @@ from typing import Any
 from monitor.app import open_instance
 from monitor.core.ledger.entries import Entry
 from monitor.core.residue import Instance
-from monitor.embedded.postgres import EmbeddedPostgres
+from monitor.embedded.postgres import EmbeddedPostgres, system_bindir
 from monitor.embedded.servers import Servers
 from monitor.embedded.valkey import EmbeddedValkey
 from monitor.metrics import Metrics
@@ -29,6 +29,8 @@ from tests.system import ENVIRONMENT, Ended, described, holdfast, until, variabl
 
 WITHIN = 60.0
 SLACK = "100ms"
+PGBACKREST = shutil.which("pgbackrest") or ""
+"""Debian's pgBackRest, empty where it is not installed."""
 
 
 @dataclass(kw_only=True)
@@ -70,10 +72,12 @@ class Deployment:
 
     async def program(self, name: str, *arguments: str | Path) -> str:
         """Run one of PostgreSQL's own programs as the superuser."""
+        return await self._run(self.servers.postgres.bindir / name, *arguments)
+
+    async def _run(self, *command: str | Path) -> str:
         self._named += 1
         log = self.servers.folder / f"program-{self._named}.log"
         environment = {"PGPASSWORD": self.servers.postgres.passwords[0]}
-        command = [self.servers.postgres.bindir / name, *arguments]
         return await self.servers.private.run(command, log=log, within=WITHIN, environment=environment)
 
     async def dump(self) -> Path:
@@ -122,13 +126,65 @@ class Deployment:
         self.servers.private.write(file, "\n".join(lines) + "\n")
         self.servers.private.write(copy.data / "recovery.signal", "")
         await copy.start()
-        done = "pg_is_wal_replay_paused()" if action == "pause" else "NOT pg_is_in_recovery()"
+        paused = action == "pause"
+        await self._recovered(copy, "pg_is_wal_replay_paused()" if paused else "NOT pg_is_in_recovery()")
+        return copy.superuser_dsn()
 
+    async def _recovered(self, copy: EmbeddedPostgres, done: str) -> None:
         async def recovered() -> bool:
             return (await copy.sql(f"SELECT {done}")).strip() == "t"
 
         await until(recovered, within=WITHIN)
-        return copy.superuser_dsn()
+
+    async def pgbackrest(self, *arguments: str | Path) -> str:
+        """Run pgBackRest on a repository beside the data."""
+        lines = {
+            "[global]": {
+                "repo1-path": self.archive / "repository",
+                "repo1-bundle": "y",
+                "repo1-retention-full": 1,
+                "compress-type": "none",
+                "log-level-file": "off",
+                "lock-path": self.archive,
+                "spool-path": self.archive,
+            },
+            "[lime]": {
+                "pg1-path": self.servers.postgres.data,
+                "pg1-port": self.servers.postgres.port,
+                "pg1-socket-path": self.archive,
+                "pg1-user": "postgres",
+            },
+        }
+        text = "".join(
+            f"{section}\n{''.join(f'{name}={value}' + chr(10) for name, value in values.items())}"
+            for section, values in lines.items()
+        )
+        self.servers.private.write(self.archive / "pgbackrest.conf", text)
+        command = [PGBACKREST, f"--config={self.archive}/pgbackrest.conf", "--stanza=lime", *arguments]
+        return await self._run(*command)
+
+    async def restored_by_pgbackrest(self, at: datetime) -> EmbeddedPostgres:
+        """What pgBackRest restores to a moment, started and promoted."""
+        postgres = self.servers.postgres
+        copy = EmbeddedPostgres(
+            self.servers.private, fsync=False, name=f"restored-{secrets.token_hex(4)}", replica_of=postgres
+        )
+        copy._binaries = postgres._binaries
+        self.servers.private.subfolder(copy._home.name)
+        self.servers.private.subfolder(f"{copy._home.name}/data")
+        label = max(path.name for path in (self.archive / "repository/backup/lime").glob("*F"))
+        # Named, because else one that ended in the very second of the moment would not do.
+        to = (
+            f"--set={label}",
+            "--type=time",
+            f"--target={at:%F %T.%f}+00",
+            "--target-action=promote",
+            "--archive-mode=off",
+        )
+        await self.pgbackrest(f"--pg1-path={copy.data}", *to, "restore")
+        await copy.start()
+        await self._recovered(copy, "NOT pg_is_in_recovery()")
+        return copy
 
     async def loaded(self, *files: str, appendonly: bool) -> EmbeddedValkey:
         """Another Valkey that starts from these files of the first one."""
@@ -165,12 +221,16 @@ class Deployment:
 
 
 @asynccontextmanager
-async def deployment(folder: Path) -> AsyncIterator[Deployment]:
-    """A deployment whose WAL is archived."""
+async def deployment(folder: Path, *, pgbackrest: bool = False) -> AsyncIterator[Deployment]:
+    """A deployment whose WAL is archived: by cp, or by Debian's pgBackRest from Debian's PostgreSQL."""
     settings = {"wal_level": "replica", "archive_mode": "on"}
-    servers = Servers(fsync=False, postgres_settings=settings)
+    servers = Servers(fsync=False, postgres_settings=settings, postgres_bindir=system_bindir() if pgbackrest else None)
     archive = servers.private.subfolder("archive")
-    servers.postgres._settings["archive_command"] = f"cp %p {archive}/%f"
+    command = f"{PGBACKREST} --config={archive}/pgbackrest.conf --stanza=lime archive-push %p"
+    servers.postgres._settings |= {
+        "archive_command": command if pgbackrest else f"cp %p {archive}/%f",
+        "unix_socket_directories": str(archive) if pgbackrest else "",
+    }
     async with servers:
         path = folder / "state.db"
         state = KeptState(path)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from monitor.core.ledger.entries import Entry
+from monitor.embedded.postgres import system_bindir
 from monitor.ports import Store
-from tests.system.restoring import SLACK, Deployment, deployment
+from tests.system import ENVIRONMENT, Daemon, holdfast, variables
+from tests.system.conftest import Place
+from tests.system.restoring import PGBACKREST, SLACK, Deployment, deployment
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +150,27 @@ def lime_begin(lime: Deployment) -> str:
     return (lime.ledger.now() - timedelta(hours=1)).isoformat()
 
 
+@pytest.mark.debian
+@pytest.mark.skipif(not PGBACKREST or system_bindir() is None, reason="Debian's pgbackrest is not installed")
+async def test_pgbackrest(tmp_path: Path) -> None:
+    """A backup of pgBackRest that is restored to a moment is of that moment."""
+    async with deployment(tmp_path, pgbackrest=True) as lime:
+        await lime.pgbackrest("stanza-create")
+        await lime.write(6, Store.POSTGRES)
+        await lime.pgbackrest("--type=full", "--start-fast", "backup")
+        await lime.write(6, Store.POSTGRES)
+        target = lime.ledger.now()
+        after = await lime.write(6, Store.POSTGRES)
+        await lime.pgbackrest("check")  # returns when the WAL so far is in the archive
+        copy = await lime.restored_by_pgbackrest(target)
+        try:
+            code, found = await lime.verified(copy.superuser_dsn(), "--as-of", target.isoformat(), "--slack", SLACK)
+            assert (code, found["violations"]) == (0, [])
+            assert moments(found["point"])[1] == after[0].answered
+        finally:
+            await copy.stop()
+
+
 class TestRedis:
     """The files of Valkey, in a scratch server."""
 
@@ -211,3 +237,121 @@ class TestUnknown:
         said = await lime.verify("postgresql://u:planted-secret@127.0.0.1:1/app")
         assert (said.code, "unreachable: " in said.out, "planted-secret" in said.out + said.err) == (3, True, False)
         assert (await lime.verify("redis://127.0.0.1:1/0")).code == 3
+
+
+class TestLive:
+    """The live stores themselves, and what the ledger shows of them, while a daemon runs."""
+
+    async def test_a_loss_from_its_list_to_its_declared_restore(self, place: Place) -> None:
+        """While the daemon runs: it is listed, found again by `verify`, and forgiven once a restore is declared."""
+        quick = {"durability": {"every": "2s", "timeout": "1900ms", "budget": "9s", "patience": "1s", "rate": 5.0}}
+        file = place.configured(probes=quick)
+        async with Daemon(file, place.folder) as watching:
+            await watching.event("run.finished", probe="durability", verdict="ok", times=3)
+            right = await holdfast("ledger", "verify", ENVIRONMENT, "--config", file)
+            assert (right.code, right.out.count("✔ ok")) == (0, 2)
+            fine = await holdfast("ledger", "list", "--config", file)
+            assert (fine.code, fine.out.count("✔"), "epochs of lime" in fine.out) == (0, 2, True)
+            assert (await holdfast("ledger", "list", "--quiet", "--config", file)).out == ""
+            before = datetime.now(UTC)
+            await watching.event("run.finished", probe="durability", verdict="ok", times=5)
+            await place.sql(
+                "DELETE FROM holdfast.ledger_records WHERE n = (SELECT max(n) FROM holdfast.ledger_records)"
+            )
+            await watching.event("run.finished", probe="durability", verdict="violated")
+            wrong = await holdfast("ledger", "verify", ENVIRONMENT, "--store", "postgres", "--config", file)
+            assert (wrong.code, "lost      1: " in wrong.out) == (2, True)
+            (listed,) = json.loads((await holdfast("ledger", "list", "--format", "json", "--config", file)).out)
+            assert [each["lost"] for each in listed["stores"]] == [1, 0]
+            assert [(each["store"], each["cause"], each["records"]) for each in listed["losses"]] == [
+                ("postgres", "unexplained", 1)
+            ]
+            at = ("--at", before.isoformat(), "--note", "see #412", "--config", file)
+            dry = await holdfast("ledger", "declare-restore", ENVIRONMENT, *at, "--dry-run")
+            assert (dry.code, "would be declared: 1 records that are known to be lost" in dry.out) == (0, True)
+            for word in ("is declared:", "is declared again:"):
+                declared = await holdfast("ledger", "declare-restore", ENVIRONMENT, *at)
+                assert (declared.code, word in declared.out) == (0, True)
+            times = len(watching.events("run.finished", probe="durability", verdict="ok"))
+            await watching.event("run.finished", probe="durability", verdict="ok", times=times + 2)
+            forgiven = await holdfast("ledger", "verify", ENVIRONMENT, "--config", file)
+            assert (forgiven.code, "need not be" in forgiven.out) == (0, True)
+            (listed,) = json.loads((await holdfast("ledger", "list", "--format", "json", "--config", file)).out)
+            assert ([each["note"] for each in listed["restores"]], len(listed["losses"])) == (["see #412"], 1)
+
+    async def test_a_store_that_is_away(self, place: Place) -> None:
+        """One that cannot be asked is unknown; the other is judged all the same."""
+        quick = {"durability": {"every": "2s", "timeout": "1900ms", "budget": "9s", "patience": "1s"}}
+        async with Daemon(place.configured(probes=quick), place.folder) as watching:
+            await watching.event("run.finished", probe="durability", verdict="ok", times=2)
+        file = place.configured(probes=quick, url="redis://127.0.0.1:1/0")
+        said = await holdfast("ledger", "verify", ENVIRONMENT, "--config", file)
+        assert (said.code, "✔ ok  lime postgres" in said.out, "? unknown  lime redis" in said.out) == (3, True, True)
+
+
+class TestState:
+    """State databases that have nothing to say."""
+
+    async def test_none_yet(self, place: Place) -> None:
+        """Without a state file it is said that no daemon has run, and what to do; an empty one is of no daemon."""
+        file = place.configured()
+        listed = await holdfast("ledger", "list", "--config", file)
+        assert (listed.code, "start `holdfast run`" in listed.err) == (1, True)
+        assert (await holdfast("ledger", "verify", ENVIRONMENT, "--config", file)).code == 3
+        place.state.touch()
+        listed = await holdfast("ledger", "list", "--config", file)
+        assert (listed.code, "is of no daemon yet; start `holdfast run`" in listed.err) == (1, True)
+
+    async def test_a_new_one(self, place: Place) -> None:
+        """A daemon without the probe has an empty ledger: that is said, with the next step; nothing is verified."""
+        file = place.configured()
+        async with Daemon(file, place.folder):
+            listed = await holdfast("ledger", "list", "--config", file)
+            assert (listed.code, "the ledger remembers nothing yet" in listed.out) == (0, True)
+            (plain,) = json.loads((await holdfast("ledger", "list", "--format", "json", "--config", file)).out)
+            assert (plain["losses"], [each["live"] for each in plain["stores"]]) == ([], [0, 0])
+            only = await holdfast("ledger", "list", "--losses", "--config", file)
+            assert only.out.startswith("lime: the ledger remembers nothing yet")
+            said = await holdfast("ledger", "verify", ENVIRONMENT, "--config", file)
+            assert (said.code, said.out.count("the ledger remembers no write to this store")) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("verify", ENVIRONMENT, "--against", "postgresql://h/x", "--as-of", "2026-01-01T00:00:00"), "in which zone"),
+        (("verify", ENVIRONMENT, "--against", "postgresql://h/x", "--as-of", "yesterday"), "not a moment such as"),
+        (("verify", ENVIRONMENT, "--as-of", "2026-01-01T00:00:00Z"), "say by --against where it is"),
+        (("verify", ENVIRONMENT, "--against", "mysql://h/x"), "--against: expected a URL that begins with postgresql"),
+        (("verify", ENVIRONMENT, "--against", "redis://h/0", "--store", "postgres"), "and --store says postgres"),
+        (("verify", ENVIRONMENT, "--against", "${NOT_SET_ANYWHERE}"), "NOT_SET_ANYWHERE is not set"),
+        (("verify", ENVIRONMENT, "--slack", "soon"), "--slack: 'soon' is not a length of time"),
+        (("verify", "lme"), "did you mean 'lime'?"),
+        (("declare-restore", ENVIRONMENT, "--at", "2026-01-01T00:00:00"), "in which zone"),
+        (("declare-restore", ENVIRONMENT, "--at", "2999-01-01T00:00:00Z"), "is in the future"),
+    ],
+)
+async def test_wrong_usage(place: Place, arguments: tuple[str, ...], words: str) -> None:
+    """What cannot be meant ends with 64 and says why; nothing is asked."""
+    ended = await holdfast("ledger", *arguments, "--config", place.configured())
+    assert (ended.code, ended.out) == (64, "")
+    assert words in " ".join(ended.err.split())
+
+
+async def test_a_password_on_a_command_line(place: Place) -> None:
+    """It is warned of, and not shown; in a variable it is not."""
+    place.state.touch()
+    file = place.configured()
+    dsn = "postgresql://u:planted-secret@127.0.0.1:1/app"
+    seen = await holdfast("ledger", "verify", ENVIRONMENT, "--config", file, "--against", dsn)
+    assert ("can be read by everybody" in seen.err, "planted-secret" in seen.err + seen.out) == (True, False)
+    hidden = await holdfast(
+        "ledger", "verify", ENVIRONMENT, "--config", file, env=variables(HOLDFAST_VERIFY_AGAINST=dsn)
+    )
+    assert "can be read by everybody" not in hidden.err
+
+
+async def test_a_wrong_configuration(place: Place) -> None:
+    """78, as everywhere."""
+    place.file.write_text("locaton: x\n")
+    assert (await holdfast("ledger", "verify", ENVIRONMENT, "--config", place.file)).code == 78
