@@ -28,10 +28,11 @@ from monitor.embedded.servers import Servers
 from monitor.journal import Journal
 from monitor.logs import Scrubbing, set_up
 from monitor.metrics import Metrics
-from monitor.ports import Place, Store, SystemClock
+from monitor.ports import Ledger, Place, Store, SystemClock
 from monitor.probe import Probe, discover
 from monitor.runner import Desk, run_once
 from monitor.stores.environment import LiveEnvironment
+from monitor.stores.ledger import Ledgers
 from monitor.stores.state import KeptState
 
 RUNS = 7
@@ -89,13 +90,15 @@ async def costs() -> dict[str, tuple[float, ...]]:
         stack.push_async_callback(state.close)
         journal = Journal(state, clock=clock, new_id=lambda: str(uuid7()))
         desk = Desk(journal=journal, metrics=Metrics(location="bench", version="0"), clock=clock)
-        environment = _environment(desk, site.addresses())
+        ledgers = Ledgers(servers.folder / "ledger.db", clock=clock)
+        stack.push_async_callback(ledgers.close)
+        environment = _environment(desk, site.addresses(), ledgers.of("bench"))
         for name, made in discover(monitor.probes).items():
             found[name] = await _cost(made(), environment, desk, meter, servers)
     return found
 
 
-def _environment(desk: Desk, addresses: dict[Place, str]) -> LiveEnvironment:
+def _environment(desk: Desk, addresses: dict[Place, str], ledger: Ledger) -> LiveEnvironment:
     return LiveEnvironment(
         "bench",
         instance=Instance("0000be0c", 1),
@@ -103,6 +106,7 @@ def _environment(desk: Desk, addresses: dict[Place, str]) -> LiveEnvironment:
         addresses=addresses,
         connections=dict.fromkeys(Store, 40),
         provision=True,
+        ledger=ledger,
     )
 
 
