@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.ports import Place, Store, SystemClock, Way
 from monitor.probes.durability import DurabilityProbe
+from monitor.stores import durable_keys, durable_rows
 from monitor.stores.ledger import Ledgers
 from tests.conftest import MakeProxy, MakeSite, Site
 from tests.probes.breaking import RIGHT, heals, kinds, run_ok, run_violated
@@ -211,3 +214,55 @@ async def test_the_ledger_is_remembered_over_restarts(make_site: MakeSite, tmp_p
     again = await make_site(name, ledger=second.of(name), instance=site.environment._instance)
     await run_violated(again, PROBE, {Kind.LOST})
     await second.close()
+
+
+async def test_the_plan_is_what_the_server_logs(kept: Site) -> None:
+    """Every statement of a run without a pulse, as PostgreSQL logs it, is in the plan as often as it was sent."""
+    probe = DurabilityProbe(rate=0, ladder=(timedelta(microseconds=1), timedelta(microseconds=2)))
+    await run_ok(kept, probe)
+    await kept.sql(f"ALTER DATABASE {kept.database} SET log_statement = 'all'")
+    log = kept.servers.postgres.log
+    before = log.stat().st_size
+    await run_ok(kept, probe)
+    written = log.read_bytes()[before:].decode()
+    statements = re.findall(r"LOG:  (?:statement|execute [^:]*): (.*)", written)
+    sent = Counter(re.sub(r"timeout = \d+", "timeout = …", each) for each in statements)
+    of_words = {each for each in sent if "enable_" in each or "holdfast.words" in each or "datcollversion" in each}
+
+    planned: Counter[str] = Counter()
+    for use in probe.plan():
+        if use.store is POSTGRES and use.operation != "compare_indexes":  # as often as there are indexes
+            for statement in durable_rows.OPERATIONS[use.operation]:
+                planned[statement] += use.times
+    begin = next(each for each in of_words if each.startswith("BEGIN"))
+    assert +planned == Counter({each: n for each, n in sent.items() if each not in of_words}) - Counter(ROLLBACK=1)
+    assert sent[begin] == 1
+
+
+async def test_the_plan_is_what_goes_over_the_wire(
+    make_site: MakeSite, make_proxy: MakeProxy, ledgers: Ledgers
+) -> None:
+    """Every command of a run without a pulse is in the plan as often as Redis is asked it."""
+    name = f"env-{secrets.token_hex(4)}"
+    valkey = (await make_site()).servers.valkey
+    proxy = await make_proxy(valkey.port)
+    url = valkey.url.replace(f":{valkey.port}/", f":{proxy.port}/")
+    site = await make_site(name, ledger=ledgers.of(name), redis_url=url, postgres_dsn=None)
+    probe = DurabilityProbe(rate=0, ladder=(timedelta(microseconds=1), timedelta(microseconds=2)))
+    await run_ok(site, probe)
+    sent: Counter[str] = Counter()
+
+    def count(command: list[bytes]) -> list[bytes]:
+        sent[command[0].decode()] += 1
+        return command
+
+    proxy.rewrite = count
+    await run_ok(site, probe)
+    planned: Counter[str] = Counter()
+    for use in probe.plan():
+        if use.store is REDIS:
+            for command in durable_keys.OPERATIONS[use.operation]:
+                planned[command.split()[0]] += use.times
+    for setup in ("AUTH", "CLIENT"):  # once for each connection
+        assert sent.pop(setup) == 3
+    assert +sent == +planned
