@@ -19,7 +19,7 @@ from monitor.stores.crowd import OwnCrowd
 from monitor.stores.durable_keys import KEEP, KeyDurables
 from monitor.stores.durable_rows import RowDurables
 from monitor.stores.evictions import OwnEvictions
-from monitor.stores.keys import count_keys, sweep_keys
+from monitor.stores.keys import count_keys, remembered_keys, sweep_keys
 from monitor.stores.ledger import Ledgers
 from monitor.stores.notices import OwnNotices
 from monitor.stores.postgres import Postgres
@@ -237,7 +237,7 @@ class LiveEnvironment:
     async def remembered(self, store: Store) -> int:
         """How many records of ledgers a sweep leaves alone, because a daemon looks for them again."""
         if store is Store.REDIS:
-            return 0
+            return await remembered_keys(self.ways.primary_redis, environment=self.name)
         return await abandoned.remembered(self.ways.primary_postgres)
 
     async def census(self, store: Store) -> int:

@@ -8,7 +8,7 @@ from time import time
 from typing import Self
 
 from monitor.core.record import Node
-from monitor.core.residue import PREFIX, Broom, Instance, index_key
+from monitor.core.residue import PREFIX, Broom, Instance, index_key, ledgers_key, records_key
 from monitor.core.verdict import Reason
 from monitor.ports import Place, Store, StoreError
 from monitor.stores.redis import Command, Redis, RedisConnection, Reply
@@ -113,5 +113,17 @@ async def count_keys(redis: Redis, *, environment: str, instance: Instance) -> i
     try:
         (count,) = await connection.ask(("ZCARD", index_key(environment, instance.id)))
         return count if isinstance(count, int) else 0
+    finally:
+        await connection.close()
+
+
+async def remembered_keys(redis: Redis, *, environment: str) -> int:
+    """How many records the ledgers of all daemons have there, which no sweep takes."""
+    connection = await redis.connect("sweep")
+    try:
+        (ledgers,) = await connection.ask(("HGETALL", ledgers_key(environment)))
+        daemons = _texts(ledgers)[::2]
+        counts = await connection.ask(*(("ZCARD", records_key(environment, daemon)) for daemon in daemons))
+        return sum(count for count in counts if isinstance(count, int))
     finally:
         await connection.close()

@@ -87,9 +87,9 @@ class Ledger:
 MakeLedger = Callable[..., Ledger]
 
 
-def ways_of(*, instance: Instance, **dsns: str) -> Ways:
+def ways_of(*, instance: Instance, timeout: timedelta = timedelta(seconds=5), **dsns: str) -> Ways:
     """Ways into a primary, and into a replica if it has one."""
-    tally, timeout = Metrics(location="test", version="0").tally("ledgers"), timedelta(seconds=5)
+    tally = Metrics(location="test", version="0").tally("ledgers")
     places = {"primary": PRIMARY, "replica": REPLICA}
     return Ways(
         environment="ledgers",
@@ -311,6 +311,21 @@ async def test_a_cancelled_wait_for_a_standby_is_weak(
     assert await writer.write(entry(2, identified=identified), expected=(mark(1),)) == Written(
         moved=True, before=mark(1)
     )
+
+
+@pytest.mark.parametrize("identified", [False, True], ids=["register", "record"])
+async def test_a_commit_that_is_not_answered_in_time_is_indeterminate(frozen: Servers, *, identified: bool) -> None:
+    """It waits for its standby, which no timeout of the server's ends; it is there all the same."""
+    instance = Instance(secrets.token_hex(4), 1)
+    ways = ways_of(instance=instance, timeout=timedelta(milliseconds=200), primary=frozen.postgres.dsn)
+    async with AsyncExitStack() as stack:
+        ledger = Ledger(ways, stack)
+        with pytest.raises(StoreError) as caught:
+            await (await ledger.writer()).write(entry(1, identified=identified), expected=(None,))
+        assert (caught.value.reason, caught.value.outcome) == (Reason.TIMEOUT, Outcome.INDETERMINATE)
+        replica_of(frozen).resume()
+        found = await (await ledger.reader()).look(None)
+    assert (found.register, set(found.digests)) == (mark(1), {mark(1)} if identified else set())
 
 
 async def test_another_warning_is_not_weakness(site: Site) -> None:

@@ -7,11 +7,12 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
+from monitor.core.ledger.entries import Entry, Mark, State
 from monitor.core.payload import Author
 from monitor.core.residue import Instance
 from monitor.core.session import Session
@@ -122,6 +123,31 @@ async def test_of_ledgers_only_what_others_abandoned_goes(here: Site, *, everybo
     assert left == (everything if dry_run else everything - due)
     assert await here.environment.remembered(Store.POSTGRES) == len(left)
     assert await here.environment.census(Store.POSTGRES) == len(left)
+
+
+async def test_records_that_a_sweep_spares_are_counted_in_both_stores(here: Site) -> None:
+    """Those of every daemon; a sweep that takes all of everybody's leaves them, and the ledger finds them again."""
+    for store in Store:
+        assert await here.environment.remembered(store) == 0
+        writer = await here.environment.durables(store).writer("test")
+        expected: Mark | None = None
+        for n in (1, 2, 3):
+            entry = Entry(
+                environment=here.environment.name,
+                store=store,
+                mark=Mark("a1b2c3d4", n),
+                identified=n > 1,
+                state=State.INTENDED,
+                intended=datetime(2026, 1, 1, tzinfo=UTC),
+            )
+            assert (await writer.write(entry, expected=(expected,))).moved
+            expected = entry.mark
+        assert await here.environment.sweep(store, everybody=True) == 0
+        assert await here.environment.remembered(store) == 2
+        assert await writer.read() == expected
+        await writer.leave()
+        await writer.close()
+        assert await here.environment.remembered(store) == 0
 
 
 async def test_a_register_goes_after_the_last_record(here: Site) -> None:
