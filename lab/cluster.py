@@ -95,7 +95,7 @@ class Cluster:
             pace=self._pace,
             synchronous=self.synchronous,
         )
-        for proxy in (keeper, node.link):
+        for proxy in (keeper, node.link, node.gossip):
             stack.push_async_callback(proxy.stop)
             await proxy.start()
         stack.push_async_callback(node.stop)

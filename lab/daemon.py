@@ -77,7 +77,7 @@ class Daemon:
 
     async def violations(self) -> list[dict[str, Any]]:
         """All violations that it has opened, closed ones too."""
-        return list((await self._ask(f"/violations?environment={ENVIRONMENT}&stage=all")).get("violations", []))
+        return list((await self._ask(f"/violations?environment={ENVIRONMENT}")).get("violations", []))
 
     async def settled(self, since: datetime) -> bool:
         """Whether a run that began after a moment could tell how things stand."""

@@ -53,8 +53,8 @@ class Passwords:
 class Node(Server):
     """One node. Its `port` is that of Patroni's REST API, `postgres_port` that of PostgreSQL.
 
-    The other nodes reach its PostgreSQL by `link` only, and it reaches etcd by `keeper` only: proxies of the lab, which
-    can be slow or cut while clients still come in by the front door.
+    The other nodes reach its PostgreSQL by `link` and its Patroni by `gossip` only, and it reaches etcd by `keeper`
+    only: proxies of the lab, which can be slow or cut while clients still come in by the front door.
     """
 
     title = "Patroni"
@@ -76,6 +76,7 @@ class Node(Server):
         self.keeper = keeper
         self.postgres_port = free_port()
         self.link = TcpProxy(self.postgres_port)
+        self.gossip = TcpProxy(0)  # its port is known at the start
         self._passwords = passwords
         self._pace = pace
         self._synchronous = synchronous
@@ -93,6 +94,24 @@ class Node(Server):
     def superuser_dsn(self, database: str = "app") -> str:
         """The address of this node's PostgreSQL for its superuser."""
         return f"postgresql://{SUPERUSER}:{self._passwords.superuser}@127.0.0.1:{self.postgres_port}/{database}"
+
+    def unplug(self) -> None:
+        """Cut the lines between it and the other nodes; what was on them is lost."""
+        for line in (self.link, self.gossip):
+            line.refuse = True
+            line.cut()
+
+    def isolate(self) -> None:
+        """Cut the line to etcd as well."""
+        self.keeper.refuse = True
+        self.keeper.cut()
+        self.unplug()
+
+    def plug_in(self) -> None:
+        """Mend all lines."""
+        for line in (self.link, self.gossip, self.keeper):
+            line.refuse = False
+            line.delay = 0.0
 
     async def ask(self, path: str) -> tuple[int, Any]:
         """GET from Patroni's REST API; -> status and JSON, (0, {}) where nobody answers."""
@@ -128,6 +147,7 @@ class Node(Server):
             await self._folder.reachable(Binaries(root=programs, programs=Path()), program="postgres")
 
     def _command(self) -> list[str | Path]:
+        self.gossip.lead_to(self.port)
         self._folder.write(self.configuration, yaml.safe_dump(self._settings(), sort_keys=False))
         first = self._home / "init.py"
         self._folder.write(first, inspect.getsource(init))
@@ -143,8 +163,9 @@ class Node(Server):
         return {
             "scope": SCOPE,
             "name": self.name,
-            "restapi": {"listen": f"127.0.0.1:{self.port}", "connect_address": f"127.0.0.1:{self.port}"},
-            "etcd3": {"host": f"127.0.0.1:{self.keeper.port}"},
+            "restapi": {"listen": f"127.0.0.1:{self.port}", "connect_address": f"127.0.0.1:{self.gossip.port}"},
+            # As a proxy, or Patroni would ask etcd for its own address, and go there.
+            "etcd3": {"proxy": f"http://127.0.0.1:{self.keeper.port}"},
             "bootstrap": {
                 "dcs": {
                     **asdict(self._pace),

@@ -29,15 +29,13 @@ class Scenario:
 
 async def _crash(_cluster: Cluster, primary: Node) -> None:
     """The machine is gone, and with it what was on its wire."""
-    _unplug(primary)
+    primary.unplug()
     await primary.kill()
 
 
 async def _partition(_cluster: Cluster, primary: Node) -> None:
     """The primary sees neither etcd nor its standbys any more, but clients still come in, until Patroni demotes it."""
-    primary.keeper.refuse = True
-    primary.keeper.cut()
-    _unplug(primary)
+    primary.isolate()
 
 
 async def _freeze(_cluster: Cluster, primary: Node) -> None:
@@ -51,15 +49,9 @@ async def _switch_over(cluster: Cluster, primary: Node) -> None:
     await cluster.switch_over(primary, other)
 
 
-def _unplug(node: Node) -> None:
-    node.link.refuse = True
-    node.link.cut()
-
-
 async def repair(cluster: Cluster, struck: Node) -> None:
     """Bring the struck node back, as a standby of the new primary."""
-    struck.keeper.refuse = struck.link.refuse = False
-    struck.link.delay = 0.0
+    struck.plug_in()
     struck.resume()
     if not struck.alive:
         await struck.start()

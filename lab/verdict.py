@@ -27,8 +27,8 @@ HEADINGS = (
 class Own:
     """What became of Holdfast's own writes, by the marks that a trigger of the lab noted and by SQL.
 
-    `writes` and `records` are those that were acknowledged and are not there; `differing` are the records that are
-    lost and not called so, or the other way round.
+    `writes` were acknowledged and their marks are not there, `records` are the identified ones of these. `differing`
+    are those records that still should be there and are lost and not called so, or the other way round.
     """
 
     writes: int
@@ -53,12 +53,10 @@ def own_writes(entries: Sequence[Entry], *, marks: Collection[str], records: Col
     first = min((entry.n for entry in entries if entry.mark in marked), default=0)
     acked = [entry for entry in entries if entry.state in ONCE_ACKED and entry.n >= first]
     owed = [entry for entry in acked if entry.identified and entry.state == "acked"]
-    absent = {entry.mark for entry in owed if entry.mark not in there}
-    called = {entry.mark for entry in entries if entry.identified and entry.fate == "lost"}
     return Own(
         writes=sum(entry.mark not in marked for entry in acked),
-        records=len(absent),
-        differing=len(absent ^ called),
+        records=sum(entry.mark not in marked for entry in acked if entry.identified),
+        differing=sum((entry.mark in there) == (entry.fate == "lost") for entry in owed),
     )
 
 

@@ -15,7 +15,8 @@ TABLE = "public.lab_rows"
 PAUSE_SECONDS = 0.02
 STATEMENT_SECONDS = 2.0
 RECENT = 100  # attempts; two seconds' worth
-FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The last is what asyncpg raises where an answer comes after the client has stopped waiting for it.
+FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Writer:

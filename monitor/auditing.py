@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
+from monitor.core import duration
 from monitor.core.ledger.audit import account, right
 from monitor.core.ledger.conclusion import Failure
 from monitor.core.ledger.entries import WRONG, Entry, Mark, State
@@ -131,16 +133,21 @@ class Audit:
                 return await fresh.look(None if look.full else marks, known=marks)
 
     async def _ask_replicas(self) -> dict[str, Evidence]:
-        """Whether another node takes writes. One that does not answer is only not asked."""
+        """Whether another node takes writes. One that does not answer, or not in time, is only not asked."""
         elsewhere: dict[str, Evidence] = {}
         for place in self.run.environment.places:
             if place.store is self.store and place.way is Way.REPLICA:
                 try:
                     connect = partial(self.durables.reader, place=place)
-                    async with self.run.step("ask_replicas"), self.run.connection(connect) as reader:
-                        elsewhere[str(place)] = (await reader.look(())).evidence
+                    # An old primary that hangs must not take the time in which the loss is told.
+                    async with asyncio.timeout(self.patience.total_seconds()):
+                        async with self.run.step("ask_replicas"), self.run.connection(connect) as reader:
+                            elsewhere[str(place)] = (await reader.look(())).evidence
                 except StoreError as error:
                     self.left_out.append(f"{place} could not be asked whether it takes writes, too: {error}")
+                except TimeoutError:
+                    silent = f"it did not answer within {duration.text(self.patience)}"
+                    self.left_out.append(f"{place} could not be asked whether it takes writes, too: {silent}")
         return elsewhere
 
     async def _keep(self, look: Look, found: Account, *, alarm: int) -> None:
