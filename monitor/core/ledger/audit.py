@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 from monitor.core.ledger.causes import Cause
 from monitor.core.ledger.entries import Entry, Fate, Mark
-from monitor.core.ledger.found import Audited, Loss
+from monitor.core.ledger.found import Audited
 from monitor.core.ledger.gaps import Gap, behind, beside, gaps
 from monitor.core.ledger.ladder import after_look
 from monitor.core.ledger.look import Account, Look
 from monitor.core.ledger.losses import orphans, stand, tell
+from monitor.core.ledger.recovery import kept_at
 from monitor.core.ledger.sorting import sort
 from monitor.core.ledger.splits import two_primaries
 from monitor.core.ledger.wording import damaged, diverged, doubt, left_out, unintended
@@ -41,7 +42,7 @@ def account(look: Look, *, ladder: tuple[timedelta, ...]) -> Account:
     if rest := [entry for entry in orphans(look, known) if entry.mark not in accepted]:
         violations += tell(look, beside(look, rest)).violations
     for entry, fate in found.wrong:
-        if fate is Fate.RESURRECTED and _taken_back(entry, events.gaps, look.losses):
+        if fate is Fate.RESURRECTED and _taken_back(entry, events.gaps):
             accepted[entry.mark] = look.at
         elif fate is not Fate.LOST:
             violations.append(damaged(look, entry, fate))
@@ -60,13 +61,11 @@ def account(look: Look, *, ladder: tuple[timedelta, ...]) -> Account:
     )
 
 
-def _taken_back(entry: Entry, events: Iterable[Gap], losses: Iterable[Loss]) -> bool:
+def _taken_back(entry: Entry, events: Iterable[Gap]) -> bool:
     """Whether a deletion was itself among what an event took away."""
-    del losses
     deleted = entry.retired
     return deleted is not None and any(
-        gap.suffix and gap.kept is not None and gap.kept.answered is not None and gap.kept.answered <= deleted <= gap.at
-        for gap in events
+        gap.suffix and gap.kept is not None and kept_at(gap.kept) <= deleted <= gap.at for gap in events
     )
 
 

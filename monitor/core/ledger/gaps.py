@@ -67,6 +67,8 @@ def gaps(look: Look, found: Sorted) -> Gaps:
     Breaks are left for a look at everything: only that tells which records went with the moves.
     """
     missing = {entry.mark: entry for entry, fate in found.wrong if fate is Fate.LOST}
+    if not missing and not look.breaks and look.second is None:
+        return Gaps()
     there = {entry.mark for entry, fate in found.right if fate is Fate.FOUND}
     writes = {entry.mark: entry for entry in (*look.moves, *look.entries)}
     gone = {entry.mark for entry in writes.values() if entry.fate is Fate.LOST}

@@ -34,7 +34,7 @@ class Extent:
 def extent(gap: Gap) -> Extent:
     """What a gap comes to."""
     first, last = gap.lost[0], gap.lost[-1]
-    kept = first.intended if gap.kept is None else _kept_at(gap.kept)
+    kept = first.intended if gap.kept is None else kept_at(gap.kept)
     return Extent(
         records=sum(entry.identified for entry in gap.lost),
         writes=len(gap.lost),
@@ -64,6 +64,6 @@ def recovery_time(outages: Iterable[Outage], *, since_last: datetime, found: dat
     }
 
 
-def _kept_at(kept: Entry) -> datetime:
+def kept_at(kept: Entry) -> datetime:
     """When what is kept was surely not yet lost; of a write whose answer was lost only its intent is known."""
     return since(kept) if kept.owed else kept.intended

@@ -83,11 +83,12 @@ def _confirmed(entry: Entry, fate: Fate, second: Sighting | None) -> bool:
 
 def _strays(look: Look) -> tuple[list[Mark], Mapping[str, int]]:
     """Records of this daemon that are no entry's: of series that are known, and the counts of the others."""
-    known = {entry.mark for entry in look.entries} | {entry.mark for entry in look.moves}
-    series = look.series
+    beyond = set(look.first.digests)
+    beyond.difference_update(entry.mark for entry in (*look.entries, *look.moves))
+    series = look.series if beyond else frozenset[str]()
     strays: list[Mark] = []
     foreign: dict[str, int] = {}
-    for mark in sorted(look.first.digests.keys() - known):
+    for mark in sorted(beyond):
         if mark.series in series:
             strays.append(mark)
         else:
