@@ -121,6 +121,7 @@ def _advice(reason: str) -> str:
         ("readonly", "make the file and its folder writable for the user that Holdfast runs as"),
         ("unable to open", "make sure that its folder exists and that the user that Holdfast runs as may write there"),
         ("full", "free some space"),
+        ("disk I/O", "look into the kernel's log and at the limits of this process"),
         ("locked", "another process is writing to it; is a second daemon using the same file?"),
     ):
         if words in reason:

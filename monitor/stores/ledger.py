@@ -30,11 +30,12 @@ _ONE = (
     _c.n == sa.bindparam("number"),
     _c.series == sa.bindparam("since"),
 )
+_OUTCOME = ("state", "answered", "epoch", "weak", "xid", "due")
 _INTEND = sa.insert(ledger_entries)
 _SETTLE = (
     sa.update(ledger_entries)
     .where(*_ONE)
-    .values({name: sa.bindparam(f"new_{name}") for name in ("state", "answered", "epoch", "weak", "xid", "due")})
+    .values({name: sa.bindparam(f"new_{name}") for name in _OUTCOME})
 )
 _RETIRING = sa.update(ledger_entries).where(*_ONE).values(state=State.RETIRING)
 _RETIRED = (
@@ -131,16 +132,15 @@ class KeptLedger(History):
         due: datetime | None = None,
     ) -> Entry:
         """How a write ended; on disk with the next group of others, or `perhaps` after a crash."""
+        store = Store(entry.store)
+        course = await self._course(store)
         answered = self.now() if state in {State.ACKED, State.REFUSED} else None
         ended = replace(entry, state=state, answered=answered, epoch=epoch, weak=weak, xid=xid, due=due)
-        kept = {f"new_{name}": value for name, value in entry_row(ended).items()}
-        wanted = {f"new_{name}" for name in ("state", "answered", "epoch", "weak", "xid", "due")}
-        self._book.put(
-            _SETTLE, {**self._which(Store(entry.store), entry.mark), **{key: kept[key] for key in sorted(wanted)}}
-        )
-        (await self._course(Store(entry.store))).settled(entry.mark, state)
+        kept = entry_row(ended)
+        self._book.put(_SETTLE, {**self._which(store, entry.mark), **{f"new_{name}": kept[name] for name in _OUTCOME}})
+        course.settled(entry.mark, state)
         if entry.identified:
-            self._changed(Store(entry.store))
+            self._changed(store)
         return ended
 
     async def expected(self, store: Store) -> tuple[Mark | None, ...]:
