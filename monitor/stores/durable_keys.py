@@ -21,8 +21,8 @@ from monitor.stores.ways import Ways
 KEEP = timedelta(days=8)
 """How long a register and a record stay where nobody moves or deletes them: a day longer than the default ladder."""
 SNAPSHOT = 5000
-"""So many records are read in one transaction at the most, for the server does nothing else meanwhile."""
-_BATCH = 500  # keys in one command
+"""So many records are read by one command at the most, for the server does nothing else meanwhile."""
+_BATCH = 500  # keys that are deleted by one command
 
 # A script that ends in an error keeps what it has written, so what can fail comes before what counts. Its first write
 # must be one that a full server and a replica refuse: after any other a full server would let the rest pass.
@@ -53,10 +53,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
         "ECHO NONCE",
         "EVAL SCRIPT 4 {register} {ledgers} {records} {record} MARK DAEMON KEEP … CONTENT EXPECTED …",
     ),
-    "look_at_records": (
-        *("ECHO NONCE", "MULTI", "MGET {record} …"),
-        *("GET {register}", "HGETALL {ledgers}", *SECTIONS_SHOWN, "EXEC"),
-    ),
+    "look_at_records": ("ECHO NONCE", "MGET {register} {record} …", "HGETALL {ledgers}", *SECTIONS_SHOWN),
     "list_records": ("ECHO NONCE", "ZRANGE {records} 0 -1"),
     "look_at_others": ("ECHO NONCE", "ZCARD {records of another} …", "PTTL {register of another} …"),
     "delete_records": ("ECHO NONCE", "DEL {record} …", "ZREM {records} MARK …"),
@@ -111,8 +108,7 @@ class _Opened:
 
     async def _indexed(self) -> list[Mark]:
         (members,) = await self._connection.ask_with_nonce(("ZRANGE", self._records, 0, -1))
-        texts = [_text(member) for member in members] if isinstance(members, list) else []
-        return [mark for text in texts if (mark := Mark.parse(text))]
+        return [mark for member in _listed(members) if (mark := Mark.parse(_text(member)))]
 
 
 class KeyWriter(_Opened):
@@ -185,22 +181,25 @@ class KeyReader(_Opened):
     async def look(self, wanted: Collection[Mark] | None, *, known: Collection[Mark] = ()) -> Sighting:
         """The register and the records of these marks, or of all that are known or that this daemon's index names.
 
-        One transaction reads up to SNAPSHOT records. Of more the first are read before it, as many at a time; the
-        register and the evidence are always of the last.
+        One command reads the register and up to SNAPSHOT records: that is one snapshot, and unlike a transaction a full
+        server does not refuse it. Of more the first are read before it, as many at a time. The evidence follows, so
+        that nothing happened to what was read that it does not know.
         """
         marks = list(dict.fromkeys([*known, *await self._indexed()]) if wanted is None else wanted)
-        digests: dict[Mark, str] = {}
         *earlier, last = list(_batches(marks, SNAPSHOT)) or [[]]
+        values: list[Reply] = []
         for some in earlier:
-            digests |= dict(_digests(some, await self._transaction(*self._reads(some))))
-        reads = self._reads(last)
-        replies = await self._transaction(*reads, ("GET", self._register), ("HGETALL", self._ledgers), *SECTIONS)
-        digests |= dict(_digests(last, replies[: len(reads)]))
-        held, ledgers, *sections = replies[len(reads) :]
+            (read,) = await self._connection.ask_with_nonce(("MGET", *map(self._record, some)))
+            values += _listed(read)
+        read, ledgers, *sections = await self._connection.ask_with_nonce(
+            ("MGET", self._register, *map(self._record, last)), ("HGETALL", self._ledgers), *SECTIONS
+        )
+        held, *latest = _listed(read)
+        found = zip(marks, [*values, *latest], strict=True)
         return Sighting(
             evidence=evidence_of(self._redis, sections),
             register=Mark.parse(_text(held)),
-            digests=digests,
+            digests={mark: digest_of(_text(value)) for mark, value in found if value is not None},
             others=await self._others(ledgers),
         )
 
@@ -208,21 +207,9 @@ class KeyReader(_Opened):
         """Redis forgets what became of a command."""
         return None
 
-    def _reads(self, marks: Sequence[Mark]) -> list[Command]:
-        return [("MGET", *map(self._record, some)) for some in _batches(marks, _BATCH)]
-
-    async def _transaction(self, *commands: Command) -> list[Reply]:
-        *_, replies = await self._connection.ask_with_nonce(("MULTI",), *commands, ("EXEC",))
-        if not isinstance(replies, list):
-            raise self._redis.error(Reason.INCONCLUSIVE, f"answered EXEC by {replies!r}")
-        for reply in replies:
-            if isinstance(reply, Exception):  # redis-py raises only those that stand alone
-                raise self._redis.error(Reason.MISCONFIGURED, f"refused a look at the ledger's keys: {reply}")
-        return replies
-
     async def _others(self, ledgers: Reply) -> tuple[tuple[str, int, float], ...]:
         """The ledgers of other daemons: how many records each has, and for how long its register has not moved."""
-        found = ledgers if isinstance(ledgers, list) else []
+        found = _listed(ledgers)
         keeps = {_text(daemon): int(_text(keep)) for daemon, keep in zip(found[::2], found[1::2], strict=True)}
         keeps.pop(self._daemon, None)
         if not keeps:
@@ -239,13 +226,6 @@ class KeyReader(_Opened):
         )
 
 
-def _digests(marks: Sequence[Mark], replies: Sequence[Reply]) -> Iterator[tuple[Mark, str]]:
-    values = [value for reply in replies if isinstance(reply, list) for value in reply]
-    for mark, value in zip(marks, values, strict=True):
-        if value is not None:
-            yield mark, digest_of(_text(value))
-
-
 def _batches(things: Sequence[Mark], size: int) -> Iterator[Sequence[Mark]]:
     for start in range(0, len(things), size):
         yield things[start : start + size]
@@ -254,3 +234,7 @@ def _batches(things: Sequence[Mark], size: int) -> Iterator[Sequence[Mark]]:
 def _text(reply: Reply) -> str:
     """A bulk reply as text; rubbish in it stays another text than any that was written."""
     return reply.decode("utf-8", "backslashreplace") if isinstance(reply, bytes) else ""
+
+
+def _listed(reply: Reply) -> list[Reply]:
+    return reply if isinstance(reply, list) else []
