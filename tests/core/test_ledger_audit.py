@@ -305,3 +305,42 @@ def test_the_digest_is_the_evidence_of_damage() -> None:
         f"digest {digest(ONE)}",
         f"digest {'0' * 32}",
     )
+
+
+def test_a_look_at_a_standby_tells_nothing() -> None:
+    """Neither what is there nor what is missing is judged, and no break is settled."""
+    behind = replace(POSTGRES, writable=False)
+    seen = look([ONE], there=[], evidence=behind, breaks=[broke(None, expected=1, seconds=6)])
+    found = judged(seen)
+    assert (right(seen), found.violations, found.audited, found.judged) == (True, (), (), ())
+    assert found.doubt == (
+        "the look at postgres was at db:5432, which takes no writes: what is missing there proves nothing"
+    )
+
+
+WEEK = LADDER[-1].total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("foreign", "awake", "excused"),
+    [(True, WEEK - 100, True), (True, WEEK + 100, True), (True, WEEK, False), (False, WEEK - 100, False)],
+)
+def test_what_another_state_file_may_have_retired_is_not_lost(foreign: bool, awake: float, excused: bool) -> None:  # noqa: FBT001  a table's columns
+    """A record whose ladder ended while this state file lay in a backup, and another was in use."""
+    old, now = entry(1), entry(2, seconds=WEEK + 4000)
+    beside = entry(3, seconds=awake + 1)
+    seen = look([old, beside, now], there=[beside, now], register=3, seconds=WEEK + 4001)
+    if foreign:
+        digests = {**seen.first.digests, Mark("feedbeef", 9): "0" * 32}
+        seen = replace(seen, first=replace(seen.first, digests=digests))
+    found = judged(seen)
+    assert kinds(found) == ([] if excused else [Kind.LOST])
+    assert any("its daemon may have deleted them" in sentence for sentence in found.left_out) is excused
+
+
+def test_a_break_is_judged_in_a_look_at_everything() -> None:
+    """Only that tells which records went with the moves; until then it waits, and is a reason for such a look."""
+    moves = [entry(n, identified=False) for n in range(2, 6)]
+    seen = replace(look([ONE], moves=moves, breaks=[broke(3, expected=5, seconds=6)]), full=False)
+    found = judged(seen)
+    assert (right(seen), found.losses, found.judged) == (False, (), ())

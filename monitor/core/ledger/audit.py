@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.core.ledger.causes import Cause
@@ -13,15 +14,18 @@ from monitor.core.ledger.ladder import after_look
 from monitor.core.ledger.look import Account, Look
 from monitor.core.ledger.losses import orphans, stand, tell
 from monitor.core.ledger.recovery import kept_at
-from monitor.core.ledger.sorting import sort
+from monitor.core.ledger.sorting import Sorted, sort
 from monitor.core.ledger.splits import two_primaries
-from monitor.core.ledger.wording import damaged, diverged, doubt, left_out, unintended
+from monitor.core.ledger.succession import deleted_by_another
+from monitor.core.ledger.wording import damaged, diverged, doubt, left_out, standby, unintended
 
 __all__ = ["Account", "Look", "account", "right"]
 
 
 def right(look: Look) -> bool:
     """Whether the first look shows nothing that a second one, or one at everything, would have to confirm."""
+    if not look.first.evidence.writable:
+        return True
     if look.breaks and not look.full:
         return False
     found = sort(look)
@@ -31,7 +35,9 @@ def right(look: Look) -> bool:
 
 def account(look: Look, *, ladder: tuple[timedelta, ...]) -> Account:
     """Judge a look. The same look always comes to the same."""
-    found = sort(look)
+    if not look.first.evidence.writable:
+        return Account(checks=0, doubt=standby(look))
+    found, excused = _without_excused(look, sort(look), ladder=ladder)
     events = gaps(look, found)
     known = [entry for entry, fate in found.standing if fate is Fate.LOST and entry.accepted is None]
     told = [tell(look, gap) for gap in events.gaps]
@@ -57,8 +63,24 @@ def account(look: Look, *, ladder: tuple[timedelta, ...]) -> Account:
         losses=tuple(losses),
         judged=tuple(broken.id for broken in look.breaks) if look.full else (),
         doubt=doubt(look, found, events),
-        left_out=(*left_out(look, found, events), *(sentence for part in told for sentence in part.left_out)),
+        left_out=(
+            *left_out(look, found, events, excused=excused),
+            *(sentence for part in told for sentence in part.left_out),
+        ),
     )
+
+
+def _without_excused(look: Look, found: Sorted, *, ladder: tuple[timedelta, ...]) -> tuple[Sorted, int]:
+    """What was found without records that the daemon of another state file may have deleted; and how many these are."""
+    series = look.series
+    held = [mark for broken in look.breaks if (mark := broken.second) is not None]
+    if not found.foreign and all(mark.series in series for mark in held):
+        return found, 0
+    missing = [entry for entry, fate in found.wrong if fate is Fate.LOST]
+    excused = {entry.mark for entry in deleted_by_another(look, missing, ladder=ladder)}
+    right = [(entry, Fate.ABSENT) for entry, _ in found.wrong if entry.mark in excused]
+    wrong = [(entry, fate) for entry, fate in found.wrong if entry.mark not in excused]
+    return replace(found, right=[*found.right, *right], wrong=wrong), len(excused)
 
 
 def _taken_back(entry: Entry, events: Iterable[Gap]) -> bool:

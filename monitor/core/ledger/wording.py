@@ -92,10 +92,15 @@ def doubt(look: Look, found: Sorted, events: Gaps) -> str:
     return "; ".join(said)
 
 
-def left_out(look: Look, found: Sorted, events: Gaps) -> Iterable[str]:
+def left_out(look: Look, found: Sorted, events: Gaps, *, excused: int) -> Iterable[str]:
     """What was seen and not checked."""
     for series, count in sorted(found.foreign.items()):
         yield f"{count:,} records of {look.store} are of another state file (series {series}): not verified"
+    if excused:
+        yield (
+            f"{excused:,} records of {look.store} whose time ended while another state file was in use are not there: "
+            "its daemon may have deleted them"
+        )
     for mark in events.foreign:
         yield f"the register of {look.store} held {mark} of another state file: what that one had written is not known"
     for daemon, records, idle in look.first.others:
@@ -104,6 +109,12 @@ def left_out(look: Look, found: Sorted, events: Gaps) -> Iterable[str]:
                 f"{records:,} records of a ledger in {look.store} that nobody keeps any more (daemon {daemon}) "
                 "are no longer verified"
             )
+
+
+def standby(look: Look) -> str:
+    """Why nothing can be told of a look at a node that takes no writes."""
+    node = look.first.evidence.address
+    return f"the look at {look.store} was at {node}, which takes no writes: what is missing there proves nothing"
 
 
 def _why(look: Look) -> str:
