@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 
 from monitor import __version__
 from monitor.configfile import ConfigError, Loaded, secrets_in
+from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
 from monitor.core.secrets import Scrubber
@@ -106,6 +107,7 @@ class App:
         self._live: dict[str, LiveEnvironment] = {}
         self._turns: dict[str, dict[Store, asyncio.Lock]] = {}
         self._pulses = Pulses(self.clock)
+        self._standing: dict[str, Mapping[Store, Standing]] = {}
         self._beat = self.clock.monotonic()
 
     @property
@@ -237,6 +239,10 @@ class App:
             found[store] = Resting(until=until, reason=why.reason, message=why.message)
         return found
 
+    def ledgers(self, environment: str) -> Mapping[Store, Standing]:
+        """How the ledger of each store stood a few seconds ago, where `durability` keeps one."""
+        return self._standing.get(environment, {})
+
     def not_ready(self) -> Sequence[str]:
         """What is missing until every probe has had its first run."""
         return () if self._schedule.first_round_done else ("the first round of runs is not done",)
@@ -319,9 +325,13 @@ class App:
     async def _show_ledgers(self) -> None:
         """Show how the ledgers stand, also while no run comes to an end: what is due and not looked at is told, too."""
         with suppress(StateError):
-            for name, environment in list(self._live.items()):
-                for store in environment.stores:
-                    self.metrics.ledger(name, store, await environment.ledger.standing(store))
+            for name, settings in self.settings.environments.items():
+                if "durability" in settings.active():
+                    ledger = self._ledgers.of(name)
+                    standing = {store: await ledger.standing(store) for store in sorted(settings.stores)}
+                    self._standing[name] = standing
+                    for store, each in standing.items():
+                        self.metrics.ledger(name, store, each)
 
     async def _recall_pauses(self) -> None:
         for environment in self._live:
@@ -397,6 +407,7 @@ class App:
         for name in gone:
             self._schedule.unwatch(name)
             self._pulses.unwatch(name)
+            self._standing.pop(name, None)
             self.metrics.forget(name)
             del self._live[name]
         self.journal.forget(gone)

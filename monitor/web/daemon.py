@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Reason
 from monitor.journal import Journal
@@ -90,6 +91,9 @@ class Daemon(Protocol):
 
     def resting(self, environment: str) -> Mapping[Store, Resting]:
         """The stores that are left alone because runs against them failed."""
+
+    def ledgers(self, environment: str) -> Mapping[Store, Standing]:
+        """How the ledger of each store stood a few seconds ago, where one is kept."""
 
     def notices(self) -> Sequence[Notice]:
         """What somebody should mend about the daemon itself; empty when nothing."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.core import duration
+from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Reason, Verdict, worst
 from monitor.core.violations import KeptViolation
@@ -85,7 +86,7 @@ class ProbePicture:
 class Picture:
     """One environment: its probes, the violations that stand, the latest opened first, its pause, and what rests.
 
-    `resting` has the stores that are left alone because runs against them failed.
+    `resting` has the stores that are left alone because runs against them failed, `ledgers` what the ledgers say.
     """
 
     watched: Watched
@@ -93,6 +94,7 @@ class Picture:
     violations: tuple[KeptViolation, ...]
     paused_until: datetime | None
     resting: Mapping[Store, Resting]
+    ledgers: Mapping[Store, Standing]
 
     @property
     def verdict(self) -> Verdict:
@@ -129,6 +131,7 @@ def picture(daemon: Daemon, watched: Watched) -> Picture:
         violations=standing,
         paused_until=paused_until,
         resting=resting,
+        ledgers=daemon.ledgers(watched.name),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
 from monitor.core.violations import KeptViolation
 from monitor.web.answers import moment, seconds
@@ -136,9 +137,21 @@ def environment(of: Picture) -> dict[str, object]:
         "stores_tried_next": _resting(of),
         "violations": [violation(kept) for kept in of.violations],
         "probes": probes,
+        "ledger": {store: _ledger(standing) for store, standing in of.ledgers.items()},
         "left_out": dict(of.watched.left_out),
     }
 
 
 def _resting(of: Picture) -> dict[str, object]:
     return {store: moment(each.until) for store, each in of.resting.items()}
+
+
+def _ledger(of: Standing) -> dict[str, object]:
+    return {
+        "records": {"live": of.live, "lost": of.lost, "indeterminate": of.indeterminate, "expired": of.expired},
+        "due": of.due,
+        "verified": of.verified,
+        "oldest_verified_age_seconds": seconds(of.oldest),
+        "recovery_point_seconds": seconds(of.recovery_point),
+        "recovery_time_seconds": seconds(of.recovery_time),
+    }

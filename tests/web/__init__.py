@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, ClassVar
 
+from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
@@ -171,6 +172,7 @@ class SmallDaemon:
         self.journal = Journal(self.state, clock=self.clock, new_id=lambda: next(self._ids))
         self.known: dict[str, Watched] = {}
         self.pauses: dict[str, datetime] = {}
+        self.kept: dict[Store, Standing] = {}
         self.sick: dict[Store, Resting] = {}
         self.own_notices: list[Notice] = []
         self.lacking: list[str] = []
@@ -240,6 +242,11 @@ class SmallDaemon:
         """What the test set."""
         assert environment in self.known
         return self.sick
+
+    def ledgers(self, environment: str) -> Mapping[Store, Standing]:
+        """What the test set."""
+        assert environment in self.known
+        return self.kept
 
     def notices(self) -> Sequence[Notice]:
         """What the test set, after the trouble of the state database."""

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from monitor.core.ledger.found import Standing
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.ports import StateError, Store
 from monitor.web.daemon import Notice, Resting
@@ -76,6 +77,22 @@ async def test_environment_tells_when_a_sick_store_is_tried_next(
     daemon.sick = {Store.POSTGRES: Resting(NOON + timedelta(seconds=40), Reason.TIMEOUT, "nothing answered")}
     for path in (PRODUCTION, "/health/production"):
         assert (await client.get(path)).json()["stores_tried_next"] == {"postgres": "2026-03-01T12:00:40.000Z"}
+
+
+async def test_environment_tells_how_its_ledgers_stand(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
+    """What is remembered of acknowledged writes is counted, by store; without such a ledger there is nothing."""
+    assert (await client.get(PRODUCTION)).json()["ledger"] == {}
+    daemon.kept = {Store.REDIS: Standing(live=7, lost=2, due=10, verified=9, recovery_time=timedelta(seconds=1.5))}
+    assert (await client.get(PRODUCTION)).json()["ledger"] == {
+        "redis": {
+            "records": {"live": 7, "lost": 2, "indeterminate": 0, "expired": 0},
+            "due": 10,
+            "verified": 9,
+            "oldest_verified_age_seconds": None,
+            "recovery_point_seconds": None,
+            "recovery_time_seconds": 1.5,
+        }
+    }
 
 
 async def test_runs_are_the_latest_first_and_can_be_chosen(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:

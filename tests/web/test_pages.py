@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
+from monitor.core.ledger.found import Standing
 from monitor.core.verdict import Finding, Reason, Verdict
 from monitor.ports import Store
 from monitor.web import words
@@ -59,6 +60,23 @@ async def page(client: httpx.AsyncClient, path: str = "/") -> Page:
     answer = await client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     return Page(answer.text)
+
+
+async def test_the_page_tells_how_ledgers_stand(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
+    """How much is remembered, how much of it is lost, how much was looked at, and what the latest failover cost."""
+    daemon.kept = {
+        Store.POSTGRES: Standing(live=1),
+        Store.REDIS: Standing(
+            live=7, lost=2, due=10, verified=9, oldest=timedelta(hours=2), recovery_time=timedelta(seconds=1.5)
+        ),
+    }
+    text = (await client.get("/")).text
+    assert "Ledger of postgres: 1 acknowledged record to look for again" in text
+    assert "none was due yet" in text
+    assert "Ledger of redis: 7 acknowledged records to look for again, <strong>2 lost</strong>" in text
+    assert "9 of 10 looks taken" in text
+    assert "oldest found 2 h old" in text
+    assert "latest outage of writes lasted at the most 1.5 s" in text
 
 
 async def test_probe_that_has_not_run_is_not_ok(client: httpx.AsyncClient) -> None:
