@@ -6,6 +6,7 @@
     python3 dev.py check            all that CI runs: lint, types, import contracts, tests
     python3 dev.py soak [OPTIONS]   bad weather of every sort for --for 30m, and no violation may come of it
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
+    python3 dev.py bench-ledger     intents a second on this disk, beside the disk bare
     python3 dev.py lab [OPTIONS]    fail a Patroni cluster over, and hold what Holdfast says against the truth
     python3 dev.py detection        break all that the demo can break, and write docs/detection.md
     python3 dev.py run COMMAND …    any holdfast command, such as: run check --config my.yaml
@@ -40,6 +41,7 @@ MODULES = {
     "test": ("pytest", *TOGETHER),
     "soak": ("tests.soak",),
     "costs": ("bench.costs",),
+    "bench-ledger": ("bench.ledger",),
     "detection": ("tests.faults",),
     "lab": ("lab",),
 }
