@@ -100,8 +100,8 @@ def saved(seconds: float) -> Evidence:
     [
         (scene(REDIS, REPLICA), Cause.FAILOVER),
         (scene(REDIS, REPLICA, emptied=True), Cause.FAILOVER),
-        (scene(REDIS, replace(REPLICA, uptime=7.001 * SECOND)), Cause.FAILOVER),
-        (scene(REDIS, replace(REPLICA, uptime=7 * SECOND)), Cause.CRASH_RESTART),
+        (scene(REDIS, replace(REPLICA, uptime=8.001 * SECOND)), Cause.FAILOVER),
+        (scene(REDIS, replace(REPLICA, uptime=8 * SECOND)), Cause.CRASH_RESTART),
         (scene(REDIS, RELOADED, emptied=True), Cause.EMPTY_RESTART),
         (scene(REDIS, replace(OTHER_RUN, uptime=HOUR), emptied=True), Cause.EMPTY_RESTART),
         (scene(REDIS, replace(OTHER_RUN, uptime=HOUR)), Cause.UNEXPLAINED),

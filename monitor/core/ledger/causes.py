@@ -147,7 +147,7 @@ def _redis(scene: Scene, before: RedisEvidence, after: RedisEvidence) -> Explana
         return _same_run(scene, before, after)
     assert scene.after is not None  # noqa: S101  cause_of has seen to it
     begun = scene.after.last - after.uptime
-    ran = begun < scene.last
+    ran = begun + WHOLE_SECOND < scene.last  # else a restarted primary, which follows its own snapshot, would pass
     changed = f"run {before.run_id[:8]} -> {after.run_id[:8]}"
     if ran and _follows(scene, before, after):
         why = (
