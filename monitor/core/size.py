@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
-_WHOLE = re.compile(r"(\d+)(b|kb|mb|gb)")
+_WHOLE = re.compile(r"([0-9]{1,18})(b|kb|mb|gb)")
 
 
 def parse(text: str) -> int:
