@@ -18,6 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from monitor.app import open_instance
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
@@ -453,3 +454,18 @@ async def test_two_may_start_at_once(anew: Make) -> None:
     await asyncio.gather(one.open(), other.open())
     await one.save([run(1)], [])
     assert [each.run_id for each in await other.runs()] == ["run-00001"]
+
+
+async def test_a_lost_state_makes_another_daemon(anew: Make, tmp_path: Path) -> None:
+    """Where the state is a new one, so is the daemon: what the other wrote is not its own. Else it starts once more."""
+    for number in (1, 2):
+        state = anew()
+        await state.open()
+        first = await open_instance(state)
+        assert first.incarnation == number
+    lost = KeptState(tmp_path / "new.db")
+    await lost.open()
+    another = await open_instance(lost)
+    assert another.incarnation == 1
+    assert another.id != first.id
+    await lost.close()
