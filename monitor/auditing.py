@@ -22,6 +22,7 @@ from monitor.probe import Run
 _ALL = 1_000_000  # entries; a ladder of 7 days at one a minute is some 10,000
 _MOVES = 2_000  # of the latest ones: what a loss between two looks can take away, at the highest rate and back
 _ASKED = 20  # transactions whose answer was lost, asked for in one run
+_PERHAPS_THERE = frozenset({State.ACKED, State.PERHAPS, State.INTENDED})
 _FORGETFUL = "nothing older than this run is looked for: there is no daemon here whose ledger remembers it"
 
 
@@ -173,7 +174,7 @@ class Audit:
             entry
             for entry in look.entries
             if entry.state is State.RETIRING
-            or (entry.mark in audited and entry.owed and spent(entry, audited[entry.mark]))
+            or (entry.mark in audited and entry.state in _PERHAPS_THERE and spent(entry, audited[entry.mark]))
         ][: self.batch]
         if done:
             async with self.run.step("retire"):

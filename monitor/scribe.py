@@ -62,10 +62,11 @@ class LedgerScribe:
                 writer = await self._connected(within)
                 expected = (*await self._ledger.expected(self._store), *self._adopted)
                 entry = await self._ledger.intend(self._store, identified=identified)
-                written = await self._send(writer, entry, expected=expected, within=within)
+                due = self._ledger.now() + after if identified else None
+                written = await self._send(writer, entry, expected=expected, within=within, due=due)
                 if written.moved:
-                    return await self._acknowledged(writer, entry, weak=written.weak, after=after)
-                await self._ledger.settle(entry, State.REFUSED)
+                    return await self._acknowledged(writer, entry, weak=written.weak, due=due)
+                await self._settle(writer, entry, State.REFUSED, due=due)
                 await self._broke(expected, written, within=within)
         raise StoreError(
             Reason.INCONCLUSIVE,
@@ -77,16 +78,16 @@ class LedgerScribe:
     async def retire(self, entries: Sequence[Entry], *, due: datetime | None, within: timedelta = PATIENCE) -> None:
         """Delete records: intent, bounded delete, acknowledgement. When `due`, it is looked whether they stay gone."""
         marks = [entry.mark for entry in entries]
-        async with self._turns():
-            writer = await self._connected(within)
-            await self._ledger.retiring(self._store, marks)
-            try:
+        try:
+            async with self._turns():
+                writer = await self._connected(within)
+                await self._ledger.retiring(self._store, marks)
                 async with self._bounded(within, "a deletion"):
                     await writer.delete(marks)
-            except BaseException:
-                self.alarm += 1  # who looks at everything sees that it is still to be done
-                raise
-            await self._ledger.retired(self._store, marks, due=due)
+                await self._ledger.retired(self._store, marks, due=due)
+        except BaseException:
+            self.alarm += 1  # who looks at everything sees that it is still to be done
+            raise
 
     async def leave(self, *, within: timedelta = PATIENCE) -> None:
         """Delete all that this daemon has there, where its ledger is about to forget it."""
@@ -131,7 +132,13 @@ class LedgerScribe:
         return self._writer
 
     async def _send(
-        self, writer: Writer, entry: Entry, *, expected: tuple[Mark | None, ...], within: timedelta
+        self,
+        writer: Writer,
+        entry: Entry,
+        *,
+        expected: tuple[Mark | None, ...],
+        within: timedelta,
+        due: datetime | None,
     ) -> Written:
         began = self._clock.monotonic()
         try:
@@ -139,32 +146,32 @@ class LedgerScribe:
                 written = await writer.write(entry, expected=expected)
         except StoreError as error:
             lost = error.outcome is Outcome.INDETERMINATE
-            await self._settle(entry, State.PERHAPS if lost else State.REFUSED, writer)
+            await self._settle(writer, entry, State.PERHAPS if lost else State.REFUSED, due=due)
             self._tell(began, write=False)
             await self._try_to_read(writer, error, within=within)
             raise
         except BaseException:  # the end of a run or of the daemon: it may be there, and it may not
-            await asyncio.shield(self._settle(entry, State.PERHAPS, writer))
+            await asyncio.shield(self._settle(writer, entry, State.PERHAPS, due=due))
             raise
         self._tell(began, connect=True, read=True, write=True if written.moved else None)
         return written
 
-    async def _acknowledged(self, writer: Writer, entry: Entry, *, weak: bool, after: timedelta) -> Entry:
+    async def _acknowledged(self, writer: Writer, entry: Entry, *, weak: bool, due: datetime | None) -> Entry:
         """Only now the evidence of the connection is noted: had anything been lost, it would tell the cause."""
         if not self._seen:
             epoch, new = await self._ledger.see(self._place, writer.evidence)
             self._seen, self._epoch = True, epoch.id
             self.alarm += new
         self._adopted = ()
-        due = self._ledger.now() + after if entry.identified else None
-        return await self._ledger.settle(
-            entry, State.ACKED, epoch=self._epoch, weak=weak, xid=writer.xid if entry.identified else "", due=due
-        )
+        return await self._settle(writer, entry, State.ACKED, weak=weak, due=due)
 
-    async def _settle(self, entry: Entry, state: State, writer: Writer) -> None:
-        """One that was not acknowledged: with its transaction, where the server is known that it was sent to."""
+    async def _settle(
+        self, writer: Writer, entry: Entry, state: State, *, due: datetime | None, weak: bool = False
+    ) -> Entry:
+        """With its transaction, and the epoch where it is known of which server that is."""
         epoch = self._epoch if self._seen else None
-        await self._ledger.settle(entry, state, epoch=epoch, xid=writer.xid if entry.identified else "")
+        xid = writer.xid if entry.identified and state is not State.REFUSED else ""
+        return await self._ledger.settle(entry, state, epoch=epoch, weak=weak, xid=xid, due=due)
 
     async def _broke(self, expected: tuple[Mark | None, ...], written: Written, *, within: timedelta) -> None:
         """The register held something else. A second connection says whether that is so before it is overwritten."""
