@@ -200,7 +200,12 @@ class OwnRows(RowConnection):
         async with self._alone(committing=True):
             await self.connection.execute(STATEMENTS["leave"], self._daemon)
 
-    async def look(self, wanted: Collection[Mark] | None) -> Sighting:
+    async def look(
+        self,
+        wanted: Collection[Mark] | None,
+        *,
+        known: Collection[Mark] = (),  # noqa: ARG002  a table lists what is in it
+    ) -> Sighting:
         """The register and the records of these marks, or of all of this daemon's, in one snapshot.
 
         A replica that has not come so far as to have the tables has no register and no records.
