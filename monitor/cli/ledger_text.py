@@ -249,8 +249,9 @@ def print_verified(each: Verified, *, environment: str, live: bool) -> None:
     head = Text(f"{common.MARK[found.verdict]} {found.verdict}", style=style) + Text(f"  {what}", style="bold")
     console.print(head + Text(f": {found.reason}" if found.reason else ""))
     if found.point.at_least:
-        until = f"and {moment(found.point.at_most)}" if found.point.at_most else "or later"
-        console.print(Text("  point     ", style="dim") + Text(f"between {moment(found.point.at_least)} {until}"))
+        least, most = moment(found.point.at_least), found.point.at_most
+        between = f"between {least} and {moment(most)}" if most else f"{least} or later"
+        console.print(Text("  point     ", style="dim") + Text(between))
     if each.as_of:
         console.print(Text("  as of     ", style="dim") + Text(moment(each.as_of)))
     if found.covers:
@@ -264,7 +265,8 @@ def print_verified(each: Verified, *, environment: str, live: bool) -> None:
 
 def _print_wrong(console: Console, wrong: Wrong) -> None:
     several = str(wrong.first) if wrong.first == wrong.last else f"{wrong.first} to {wrong.last}"
-    amount = f"{wrong.records} records, {wrong.writes} writes" if wrong.writes > wrong.records else f"{wrong.records}"
+    amount = f"{wrong.records} record{'s' * (wrong.records != 1)}"
+    amount += f" of {wrong.writes} writes" if wrong.writes > wrong.records else ""
     when = f", sent {moment(wrong.sent)}" if wrong.sent else ""
     if wrong.acknowledged and wrong.first != wrong.last:
         when += f", the last acknowledged {moment(wrong.acknowledged)}"

@@ -15,9 +15,10 @@ from monitor import expansion
 from monitor.addresses import AddressError, postgres_url, redis_url
 from monitor.cli.ledgers import ALL
 from monitor.core import duration
-from monitor.core.ledger.copy import Copy, Judgement, judge
+from monitor.core.ledger.copy import Judgement, judge
 from monitor.core.ledger.entries import Entry, State
 from monitor.core.ledger.found import Sighting
+from monitor.core.ledger.prefix import Copy
 from monitor.core.verdict import Verdict
 from monitor.ports import Durables, Ledger, Store, StoreError
 from monitor.stores.restored import Restored

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.ledger.copy import Copy, Judgement, Point, judge
+from monitor.core.ledger.copy import Judgement, judge
 from monitor.core.ledger.entries import Entry, Fate, Mark, State, content_of, digest_of
 from monitor.core.ledger.found import Loss, Restore
+from monitor.core.ledger.prefix import Copy, Point
 from monitor.core.verdict import Kind, Verdict
 
 BEGIN = datetime(2026, 11, 1, 12, tzinfo=UTC)

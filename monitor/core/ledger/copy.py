@@ -1,55 +1,18 @@
-"""What a restored copy of a store means: the moment that it is of, and whether it is whole up to that moment.
-
-A store takes this daemon's writes one after the other, and every one of them moves the register. So a right copy holds
-all writes up to some number and none after it; the register says which number that is.
-"""
+"""What a restored copy of a store means: whether it is whole up to the moment that it is of, and what is wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from monitor.core.ledger.entries import Entry, Fate, Mark, State, content_of, digest_of
-from monitor.core.ledger.found import Loss, Restore
+from monitor.core.ledger.entries import Entry, Mark, State, content_of, digest_of
+from monitor.core.ledger.prefix import ACKNOWLEDGED, Copy, Point, Prefix
 from monitor.core.verdict import Kind, Verdict
 
-_ACKNOWLEDGED = frozenset({State.ACKED, State.RETIRING, State.RETIRED})
-_EARLY = timedelta(minutes=1)  # before a store lets go of a record by itself, none is demanded any more
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
-    """What is in a copy, beside all that the ledger remembers.
-
-    `entries`, the oldest first, are read after the copy was, moves of the register included; `at` is when that was, by
-    the ledger's clock. `as_of` is the moment that the copy has to be of; clocks that disagree by no more than `slack`
-    are borne. A `live` store may hold later writes, too. `keeps` is how long the store itself keeps a record.
-    """
-
-    environment: str
-    store: str
-    at: datetime
-    entries: Sequence[Entry]
-    register: Mark | None
-    digests: Mapping[Mark, str]
-    as_of: datetime | None = None
-    slack: timedelta = timedelta()
-    live: bool = False
-    losses: Sequence[Loss] = ()
-    restores: Sequence[Restore] = ()
-    keeps: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """The moment that a copy is of, as bounds; None where the ledger remembers nothing that would bound it.
-
-    Not before the newest write that it holds was sent, and not after the first that it lacks was acknowledged.
-    """
-
-    at_least: datetime | None = None
-    at_most: datetime | None = None
+_MISSING = "acknowledged, and not there"
+_LATE = "sent after the point"
+_REFUSED = "refused, or never sent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +43,7 @@ class Judgement:
 
     verdict: Verdict
     reason: str = ""
-    point: Point = Point()
+    point: Point = field(default_factory=Point)
     covers: int = 0
     since: datetime | None = None
     until: datetime | None = None
@@ -105,7 +68,7 @@ def judge(copy: Copy) -> Judgement:
         covers=len(covered),
         since=covered[0].answered if covered else None,
         until=covered[-1].answered if covered else None,
-        present=sum(bench.own(mark) for mark in copy.digests),
+        present=sum(bench.prefix.own(mark) for mark in copy.digests),
         wrong=wrong,
         left_out=tuple(bench.left_out()),
     )
@@ -129,147 +92,98 @@ class _Bench:
 
     def __init__(self, copy: Copy) -> None:
         self.copy = copy
-        self._reach: dict[str, int] = {}
-        for entry in copy.entries:
-            self._reach[entry.mark.series] = entry.mark.n
-        self._remembered = {entry.mark for entry in copy.entries if entry.identified}
-        self._moves = {entry.mark for entry in copy.entries if not entry.identified}
-        self.position = self._position()
-        self.point = self._point()
+        self.prefix = Prefix(copy)
+        self.point = self.prefix.point
+        self._records = {entry.mark for entry in copy.entries if entry.identified}
+        self._oldest_move = next((entry.mark.n for entry in copy.entries if not entry.identified), None)
         given = copy.as_of
         self._must = None if given is None else given - copy.slack
         self._may = None if given is None or copy.live else given + copy.slack
         self._lower = max((each for each in (self.point.at_least, self._must) if each), default=None)
         self._upper = min((each for each in (self.point.at_most, self._may) if each), default=None)
 
-    def own(self, mark: Mark) -> bool:
-        """Whether a mark is of this ledger, as far as it reaches.
-
-        A state database that was lost, or restored from an older copy, does not know what was written later.
-        """
-        return mark.n <= self._reach.get(mark.series, -1)
-
-    def _position(self) -> int | None:
-        """The number of the newest write that the copy holds; None where it holds none."""
-        register, newest = self.copy.register, self.copy.entries[-1].mark.n if self.copy.entries else -1
-        if register is not None and self.own(register):
-            return register.n
-        if register is not None and register.n > newest >= 0:
-            return newest
-        return max((mark.n for mark in self.copy.digests if self.own(mark)), default=None)
-
-    def _point(self) -> Point:
-        if self.position is None:
-            return Point()
-        before = [entry.intended for entry in self.copy.entries if entry.mark.n <= self.position]
-        after = (
-            entry.answered
-            for entry in self.copy.entries
-            if entry.mark.n > self.position and entry.state in _ACKNOWLEDGED and not self._excused(entry)
-        )
-        return Point(at_least=before[-1] if before else None, at_most=next(after, None))
-
     def hindrance(self) -> str:
         """Why nothing can be told, or nothing."""
         entries = self.copy.entries
         if not entries:
             return "the ledger remembers no write to this store"
-        if self.position is None:
+        if self.prefix.position is None:
             return "it holds nothing that this ledger remembers to have written"
-        if self.position < entries[0].mark.n:
+        if not self.prefix.holds(entries[0]):
             return f"it is older than all that the ledger remembers, which begins at {entries[0].intended:%F %T} UTC"
         return ""
 
     def found(self, entry: Entry) -> _Finding:
         """What was found of one write."""
-        inside = self.position is not None and entry.mark.n <= self.position
+        inside = self.prefix.holds(entry)
         late = self._may is not None and entry.intended > self._may
         if not entry.identified:
             return self._move(entry, inside=inside, late=late)
         digest = self.copy.digests.get(entry.mark)
         if digest is None:
             return self._absent(entry, inside=inside)
-        phantom = "it was sent after the point" if late or not (inside or self.copy.live) else ""
+        phantom = _LATE if late or not (inside or self.copy.live) else ""
         if phantom or entry.state is State.REFUSED:
-            return _Finding(kind=Kind.PHANTOM, why=phantom or "it had been refused, or was never sent")
+            return _Finding(kind=Kind.PHANTOM, why=phantom or _REFUSED)
         demanded = entry.state is State.ACKED
         if digest != self._expected(entry.mark):
             return _Finding(demanded=demanded, kind=Kind.CORRUPT, why="its content is another")
         if entry.state is State.RETIRED and entry.retired and self._lower and entry.retired < self._lower:
-            return _Finding(kind=Kind.RESURRECTED, why="it had been deleted before the point")
+            return _Finding(kind=Kind.RESURRECTED, why="deleted before the point")
         return _RIGHT if demanded else _EITHER
 
     def _absent(self, entry: Entry, *, inside: bool) -> _Finding:
-        due = inside or (self._must is not None and entry.answered is not None and entry.answered <= self._must)
-        if not due or entry.state not in _ACKNOWLEDGED or self._excused(entry):
+        if entry.state not in ACKNOWLEDGED or not (inside or self._too_early_for(entry)) or self.prefix.excuses(entry):
             return _EITHER
         if entry.state is not State.ACKED:
             seen = entry.verified  # it was there then, and is deleted since
             kept = seen and (entry.retired is None or seen < entry.retired)
             if not (seen and kept and self._upper and self._upper < seen):
                 return _EITHER
-        return _Finding(demanded=True, kind=Kind.LOST, why="it was acknowledged, and is not there")
+        return _Finding(demanded=True, kind=Kind.LOST, why=_MISSING)
 
     def _move(self, entry: Entry, *, inside: bool, late: bool) -> _Finding:
         """A move of the register that was not the last can be told by its place alone."""
-        if inside and late and entry.state in _ACKNOWLEDGED:
-            return _Finding(kind=Kind.PHANTOM, why="it was sent after the point")
+        acknowledged = entry.state in ACKNOWLEDGED
+        if inside and late and acknowledged:
+            return _Finding(kind=Kind.PHANTOM, why=_LATE)
         if entry.state is State.REFUSED and entry.mark == self.copy.register:
-            return _Finding(kind=Kind.PHANTOM, why="it had been refused, or was never sent")
-        answered = entry.answered if entry.state in _ACKNOWLEDGED and not self._excused(entry) else None
-        if not inside and self._must is not None and answered is not None and answered <= self._must:
-            return _Finding(demanded=True, kind=Kind.LOST, why="it was acknowledged, and is not there")
+            return _Finding(kind=Kind.PHANTOM, why=_REFUSED)
+        if acknowledged and not inside and self._too_early_for(entry) and not self.prefix.excuses(entry):
+            return _Finding(demanded=True, kind=Kind.LOST, why=_MISSING)
         return _EITHER
 
-    def _excused(self, entry: Entry) -> bool:
-        """Whether nobody demands it.
-
-        Its loss in the live store is known, a restore that was declared explains it, or the store no longer keeps it.
-        """
-        copy, n = self.copy, entry.mark.n
-        if entry.fate is Fate.LOST and (entry.accepted or not copy.live):
-            return True
-        known = (loss for loss in copy.losses if loss.suffix and (loss.accepted or not copy.live))
-        if any(loss.first.n <= n <= loss.last.n for loss in known):
-            return True
-        answered = entry.answered
-        if answered and any(restore.at < answered <= restore.declared for restore in copy.restores):
-            return True
-        return copy.keeps is not None and entry.intended + copy.keeps - _EARLY <= copy.at
+    def _too_early_for(self, entry: Entry) -> bool:
+        """Whether a write had been acknowledged by the moment of which the copy has to be."""
+        return self._must is not None and entry.answered is not None and entry.answered <= self._must
 
     def register_missing(self) -> Iterator[Wrong]:
         """The register itself is data that was acknowledged; a store that keeps it for a time only may let it go."""
-        gone = self.point.at_least and self.copy.keeps and self.point.at_least + self.copy.keeps - _EARLY < self.copy.at
+        gone = self.point.at_least is None or self.prefix.let_go(self.point.at_least)
         if self.copy.register is None and not gone:
-            mark = max((mark for mark in self.copy.digests if self.own(mark)), key=lambda mark: mark.n)
-            yield Wrong(
-                kind=Kind.LOST,
-                why="the register of this daemon is not there",
-                first=mark,
-                last=mark,
-                records=0,
-                writes=1,
-            )
+            mark = max((mark for mark in self.copy.digests if self.prefix.own(mark)), key=lambda mark: mark.n)
+            why = "the register of this daemon is not there"
+            yield Wrong(kind=Kind.LOST, why=why, first=mark, last=mark, records=0, writes=1)
 
     def strangers(self) -> Iterator[Wrong]:
         """Records that this ledger never wrote, under marks that it would remember, or with another's content."""
         for mark in sorted(self._unremembered(), key=lambda mark: mark.n):
             if self._certain(mark):
-                yield Wrong(kind=Kind.PHANTOM, why="it was never written", first=mark, last=mark, records=1, writes=1)
+                yield Wrong(kind=Kind.PHANTOM, why="never written", first=mark, last=mark, records=1, writes=1)
 
     def _unremembered(self) -> Iterator[Mark]:
-        return (mark for mark in self.copy.digests if self.own(mark) and mark not in self._remembered)
+        return (mark for mark in self.copy.digests if self.prefix.own(mark) and mark not in self._records)
 
     def _certain(self, mark: Mark) -> bool:
         """Moves are forgotten sooner than records: where they are remembered nothing else is forgotten."""
-        oldest = min((move.n for move in self._moves), default=None)
-        return self.copy.digests[mark] != self._expected(mark) or (oldest is not None and mark.n >= oldest)
+        remembered = self._oldest_move is not None and mark.n >= self._oldest_move
+        return remembered or self.copy.digests[mark] != self._expected(mark)
 
     def left_out(self) -> Iterator[str]:
         """What was not judged."""
-        unknown = sum(not self.own(mark) for mark in self.copy.digests)
+        unknown = sum(not self.prefix.own(mark) for mark in self.copy.digests)
         register = self.copy.register
-        if unknown or (register is not None and not self.own(register)):
+        if unknown or (register is not None and not self.prefix.own(register)):
             yield (
                 f"{unknown} records, or the register, are of writes that this ledger does not know:"
                 " is the state database new, or restored from an older copy?"
@@ -280,7 +194,7 @@ class _Bench:
         excused = sum(
             entry.identified and entry.state is State.ACKED and entry.mark not in self.copy.digests
             for entry in self.copy.entries
-            if self.position is not None and entry.mark.n <= self.position and self._excused(entry)
+            if self.prefix.holds(entry) and self.prefix.excuses(entry)
         )
         if excused:
             yield (
