@@ -116,7 +116,8 @@ class Ledger(Protocol):
     ) -> Sequence[Entry]:
         """Entries that may be looked for, oldest first: all, or those due at a moment (wrong ones always are).
 
-        `identified` None or False brings moves of the register, too, or alone, as far back as they are kept.
+        Where there are more than `limit`, the latest of all, or those due the longest. `identified` None or False
+        brings moves of the register, too, or alone, as far back as they are kept.
         """
 
     async def audited(self, store: Store, found: Sequence[Audited]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ class Database:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._one_at_a_time = asyncio.Lock()  # they share one connection: who ends first would roll back the others
+        self._asked: set[asyncio.Task[Any]] = set()
         self._engine: AsyncEngine | None = None
         match home:
             case None:
@@ -62,7 +64,9 @@ class Database:
         await self.write(upgrade)
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Let go of it, once all that was asked has come to its end."""
+        if self._asked:
+            await asyncio.wait(self._asked)
         if self._engine is None:
             self._memory.dispose()
         else:
@@ -80,17 +84,35 @@ class Database:
         return await self._do(work, writing=True)
 
     async def _do(self, work: Work[T], *, writing: bool) -> T:
-        try:
-            if self._engine is None:
-                with self._memory.begin() as connection:
-                    return work(connection)
+        if self._engine is None:
+            with _failures_of(self.home), self._memory.begin() as connection:
+                return work(connection)
+        # Whoever is cancelled waits no longer; what he asked for comes to its end, or the connection would be lost.
+        asked = asyncio.create_task(self._ask(self._engine, work, writing=writing))
+        self._asked.add(asked)
+        asked.add_done_callback(self._ended)
+        return await asyncio.shield(asked)
+
+    async def _ask(self, engine: AsyncEngine, work: Work[T], *, writing: bool) -> T:
+        with _failures_of(self.home):
             async with (
                 self._one_at_a_time,
-                self._engine.begin() if writing else self._engine.connect() as connection,
+                engine.begin() if writing else engine.connect() as connection,
             ):
                 return await connection.run_sync(work)
-        except (SQLAlchemyError, OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise failure(self.home, error) from None
+
+    def _ended(self, asked: asyncio.Task[Any]) -> None:
+        self._asked.discard(asked)
+        if not asked.cancelled():
+            asked.exception()  # seen: it may be that nobody waits any more
+
+
+@contextmanager
+def _failures_of(home: Home) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise failure(home, error) from None
 
 
 def failure(home: Home, error: Exception) -> StateError:

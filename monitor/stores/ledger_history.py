@@ -64,15 +64,19 @@ class History:
                     evidence=evidence,
                     opening=evidence,
                 )
-                id_ = await self._book.write(partial(_begin, new=new))
-                self._latest[name], self._renewed[name] = replace(new, id=id_), now
+                if before is not None:  # it ends here, and what it said last tells why
+                    self._renew(before)
+                self._latest[name] = await self._book.write(partial(_begin, new=new))
+                self._renewed[name] = now
                 return self._latest[name], True
             self._latest[name] = renewed = replace(before, last=now, evidence=evidence)
             if now - self._renewed.get(name, before.first) >= _RENEWED_EVERY:
                 self._renewed[name] = now
-                row = {"which": renewed.id, "seen": now.timestamp(), "said": as_json(evidence)}
-                self._book.put(_RENEW, row)
+                self._renew(renewed)
             return renewed, False
+
+    def _renew(self, epoch: Epoch) -> None:
+        self._book.put(_RENEW, {"which": epoch.id, "seen": epoch.last.timestamp(), "said": as_json(epoch.evidence)})
 
     async def epochs(self) -> Sequence[Epoch]:
         """All epochs that are remembered, the oldest first."""
@@ -166,7 +170,13 @@ class History:
         return await self._book.read(lambda connection: connection.execute(query).mappings().all())
 
 
-def _begin(connection: sa.Connection, new: Epoch) -> int:
-    """-> the id of a new epoch."""
+def _begin(connection: sa.Connection, new: Epoch) -> Epoch:
+    """Keep a new epoch, unless whoever was to hear of it was cancelled, and it is there; -> with its id."""
+    c = ledger_epochs.c
+    here = (c.environment == new.environment, c.place == new.place)
+    query = sa.select(ledger_epochs).where(*here).order_by(c.id.desc()).limit(1)
+    row = connection.execute(query).mappings().one_or_none()
+    if row is not None and same_server(epoch(row).evidence, new.evidence):
+        return replace(epoch(row), last=new.last, evidence=new.evidence)
     key = connection.execute(sa.insert(ledger_epochs).values(epoch_row(new))).inserted_primary_key
-    return int(key[0]) if key else 0
+    return replace(new, id=int(key[0]) if key else 0)

@@ -279,6 +279,8 @@ async def test_an_epoch_lasts_while_the_server_is_the_same(ledger: Ledger, clock
     clock.pass_(2)
     renewed, new = await ledger.see(Place(STORE), replace(POSTGRES, lsn=5))
     assert (renewed.id, new, renewed.last, renewed.evidence) == (1, False, clock.wall, replace(POSTGRES, lsn=5))
+    clock.pass_(0.1)
+    renewed, _ = await ledger.see(Place(STORE), replace(POSTGRES, lsn=6))  # too soon after that to be kept for itself
     assert (await ledger.see(replica, POSTGRES))[1]
     promoted, new = await ledger.see(Place(STORE), replace(POSTGRES, timeline=4))
     assert (promoted.id, new) == (3, True)
@@ -741,3 +743,40 @@ def test_due_and_fate_are_found_by_an_index() -> None:
     names = {index.name: [column.name for column in index.columns] for index in ledger_entries.indexes}
     assert names["ledger_entries_due"] == ["environment", "store", "due"]
     assert names["ledger_entries_fate"][:3] == ["environment", "store", "identified"]
+
+
+async def test_whoever_is_cancelled_breaks_nothing(home: Home, make: Make) -> None:
+    """Runs that are cut off at any moment cost no connection, and leave no intent whose outcome is not known."""
+    ledger = make(home).of("production")
+
+    done = asyncio.Semaphore(0)
+
+    async def life() -> None:
+        while True:
+            for step in (
+                lambda: ledger.see(Place(STORE), POSTGRES),
+                lambda: acked(ledger, identified=True),
+                lambda: ledger.entries(STORE),
+                lambda: ledger.accept(STORE, found_before=NOON),
+                lambda: ledger.standing(STORE),
+            ):
+                await step()
+                done.release()
+                await asyncio.sleep(0)
+
+    for turn in range(30):
+        lives = [asyncio.create_task(life()) for _ in range(3)]
+        for _ in range(turn % 6):
+            await done.acquire()
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        for each in lives:
+            each.cancel()
+        ended = await asyncio.gather(*lives, return_exceptions=True)
+        assert [type(each) for each in ended] == [asyncio.CancelledError] * 3
+    last = await acked(ledger)
+    assert await ledger.expected(STORE) == (last.mark,)
+    entries = await ledger.entries(STORE, identified=None, limit=100_000)
+    assert {each.state for each in entries} <= {State.ACKED, State.REFUSED}
+    assert len({each.mark.n for each in entries}) == len(entries)
+    assert [each.id for each in await ledger.epochs()] == [1]
