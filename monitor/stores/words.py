@@ -41,7 +41,8 @@ def _forced(index: str, table: str) -> str:
 _BY_TABLE, _BY_INDEX = _forced("off", "on"), _forced("on", "off")
 _INDEXES = (
     "SELECT class.relname AS index, collation_.collname AS collation, collation_.collprovider::text AS provider,"
-    " collation_.collversion AS recorded, pg_collation_actual_version(collation_.oid) AS actual,"
+    " collation_.collversion AS recorded,"
+    " CASE WHEN collation_.collprovider <> 'd' THEN pg_collation_actual_version(collation_.oid) END AS actual,"
     " current_database() AS database"
     " FROM pg_index AS index JOIN pg_class AS class ON class.oid = index.indexrelid"
     " JOIN pg_collation AS collation_ ON collation_.oid = index.indcollation[0]"
