@@ -21,6 +21,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 from monitor.ports import StateError
 from monitor.stores.home import Home, Schema
 from monitor.stores.migrate import upgrade
+from monitor.stores.tables import metadata
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ class Database:
 
     async def open(self) -> None:
         """Make it where it is missing and bring its tables up to date. Raises StateError."""
-        await self.write(upgrade)
+        await self.write(upgrade if self.home else metadata.create_all)  # what forgets has no past to migrate
 
     async def close(self) -> None:
         """Let go of it, once all that was asked has come to its end."""
