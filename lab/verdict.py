@@ -51,7 +51,10 @@ def own_writes(entries: Sequence[Entry], *, marks: Collection[str], records: Col
     """Hold the ledger against the marks and the records that are there. What came before the first mark is unknown."""
     marked, there = set(marks), set(records)
     first = min((entry.n for entry in entries if entry.mark in marked), default=0)
-    acked = [entry for entry in entries if entry.state in ONCE_ACKED and entry.n >= first]
+    # One whose answer was lost is retired in the end, too, but it has no moment of an answer.
+    acked = [
+        entry for entry in entries if entry.state in ONCE_ACKED and entry.answered is not None and entry.n >= first
+    ]
     owed = [entry for entry in acked if entry.identified and entry.state == "acked"]
     return Own(
         writes=sum(entry.mark not in marked for entry in acked),

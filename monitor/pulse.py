@@ -50,6 +50,7 @@ class Pulse:
     _outages: dict[str, Outage] = field(default_factory=dict)
     _kept: float = 0.0
     _epoch: Epoch | None = None
+    _told: int | None = None
     _alarm: int = 0
     _failing: float | None = None
     _refusals: int = 0
@@ -101,8 +102,11 @@ class Pulse:
                 await self._begin()
             wait = await self._move()
             await self._keep_outages()
-            if self.scribe.alarm > self._alarm:
+            # A run may have written, looked and calmed the alarm in between: what it found is told all the same.
+            if self.scribe.epoch != self._told:
                 await self._tell_of_failovers()
+                self._told = self.scribe.epoch
+            if self.scribe.alarm > self._alarm:
                 self._ask_for_an_audit()
             self._alarm = self.scribe.alarm
         except StateError:  # nothing was sent; the journal says what is wrong with the state database

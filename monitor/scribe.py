@@ -45,6 +45,11 @@ class LedgerScribe:
         self._epoch: int | None = None
         self._adopted: tuple[Mark | None, ...] = ()
 
+    @property
+    def epoch(self) -> int | None:
+        """The epoch of the server that acknowledged the latest write, None before any did."""
+        return self._epoch
+
     def calm(self, alarm: int) -> None:
         """Everything was looked at since the alarm stood so; one that was raised meanwhile stands."""
         if self.alarm == alarm:

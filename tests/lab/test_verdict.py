@@ -53,8 +53,12 @@ def test_each_thing_that_is_wrong_is_said(
 
 
 def test_acknowledged_writes_are_counted_by_their_marks() -> None:
-    """Retired ones were acknowledged too; others never were; what came before the trigger was there is not known."""
-    entries = [entry(n) for n in range(1, 6)] + [entry(6, state="perhaps"), entry(7, state="retired", identified=True)]
+    """Retired ones that had an answer were acknowledged; what came before the trigger was there is not known."""
+    entries = [*(entry(n) for n in range(1, 6)), entry(6, state="perhaps")]
+    entries += [
+        entry(7, state="retired", identified=True),
+        replace(entry(8, state="retired", identified=True), answered=None),
+    ]
     assert own_writes(entries, marks={"s/3", "s/4"}, records=()) == Own(writes=2, records=1, differing=0)
 
 

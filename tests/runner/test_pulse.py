@@ -48,7 +48,9 @@ class Heart:
             await self.audited()
 
     @asynccontextmanager
-    async def beating(self, *stores: Store, patience: timedelta = timedelta(seconds=1)) -> AsyncIterator[None]:
+    async def beating(
+        self, *stores: Store, patience: timedelta = timedelta(seconds=1), rate: float = RATE
+    ) -> AsyncIterator[None]:
         """The pulses of some stores beat."""
         environment = self.site.environment
         tasks = []
@@ -57,7 +59,7 @@ class Heart:
                 environment=environment,
                 store=store,
                 scribe=environment.scribe(store),
-                rate=RATE,
+                rate=rate,
                 patience=patience,
                 clock=SystemClock(),
                 audit=self.audit,
@@ -253,6 +255,18 @@ async def test_a_new_epoch_is_logged(heart: Heart) -> None:
     (event,) = [each for each in logs if each["event"] == "failover.observed"]
     assert event["environment"] == heart.site.environment.name
     assert event["before"]["flushes"] + 1 == event["after"]["flushes"]
+
+
+async def test_a_new_epoch_that_a_run_found_first_is_logged(heart: Heart) -> None:
+    """Also where that run has looked at everything before the next tick, so that no alarm is left."""
+    with capture_logs() as logs:
+        async with heart.beating(Store.REDIS, rate=1):
+            await heart.ticks(Store.REDIS, 1)
+            await run_ok(heart.site, PROBE)
+            await heart.site.servers.valkey.command("FLUSHALL")
+            await heart.site.run(PROBE)
+            await heart.ticks(Store.REDIS, 1)
+    assert [each["event"] for each in logs].count("failover.observed") == 1
 
 
 async def test_no_false_alarm_in_a_storm(heart: Heart) -> None:
