@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,9 +26,11 @@ from monitor.stores.environment import LiveEnvironment
 from monitor.stores.ledger import Ledgers
 from monitor.stores.state import KeptState
 from tests.conftest import in_database
-from tests.system import ENVIRONMENT, Ended, described, holdfast, until, variables, write
+from tests.system import ENVIRONMENT, Ended, described, holdfast, until, write
+from tests.system import variables as variables_of
 
 WITHIN = 60.0
+SCRIPTS = Path(__file__).parents[2] / "deploy" / "restore-test"
 SLACK = "100ms"
 PGBACKREST = shutil.which("pgbackrest") or ""
 """Debian's pgBackRest, empty where it is not installed."""
@@ -163,44 +166,69 @@ class Deployment:
         command = [PGBACKREST, f"--config={self.archive}/pgbackrest.conf", "--stanza=lime", *arguments]
         return await self._run(*command)
 
-    async def restored_by_pgbackrest(self, at: datetime) -> EmbeddedPostgres:
-        """What pgBackRest restores to a moment, started and promoted."""
-        postgres = self.servers.postgres
-        copy = EmbeddedPostgres(
-            self.servers.private, fsync=False, name=f"restored-{secrets.token_hex(4)}", replica_of=postgres
-        )
-        copy._binaries = postgres._binaries
-        self.servers.private.subfolder(copy._home.name)
-        self.servers.private.subfolder(f"{copy._home.name}/data")
-        label = max(path.name for path in (self.archive / "repository/backup/lime").glob("*F"))
-        # Named, because else one that ended in the very second of the moment would not do.
-        to = (
-            f"--set={label}",
-            "--type=time",
-            f"--target={at:%F %T.%f}+00",
-            "--target-action=promote",
-            "--archive-mode=off",
-        )
-        await self.pgbackrest(f"--pg1-path={copy.data}", *to, "restore")
-        await copy.start()
-        await self._recovered(copy, "NOT pg_is_in_recovery()")
-        return copy
+    def copied(self, *files: str) -> Path:
+        """A folder with copies of these files of Valkey."""
+        self._named += 1
+        home = self.servers.private.subfolder(f"files-{self._named}")
+        self._copy(home, files)
+        return home
 
-    async def loaded(self, *files: str, appendonly: bool) -> EmbeddedValkey:
-        """Another Valkey that starts from these files of the first one."""
+    def _copy(self, home: Path, files: Sequence[str]) -> None:
         source = self.servers.folder / "valkey"
-        copy = EmbeddedValkey(
-            self.servers.private, fsync=False, appendonly=appendonly, name=f"valkey-{secrets.token_hex(4)}"
-        )
-        await copy._prepare()
-        home = Path(copy._settings["dir"])
         for name in files:
             target = home / name
             shutil.copytree(source / name, target) if (source / name).is_dir() else shutil.copy(source / name, target)
             for path in (target, *target.rglob("*")):
                 self.servers.private._give(path)
+
+    async def loaded(self, *files: str, appendonly: bool) -> EmbeddedValkey:
+        """Another Valkey that starts from these files of the first one."""
+        copy = EmbeddedValkey(
+            self.servers.private, fsync=False, appendonly=appendonly, name=f"valkey-{secrets.token_hex(4)}"
+        )
+        await copy._prepare()
+        self._copy(Path(copy._settings["dir"]), files)
         await copy.start()
         return copy
+
+    async def script(self, name: str, **variables: str | Path) -> tuple[int, str]:
+        """Run a script of deploy/restore-test as the servers' user; -> how `verify` within it ended, and what it said.
+
+        That user may not be able to run Holdfast, so it is run from here when the script asks for it.
+        """
+        self._named += 1
+        place = self.servers.private.subfolder(f"script-{self._named}")
+        asked, told = place / "asked", place / "told"
+        shim = f'echo "$HOLDFAST_VERIFY_AGAINST" >{place}/new; echo "$*" >>{place}/new; mv {place}/new {asked}'
+        self.servers.private.write(
+            place / "holdfast", f"{shim}\nuntil [ -e {told} ]; do sleep 0.02; done; exit $(cat {told})"
+        )
+        programs = (self.servers.postgres.bindir, self.servers.valkey._command()[0].parent, *os.defpath.split(":"))
+        environment = {
+            "ENVIRONMENT": ENVIRONMENT,
+            "HOLDFAST": f"sh {place}/holdfast",
+            "PATH": ":".join(map(str, programs)),
+            "PGPASSWORD": self.servers.postgres.passwords[0],
+            **{key: str(value) for key, value in variables.items()},
+        }
+        child = self.servers.private.spawn(
+            ["sh", SCRIPTS / name], log=place / "log", environment={**environment, "TMPDIR": str(place)}
+        )
+        try:
+            await until(lambda: asked.exists() or child.ended(), within=WITHIN, what="the script to ask")
+            assert asked.exists(), (place / "log").read_text()
+            dsn, command = asked.read_text().splitlines()
+            ended = await holdfast(
+                *command.split(), "--config", self.file, env=variables_of(HOLDFAST_VERIFY_AGAINST=dsn)
+            )
+            self.servers.private.write(place / "new", str(ended.code))
+            (place / "new").rename(told)
+            await until(child.ended, within=WITHIN, what="the end of the script")
+        finally:
+            await child.kill()
+        assert child.returncode == ended.code, (place / "log").read_text()
+        assert list(place.glob("tmp.*")) == []
+        return ended.code, ended.out
 
     @property
     def file(self) -> Path:
@@ -210,7 +238,7 @@ class Deployment:
     async def verify(self, against: str | None, *arguments: str | Path) -> Ended:
         """`holdfast ledger verify` of this environment."""
         named = () if against is None else ("--against", "${AGAINST}")
-        env = variables(AGAINST=against or "")
+        env = variables_of(AGAINST=against or "")
         return await holdfast("ledger", "verify", ENVIRONMENT, *named, *arguments, "--config", self.file, env=env)
 
     async def verified(self, against: str | None, *arguments: str | Path) -> tuple[int, dict[str, Any]]:
@@ -261,7 +289,9 @@ async def deployment(folder: Path, *, pgbackrest: bool = False) -> AsyncIterator
             archive=archive,
         )
         write(made.file, described(folder, dsn=dsn, url=url))
-        yield made
-        for store in Store:
-            await environment.scribe(store).close()
-        await ledgers.close()
+        try:
+            yield made
+        finally:
+            for store in Store:
+                await environment.scribe(store).close()
+            await ledgers.close()

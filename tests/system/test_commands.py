@@ -28,7 +28,7 @@ PROBES = discover(monitor.probes)
 PATIENT = {name: {"budget": "9s"} for name in PROBES}
 SUBCOMMANDS = (
     *("config check", "config show", "config schema", "violations list", "violations show", "violations ack"),
-    "history check",
+    *("history check", "ledger list", "ledger declare-restore", "ledger verify"),
 )
 
 
@@ -359,6 +359,9 @@ class TestCompletion:
             ("holdfast check --format j", ["json", "junit"]),
             ("holdfast demo --fault ttl-n", ["ttl-never-set"]),
             ("holdfast violations a", ["ack"]),
+            ("holdfast ledger v", ["verify"]),
+            ("holdfast ledger list o", ["oak"]),
+            ("holdfast ledger verify li", [ENVIRONMENT]),
         ],
     )
     async def test_names(self, place: Place, line: str, wanted: list[str]) -> None:

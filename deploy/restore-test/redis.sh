@@ -1,0 +1,26 @@
+#!/bin/sh
+# An RDB or AOF file of Redis or Valkey: loaded by a scratch server that only its owner reaches, verified, removed. Ends
+# as `holdfast ledger verify` does.
+#
+#   ENVIRONMENT  the environment of Holdfast's configuration
+#   FILES        a folder with a copy of dump.rdb, or of appendonlydir (before Redis 7: appendonly.aof)
+#   NUMBER       the number of the database in the URL of the configuration; 0 without it
+set -eu
+: "${ENVIRONMENT:?}" "${FILES:?}" "${NUMBER:=0}"
+work=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+cp -R "$FILES/." "$work"
+append=no
+if [ -e "$work/appendonlydir" ] || [ -e "$work/appendonly.aof" ]; then append=yes; fi
+"$(command -v valkey-server || command -v redis-server)" --dir "$work" --appendonly "$append" --save '' \
+    --port 0 --unixsocket "$work/socket" --unixsocketperm 700 --logfile "$work/log" &
+server=$!
+# Until it has read its files it answers LOADING; where it cannot read them it ends.
+cli=$(command -v valkey-cli || command -v redis-cli)
+until [ "$("$cli" -s "$work/socket" ping 2>/dev/null)" = PONG ]; do
+    kill -0 "$server" 2>/dev/null || { tail -n 20 "$work/log" >&2; exit 3; }
+    sleep 0.2
+done
+HOLDFAST_VERIFY_AGAINST="unix://$work/socket?db=$NUMBER" ${HOLDFAST:-holdfast} ledger verify "$ENVIRONMENT"
