@@ -56,8 +56,8 @@ _BOUNDS = {
     "less_than": ("less than", "lt"),
     "less_than_equal": ("at most", "le"),
 }
-_UNITS = "ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|months?|y|years?|%"
-_HARMLESS = re.compile(rf"-?\d{{1,8}}([.,]\d{{1,8}})? ?({_UNITS})?")  # 30 days may be shown, 2024pass may not
+_UNITS = "ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|months?|y|years?|%|[kmg]?b"
+_HARMLESS = re.compile(rf"-?\d{{1,8}}([.,]\d{{1,8}})? ?({_UNITS})?")  # 30 days or 1mb may be shown, 2024pass may not
 
 
 _REWORDED = (

@@ -7,15 +7,16 @@ from datetime import timedelta
 from functools import partial
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from monitor.core import eviction
+from monitor.core import eviction, size
 from monitor.core.eviction import EACH, WEIGHT, Canary, Memory, Seen
 from monitor.core.verdict import Finding, Kind, Reason
 from monitor.ports import EvictionConnection, Store, StoreError
 from monitor.probe import Duration, Probe, Run, Size, Use
 
 _PIECE = 1 << 18  # bytes of ballast in one command: a larger one would hold up other clients
+_LEAST, _MOST = 1 << 16, 1 << 24  # bytes of ballast
 _LIVES = 3  # a canary with an expiry outlives its run, but not by much: some policies take first what expires soonest
 
 
@@ -32,9 +33,14 @@ class EvictionProbe(Probe[Seen]):
 
     every: Duration = Field(default=timedelta(minutes=1), description="One run each so often.")
     budget: Duration = Field(default=timedelta(milliseconds=100), description="The time that each step may take.")
-    share: Size = Field(
-        default=1 << 20, ge=1 << 16, le=1 << 24, description="Memory that is filled for a moment, 64kb to 16mb."
-    )
+    share: Size = Field(default=1 << 20, description="Memory that is filled for a moment, 64kb to 16mb.")
+
+    @field_validator("share")
+    @classmethod
+    def _is_small(cls, share: int) -> int:
+        if not _LEAST <= share <= _MOST:
+            raise ValueError(f"is {size.text(share)}; {size.text(_LEAST)} to {size.text(_MOST)} are possible")
+        return share
 
     def plan(self) -> tuple[Use, ...]:
         """What one healthy run sends."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+import yaml
 
+from monitor.configfile import ConfigError, load
 from monitor.core.eviction import POLICIES, Policy
 from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.embedded.folder import PrivateFolder
@@ -345,8 +346,20 @@ async def test_the_plan_is_what_goes_over_the_wire(
     assert payload["press"] == probe.share
 
 
-@pytest.mark.parametrize("share", ["63kb", "17mb", "1", True, "", "lots"])
-def test_a_share_out_of_bounds_is_refused(share: object) -> None:
-    """At least one 64kb, at most 16mb, and never without a unit in a text."""
-    with pytest.raises(ValidationError):
-        EvictionProbe.model_validate({"share": share})
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        ("63kb", "is 63kb; 64kb to 16mb are possible"),
+        ("17mb", "is 17mb; 64kb to 16mb are possible"),
+        ("1", "write it like 64kb, 1mb or 2gb"),
+        ("1 mb", "write it like 64kb, 1mb or 2gb"),
+        (True, "expected an amount of memory, found true or false"),
+    ],
+)
+def test_a_share_out_of_bounds_is_refused(tmp_path: Path, share: object, words: str) -> None:
+    """What is no amount, or too small or too large a one, is said in the words of a configuration."""
+    file = tmp_path / "holdfast.yaml"
+    file.write_text(yaml.safe_dump({"probes": {"eviction": {"share": share}}}))
+    with pytest.raises(ConfigError, match=words) as refused:
+        load(file, probes={"eviction": EvictionProbe}, environ={})
+    assert isinstance(share, bool) or str(share) in str(refused.value)
