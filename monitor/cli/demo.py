@@ -42,6 +42,8 @@ ENVIRONMENT = "demo"
 # for a deadline of its own needs its time.
 _EVERY = {"every": "5s", "timeout": "4900ms"}
 _OTHERWISE: Mapping[str, Mapping[str, object]] = {
+    # Twenty moves a second tell a loss of 50 ms; a record is looked for in each run while it is young enough to watch.
+    "durability": {"rate": 20, "ladder": [f"{seconds}s" for seconds in range(5, 125, 5)]},
     "thread": {"every": "2s", "timeout": "1900ms"},
     "session": {"every": "2s", "timeout": "1900ms"},
     "notify": {"every": "16s", "timeout": "15s", "deadline": "2s", "patience": "500ms"},

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,10 +23,11 @@ from monitor.embedded.pgbouncer import installed
 from monitor.embedded.postgres import system_bindir
 from monitor.embedded.process import NotInstalledError
 from monitor.embedded.servers import Servers
-from monitor.ports import Store, SystemClock
+from monitor.ports import Store
 from monitor.probe import Probe, discover
 from monitor.runner import Desk, run_once
 from monitor.stores.environment import LiveEnvironment
+from tests.faults.conftest import versions
 from tests.faults.detection import PAGE, Detection, Measured, shown
 
 NAME = "faults"
@@ -39,6 +38,8 @@ FASTER: Mapping[str, Mapping[str, object]] = {
     "session": {"brief_ttl": "150ms"},
 }
 """Settings by which probes are quicker, or do in every run what they otherwise do now and then."""
+RUN_BY_RUN = {name: fault for name, fault in FAULTS.items() if not fault.ledger}
+"""The faults that runs see by themselves; test_durability.py has those that take a ledger to be seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,16 +126,6 @@ StartServers = Callable[[Fault], Awaitable[Servers]]
 
 
 @pytest.fixture(scope="module")
-def measured() -> Iterator[Measured]:
-    """What is measured goes to docs/detection.md where that is asked for and every fault was injected."""
-    found = Measured()
-    yield found
-    if os.environ.get("HOLDFAST_RENEW_TABLE") and found.complete():
-        today = SystemClock().now().date().isoformat()
-        PAGE.write_text(found.page(date=today, cores=os.cpu_count() or 1), encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
 async def servers_for(measured: Measured) -> AsyncIterator[StartServers]:
     """Servers with replicas and a pooler, for faults alone: the wheels', or Debian's where a fault needs contrib."""
     started: dict[bool, Servers] = {}
@@ -147,13 +138,13 @@ async def servers_for(measured: Measured) -> AsyncIterator[StartServers]:
                     raise NotInstalledError("contrib modules are missing; on Debian, apt-get install postgresql")
                 servers = Servers(fsync=False, replicas=True, pooler=installed() is not None, postgres_bindir=bindir)
                 started[fault.contrib] = await stack.enter_async_context(servers)
-                measured.versions |= await _versions(servers)
+                measured.versions |= await versions(servers)
             return started[fault.contrib]
 
         yield start
 
 
-@pytest.fixture(params=FAULTS.values(), ids=FAULTS)
+@pytest.fixture(params=RUN_BY_RUN.values(), ids=RUN_BY_RUN)
 async def bench(
     request: pytest.FixtureRequest, servers_for: StartServers, desk: Desk, measured: Measured
 ) -> AsyncIterator[Bench]:
@@ -196,12 +187,6 @@ async def bench(
             probes=probes,
             measured=measured,
         )
-
-
-async def _versions(servers: Servers) -> set[str]:
-    info = await servers.valkey.command("INFO", "server")
-    valkey = re.findall(r"valkey_version:(\S+)", info.decode() if isinstance(info, bytes) else "")
-    return {f"PostgreSQL {(await servers.postgres.sql('SHOW server_version')).split()[0]}", f"Valkey {valkey[0]}"}
 
 
 async def test_is_caught_as_what_it_is_and_forgiven_once_healed(bench: Bench) -> None:

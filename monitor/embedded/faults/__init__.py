@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from monitor.embedded.faults import (
     availability,
+    durability,
     eviction,
     history,
+    indexes,
     isolation,
     notify,
     pool,
@@ -32,6 +34,8 @@ AREAS: Mapping[str, tuple[Fault, ...]] = {
     "profile": profile.FAULTS,
     "pool": pool.FAULTS,
     "eviction": eviction.FAULTS,
+    "durability": durability.FAULTS,
+    "index": indexes.FAULTS,
     "availability": availability.FAULTS,
 }
 """Every fault, by what it breaks."""

@@ -192,7 +192,7 @@ FAULTS = (
         Cause.SPLIT_BRAIN,
         _split,
         postgres_as_before,
-        also=_NO_REPLICA,
+        also={**_NO_REPLICA, "durability": frozenset({Kind.DIVERGED})},  # as long as both take writes
     ),
     _fault(
         "crash-asynchronous-commit",
