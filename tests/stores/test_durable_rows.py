@@ -29,7 +29,7 @@ from monitor.stores.postgres import Postgres
 from monitor.stores.provision import make_sure
 from monitor.stores.ways import Ways
 from tests.conftest import Site
-from tests.probes.breaking import Wire, wired
+from tests.probes.breaking import Wire, cutting, wired
 
 PRIMARY = Place(Store.POSTGRES)
 REPLICA = Place(Store.POSTGRES, Way.REPLICA, "postgres-replica")
@@ -280,6 +280,39 @@ async def test_a_lost_answer_is_indeterminate_where_it_may_have_happened(
     assert found.register == mark(2 if happens else 1)
     assert (mark(2) in found.digests) is (happens and identified)
     assert await reader.happened(writer.xid) is (True if case == "commit" else None)
+
+
+@pytest.mark.parametrize("identified", [False, True], ids=["register", "record"])
+async def test_wherever_a_connection_is_cut_the_outcome_told_is_true(
+    pair: Servers, make_ledger: MakeLedger, *, identified: bool
+) -> None:
+    """At every chunk of a write, in either direction: failed is absent, done is there, and the record goes with it."""
+    outcomes: set[Outcome] = set()
+    async with wired(pair.postgres.port) as wire:
+        at = 0
+        while Outcome.OK not in outcomes:
+            at += 1
+            counted = [-(1 << 30)]
+            wire.edit(cutting(wire, at, counted))
+            ledger = make_ledger(pair.postgres.dsn.replace(f":{pair.postgres.port}/", f":{wire.port}/"))
+            writer = await ledger.writer()
+            counted[0] = 0
+            try:
+                await writer.write(entry(1, identified=identified), expected=(None,))
+                outcome = Outcome.OK
+            except StoreError as error:
+                outcome = error.outcome
+            outcomes.add(outcome)
+            reader = await make_ledger(daemon=ledger.daemon).reader()
+            process = writer.connection.get_server_pid()
+            alive = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {process}"  # noqa: S608  constants
+            while outcome is not Outcome.OK and await pair.postgres.sql(alive) != "0\n":
+                pass  # the server has not yet noticed that its client is gone
+            found = await reader.look(None)
+            assert set(found.digests) == ({found.register} - {None} if identified else set())
+            if outcome is not Outcome.INDETERMINATE:
+                assert (found.register is not None) is (outcome is Outcome.OK)
+    assert outcomes == ({*Outcome} if identified else {Outcome.OK, Outcome.INDETERMINATE})
 
 
 @pytest.fixture
