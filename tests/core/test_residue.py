@@ -9,7 +9,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from monitor.core.residue import Broom, Instance, index_key, key_of
+from monitor.core.residue import (
+    Broom,
+    Instance,
+    index_key,
+    key_of,
+    ledgers_key,
+    record_key,
+    records_key,
+    register_key,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OWN = Instance("0badcafe", 7)
@@ -129,3 +138,26 @@ def test_a_key_names_its_index() -> None:
     """All incarnations of a daemon share one index; a foreign key has none."""
     assert BROOM.index_of(OLD) == "holdfast:prod:0badcafe:keys"
     assert BROOM.index_of("user:42") is None
+
+
+@given(environment=st.sampled_from(["prod", "prod2"]), daemon=IDS, series=IDS, n=st.integers(1, 2**62), age=AGES)
+def test_what_a_ledger_keeps_is_never_taken(environment: str, daemon: str, series: str, n: int, age: timedelta) -> None:
+    """Registers, records and their indexes are no leftovers, whoever sweeps, and however old they are."""
+    kept = [
+        register_key(environment, daemon),
+        record_key(environment, daemon, series, n),
+        records_key(environment, daemon),
+        ledgers_key(environment),
+    ]
+    broom = Broom(environment=environment, instance=Instance(daemon, 7), own_age=timedelta(), any_age=timedelta())
+    assert not any(broom.takes(each, NOW + age) for each in kept)
+    assert len(set(kept)) == len(kept)
+    assert all(each.startswith("holdfast:") for each in kept)
+
+
+@pytest.mark.parametrize("kind", ["canary", "ballast"])
+def test_what_a_probe_of_memory_leaves_is_taken(kind: str) -> None:
+    """Canaries and ballast are leftovers as soon as no run needs them."""
+    left = key_of("prod", OWN, run_id(2 * OWN_AGE), "piece-ab", kind=kind)
+    assert BROOM.takes(left, NOW)
+    assert not BROOM.takes(key_of("prod", OWN, run_id(OWN_AGE / 2), "piece-ab", kind=kind), NOW)

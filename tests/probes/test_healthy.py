@@ -6,6 +6,7 @@ import pytest
 
 from monitor.core.verdict import Verdict
 from monitor.probe import Probe
+from monitor.probes.eviction import EvictionProbe
 from monitor.probes.history import HistoryProbe
 from monitor.probes.notify import NotifyProbe
 from monitor.probes.pool import PoolProbe
@@ -24,6 +25,7 @@ from tests.conftest import Site
         SessionProbe(),
         SessionProbe(discipline="lua", sliding=False),
         SessionProbe(discipline="fields"),
+        EvictionProbe(),
         NotifyProbe(),
         NotifyProbe(messages=40),
         PoolProbe(),
@@ -37,6 +39,7 @@ from tests.conftest import Site
         "session",
         "session-lua",
         "session-fields",
+        "eviction",
         "notify",
         "notify-larger",
         "pool",

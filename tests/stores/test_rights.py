@@ -14,6 +14,7 @@ from monitor.core.ledger.entries import Entry, Mark, State
 from monitor.core.residue import Instance
 from monitor.ports import Store
 from monitor.probe import Probe
+from monitor.probes.eviction import EvictionProbe
 from monitor.probes.notify import NotifyProbe
 from monitor.probes.pool import PoolProbe
 from monitor.probes.session import SessionProbe
@@ -214,6 +215,12 @@ async def test_the_acl_suffices_for_pushed_changes(fenced: Site) -> None:
     """With the printed ACL messages are published and received, by pub/sub and by streams."""
     record = await run_ok(fenced, NotifyProbe())
     assert "LISTEN/NOTIFY is not checked: there is no postgres" in record.finding.left_out
+
+
+async def test_the_acl_suffices_while_memory_is_short(fenced: Site) -> None:
+    """With the printed ACL canaries and ballast are written, and the server's memory is known."""
+    record = await run_ok(fenced, EvictionProbe())
+    assert record.finding.left_out == ()
 
 
 async def test_the_acl_suffices_to_say_who_confirmed_a_violation(fenced: Site) -> None:
