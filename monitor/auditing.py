@@ -21,6 +21,7 @@ from monitor.probe import Run
 
 _ALL = 1_000_000  # entries; a ladder of 7 days at one a minute is some 10,000
 _MOVES = 2_000  # of the latest ones: what a loss between two looks can take away, at the highest rate and back
+_LATEST = 200  # where nothing has happened, only the newest is of interest
 _ASKED = 20  # transactions whose answer was lost, asked for in one run
 _PERHAPS_THERE = frozenset({State.ACKED, State.PERHAPS, State.INTENDED})
 _FORGETFUL = "nothing older than this run is looked for: there is no daemon here whose ledger remembers it"
@@ -116,7 +117,7 @@ class Audit:
             full=full,
             entries=tuple(entries),
             first=first,
-            moves=tuple(await ledger.entries(store, identified=None, limit=_MOVES)),
+            moves=tuple(await ledger.entries(store, identified=None, limit=_MOVES if full else _LATEST)),
             epochs=tuple(await ledger.epochs()),
             breaks=tuple(await ledger.breaks(store)),
             losses=tuple(await ledger.losses(store)),
