@@ -48,9 +48,13 @@ class Schema:
                 "idle_in_transaction_session_timeout": milliseconds,
             },
         )
-        # First asked: whoever may not make one may yet use the one that was made for him.
-        if await connection.fetchval("SELECT to_regnamespace($1) IS NULL", self.name):
-            await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self.name}")
+        try:
+            # First asked: whoever may not make one may yet use the one that was made for him.
+            if await connection.fetchval("SELECT to_regnamespace($1) IS NULL", self.name):
+                await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self.name}")
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     def scrub(self, text: str) -> str:

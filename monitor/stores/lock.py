@@ -150,10 +150,12 @@ class SchemaLock:
     async def _taken(self) -> bool:
         try:
             connection = await self._home.connect()
-            if await connection.fetchval(_TAKE, self._home.name):
-                self._connection = connection
-                return True
+            try:
+                if await connection.fetchval(_TAKE, self._home.name):
+                    self._connection = connection
+            finally:
+                if self._connection is not connection:
+                    connection.terminate()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise failure(self._home, error) from None
-        connection.terminate()
-        return False
+        return self._connection is connection

@@ -22,6 +22,7 @@ from monitor.app import open_instance
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
+from monitor.embedded.servers import Servers
 from monitor.ports import StateError
 from monitor.stores import migrate
 from monitor.stores.home import Schema
@@ -469,3 +470,26 @@ async def test_a_lost_state_makes_another_daemon(anew: Make, tmp_path: Path) -> 
     assert another.incarnation == 1
     assert another.id != first.id
     await lost.close()
+
+
+async def test_a_role_that_may_make_no_schema_needs_one_made(servers: Servers, database: str) -> None:
+    """What a DBA has to run is said; once that was done, the state opens, and the password is in no message."""
+    role = f"keeper_{database}"
+    await servers.postgres.sql(f"CREATE ROLE {role} LOGIN PASSWORD 'planted-password'", database=database)
+    address = in_database(servers.postgres.dsn, database).rpartition("@")[2]
+    home = Schema(f"postgresql://{role}:planted-password@{address}", "eu")
+    state = KeptState(home)
+    with pytest.raises(StateError) as refused:
+        await state.open()
+    command = "CREATE SCHEMA holdfast_state_eu AUTHORIZATION "
+    assert f"permission denied for database {database}; let a DBA run: {command}<the role>" in str(refused.value)
+    await servers.postgres.sql(command + role, database=database)
+    await state.open()
+    await state.remember("a", "b")
+    await state.close()
+    mistaken = KeptState(replace(home, dsn=home.dsn.replace("planted-password", "mistaken-password")))
+    with pytest.raises(StateError) as refused:
+        await mistaken.open()
+    assert "check user and password in `state`" in str(refused.value)
+    assert "mistaken" not in str(refused.value)
+    await mistaken.close()
