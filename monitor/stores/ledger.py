@@ -32,11 +32,7 @@ _ONE = (
 )
 _OUTCOME = ("state", "answered", "epoch", "weak", "xid", "due")
 _INTEND = sa.insert(ledger_entries)
-_SETTLE = (
-    sa.update(ledger_entries)
-    .where(*_ONE)
-    .values({name: sa.bindparam(f"new_{name}") for name in _OUTCOME})
-)
+_SETTLE = sa.update(ledger_entries).where(*_ONE).values({name: sa.bindparam(f"new_{name}") for name in _OUTCOME})
 _RETIRING = sa.update(ledger_entries).where(*_ONE).values(state=State.RETIRING)
 _RETIRED = (
     sa.update(ledger_entries)
@@ -51,7 +47,13 @@ _AUDITED = (
         rung=sa.bindparam("new_rung"),
         due=sa.bindparam("new_due"),
         verified=sa.func.coalesce(sa.bindparam("new_verified", type_=sa.Float), _c.verified),
-        accepted=sa.func.coalesce(sa.bindparam("new_accepted", type_=sa.Float), _c.accepted),
+        accepted=sa.case(
+            (
+                sa.bindparam("is_wrong", type_=sa.Boolean),
+                sa.func.coalesce(sa.bindparam("new_accepted", type_=sa.Float), _c.accepted),
+            ),
+            else_=None,
+        ),
         wrong=sa.case(
             (sa.bindparam("is_wrong", type_=sa.Boolean), sa.func.coalesce(_c.wrong, sa.bindparam("at"))), else_=None
         ),
