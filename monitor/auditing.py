@@ -77,8 +77,8 @@ class Audit:
     async def _write(self) -> Entry | None:
         """One record. Where it cannot be written, what was written earlier can still be looked at."""
         try:
-            async with self.run.step("write_record"):
-                return await self.scribe.write(identified=True, within=self.patience, after=self.ladder[0])
+            timed = partial(self.run.step, "write_record")
+            return await self.scribe.write(identified=True, within=self.patience, after=self.ladder[0], timed=timed)
         except StoreError as error:
             self.note(error)
             return None

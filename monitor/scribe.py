@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 
 from monitor.core import duration
@@ -14,6 +14,7 @@ from monitor.core.ledger.found import Break, Sighting, Written
 from monitor.core.ledger.outage import Attempt, Operation
 from monitor.core.verdict import Reason
 from monitor.ports import Clock, Durables, Ledger, Outcome, Place, Store, StoreError, Writer
+from monitor.ports.ledger import Timed
 
 LABEL = "durability"
 PATIENCE = timedelta(seconds=2)
@@ -56,11 +57,16 @@ class LedgerScribe:
             self.alarm = 0
 
     async def write(
-        self, *, identified: bool, within: timedelta = PATIENCE, after: timedelta = timedelta(minutes=1)
+        self,
+        *,
+        identified: bool,
+        within: timedelta = PATIENCE,
+        after: timedelta = timedelta(minutes=1),
+        timed: Timed = nullcontext,
     ) -> Entry:
         """One write; -> its entry with the outcome. Its record, if it has one, is due `after` that for the first time.
 
-        `within` is how long connecting, and then writing, may take.
+        `within` is how long connecting, and then writing, may take. Within `timed` only the store is awaited.
         """
         async with self._turns():
             for _ in range(_TRIES):
@@ -68,7 +74,7 @@ class LedgerScribe:
                 expected = (*await self._ledger.expected(self._store), *self._adopted)
                 entry = await self._ledger.intend(self._store, identified=identified)
                 due = self._ledger.now() + after if identified else None
-                written = await self._send(writer, entry, expected=expected, within=within, due=due)
+                written = await self._send(writer, entry, expected=expected, within=within, due=due, timed=timed)
                 if written.moved:
                     return await self._acknowledged(writer, entry, weak=written.weak, due=due)
                 await self._settle(writer, entry, State.REFUSED, due=due)
@@ -144,10 +150,11 @@ class LedgerScribe:
         expected: tuple[Mark | None, ...],
         within: timedelta,
         due: datetime | None,
+        timed: Timed,
     ) -> Written:
         began = self._clock.monotonic()
         try:
-            async with self._bounded(within, "a write"):
+            async with timed(), self._bounded(within, "a write"):
                 written = await writer.write(entry, expected=expected)
         except StoreError as error:
             lost = error.outcome is Outcome.INDETERMINATE

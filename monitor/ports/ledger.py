@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from monitor.core.ledger.entries import WRONG, Entry, Fate, Mark, State
 from monitor.core.ledger.evidence import Epoch, Evidence
 from monitor.core.ledger.found import Audited, Break, Loss, Outage, Restore, Sighting, Standing, Written
 from monitor.ports.stores import Connection, Place, Store
+
+Timed: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+"""Makes what times an operation."""
 
 
 class Writer(Connection, Protocol):
@@ -182,8 +186,12 @@ class Scribe(Protocol):
     def calm(self, alarm: int) -> None:
         """Everything was looked at since the alarm stood so; one that was raised meanwhile stands."""
 
-    async def write(self, *, identified: bool, within: timedelta = ..., after: timedelta = ...) -> Entry:
+    async def write(
+        self, *, identified: bool, within: timedelta = ..., after: timedelta = ..., timed: Timed = ...
+    ) -> Entry:
         """One write; -> its entry with the outcome. Its record, if it has one, is due `after` that for the first time.
+
+        Within `timed` only the store is awaited, not the ledger's disk.
 
         Raises StoreError where it was not acknowledged, StateError where its intent could not be kept: then nothing
         was sent.
