@@ -19,6 +19,7 @@ HEADINGS = (
     "said",
     "RTO s: truth",
     "said",
+    "tick of the truth, s",
     "right?",
 )
 
@@ -123,5 +124,6 @@ def _row(result: Result) -> tuple[str, ...]:
         ", ".join(f"{loss.least:.2f}-{loss.most:.2f}" for loss in said.losses) or "none",
         f"{truth.recovery_time:.2f}",
         f"{said.outage.least:.2f}-{said.outage.most:.2f}" if said.outage else "none",
+        f"{truth.tick:.2f}",
         "no" if result.complaints else "yes",
     )
