@@ -179,7 +179,7 @@ class KeptLedger(History):
                 "new_fate": each.fate,
                 "new_rung": each.rung,
                 "new_due": seconds(each.due),
-                "new_verified": None if each.fate in WRONG else each.at.timestamp(),
+                "new_verified": each.at.timestamp() if each.fate is Fate.FOUND else None,
                 "new_accepted": seconds(each.accepted),
                 "is_wrong": each.fate in WRONG,
                 "at": each.at.timestamp(),

@@ -130,6 +130,14 @@ def test_a_copy_may_be_older_than_a_deletion(
     assert names(judge(copy(entries, register, records))) == wanted
 
 
+def test_what_was_deleted_since_is_covered_all_the_same() -> None:
+    """A copy that is older than the deletion of everything in it can be judged yet, as long as that is remembered."""
+    entries = [*(retired(n, at=60) for n in (1, 2, 3)), write(4)]
+    found = judge(copy(entries, 3, [1, 2, 3]))
+    assert (found.verdict, found.covers) == (Verdict.OK, 3)
+    assert names(judge(copy(entries, 3, [1, 3]))) == [(Kind.LOST, 2, 2, 1, 1)]
+
+
 @pytest.mark.parametrize(
     ("register", "records", "as_of", "slack", "wanted"),
     [

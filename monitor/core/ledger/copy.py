@@ -125,7 +125,7 @@ class _Bench:
         phantom = _LATE if late or not (inside or self.copy.live) else ""
         if phantom or entry.state is State.REFUSED:
             return _Finding(kind=Kind.PHANTOM, why=phantom or _REFUSED)
-        demanded = entry.state is State.ACKED
+        demanded = entry.state is State.ACKED or self._deleted_later(entry)
         if digest != self._expected(entry.mark):
             return _Finding(demanded=demanded, kind=Kind.CORRUPT, why="its content is another")
         if entry.state is State.RETIRED and entry.retired and self._lower and entry.retired < self._lower:
@@ -135,11 +135,8 @@ class _Bench:
     def _absent(self, entry: Entry, *, inside: bool) -> _Finding:
         if entry.state not in ACKNOWLEDGED or not (inside or self._too_early_for(entry)) or self.prefix.excuses(entry):
             return _EITHER
-        if entry.state is not State.ACKED:
-            seen = entry.verified  # it was there then, and is deleted since
-            kept = seen and (entry.retired is None or seen < entry.retired)
-            if not (seen and kept and self._upper and self._upper < seen):
-                return _EITHER
+        if entry.state is not State.ACKED and not self._deleted_later(entry):
+            return _EITHER
         return _Finding(demanded=True, kind=Kind.LOST, why=_MISSING)
 
     def _move(self, entry: Entry, *, inside: bool, late: bool) -> _Finding:
@@ -152,6 +149,11 @@ class _Bench:
         if acknowledged and not inside and self._too_early_for(entry) and not self.prefix.excuses(entry):
             return _Finding(demanded=True, kind=Kind.LOST, why=_MISSING)
         return _EITHER
+
+    def _deleted_later(self, entry: Entry) -> bool:
+        """Whether a write that is deleted by now was still found after the point, so that a copy must have it."""
+        seen, retired = entry.verified, entry.retired
+        return bool(seen and (retired is None or seen < retired) and self._upper and self._upper < seen)
 
     def _too_early_for(self, entry: Entry) -> bool:
         """Whether a write had been acknowledged by the moment of which the copy has to be."""

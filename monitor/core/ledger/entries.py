@@ -76,7 +76,7 @@ class Entry:
     `xid` is PostgreSQL's, where it was known before the outcome was.
 
     `rung` is how many of the ladder's looks are done, `due` the moment of the next, None after the last. `verified` is
-    when it was last found as it should be. `accepted` is when somebody acknowledged or declared that it is lost.
+    when it was last found there, whole. `accepted` is when somebody acknowledged or declared that it is lost.
     `retired` is when its deletion was acknowledged.
     """
 
