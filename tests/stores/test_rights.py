@@ -14,6 +14,7 @@ from monitor.core.ledger.entries import Entry, Mark, State
 from monitor.core.residue import Instance
 from monitor.ports import Store
 from monitor.probe import Probe
+from monitor.probes.durability import DurabilityProbe
 from monitor.probes.eviction import EvictionProbe
 from monitor.probes.notify import NotifyProbe
 from monitor.probes.pool import PoolProbe
@@ -47,9 +48,9 @@ async def test_the_least_role_can_run_the_probe_and_sweep(least: Site) -> None:
     assert await least.environment.census(Store.POSTGRES) == 0
 
 
-@pytest.mark.parametrize("probe", [NotifyProbe(), PoolProbe()], ids=["notify", "pool"])
+@pytest.mark.parametrize("probe", [NotifyProbe(), PoolProbe(), DurabilityProbe()], ids=["notify", "pool", "durability"])
 async def test_the_least_role_suffices_for_what_is_pushed_and_for_a_crowd(least: Site, probe: Probe[object]) -> None:
-    """Nothing more is to be granted for LISTEN and NOTIFY, nor for many users at once."""
+    """Nothing more is to be granted for LISTEN and NOTIFY, for many users at once, nor for the ledger."""
     await run_ok(least, probe)
 
 
@@ -215,6 +216,15 @@ async def test_the_acl_suffices_for_pushed_changes(fenced: Site) -> None:
     """With the printed ACL messages are published and received, by pub/sub and by streams."""
     record = await run_ok(fenced, NotifyProbe())
     assert "LISTEN/NOTIFY is not checked: there is no postgres" in record.finding.left_out
+
+
+async def test_the_acl_suffices_for_the_ledger(fenced: Site) -> None:
+    """With the printed ACL registers are moved, records written, looked at and removed, and the server is known."""
+    for _ in range(2):
+        await run_ok(fenced, DurabilityProbe())
+    scribe = fenced.environment.scribe(Store.REDIS)
+    await scribe.write(identified=True)
+    await scribe.retire(await fenced.environment.ledger.entries(Store.REDIS), due=None)
 
 
 async def test_the_acl_suffices_while_memory_is_short(fenced: Site) -> None:
