@@ -28,7 +28,7 @@ REST_SECONDS = 2.0
 class Pace:
     """How fast Patroni notices. Its own rule: loop_wait + 2 * retry_timeout <= ttl; all are seconds.
 
-    Patroni 3.0 takes any ttl; from 3.1 on it takes none below 20.
+    Patroni 3.0 takes any ttl; the documentation of 3.2 has 20 as the least.
     """
 
     ttl: int = 8

@@ -182,6 +182,26 @@ async def test_a_replica_that_is_down_is_only_not_asked(make_site: MakeSite, led
     assert any("redis replica eu-2 could not be asked" in sentence for sentence in record.finding.left_out)
 
 
+async def test_a_replica_that_hangs_does_not_hide_a_loss(
+    kept: Site, make_site: MakeSite, make_proxy: MakeProxy, ledgers: Ledgers
+) -> None:
+    """An old primary that takes connections and answers nothing has `patience`; the run has its time all the same."""
+    hanging = await make_proxy(kept.servers.postgres.port)
+    hanging.blackhole = True
+    name = f"env-{secrets.token_hex(4)}"
+    old = {
+        Place(POSTGRES, Way.REPLICA, "old"): kept.dsn.replace(f":{kept.servers.postgres.port}/", f":{hanging.port}/")
+    }
+    site = await make_site(name, ledger=ledgers.of(name), others=old)
+    impatient = DurabilityProbe(rate=0, patience=timedelta(seconds=1), timeout=timedelta(seconds=10))
+    await site.run(impatient)
+    await delete_rows(site, "n = 1")
+    site.environment.scribe(POSTGRES).alarm += 1
+    record = await site.run(impatient)
+    assert kinds(record) == {Kind.LOST}
+    assert any("old could not be asked" in sentence and "within 1s" in sentence for sentence in record.finding.left_out)
+
+
 async def test_one_store_that_is_down_does_not_hide_the_other(
     make_site: MakeSite, make_proxy: MakeProxy, ledgers: Ledgers
 ) -> None:
