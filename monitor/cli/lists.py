@@ -90,5 +90,6 @@ def faults() -> None:
         for no_wrap in (True, True, False):
             table.add_column(no_wrap=no_wrap, overflow="fold")
         for fault in of_area:
-            table.add_row(fault.name, Text(f"{fault.report} by {fault.probe}", style="dim"), Text(fault.breaks))
+            why = f" ({fault.cause.replace('_', ' ')})" if fault.cause else ""
+            table.add_row(fault.name, Text(f"{fault.report}{why} by {fault.probe}", style="dim"), Text(fault.breaks))
         console.print(table, "")

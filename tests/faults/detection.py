@@ -71,7 +71,7 @@ class Recovery:
     """What one injection took away, as the ledger told it, and as a client beside Holdfast saw it (`true_`).
 
     `records` is how many identified records; `point` is the recovery point, None where nothing went back to one;
-    `time` is how long no write was possible, None where none was missed.
+    `time` is how long no write was possible, None where none failed.
     """
 
     cause: str
@@ -79,7 +79,7 @@ class Recovery:
     point: Span | None
     true_point: Span | None
     time: Span | None
-    true_time: Span
+    true_time: Span | None
 
 
 @dataclass(kw_only=True)

@@ -189,10 +189,14 @@ class Client:
         kept = before[-1].began if before else lost[0].began
         return Span(max(0.0, lost[-1].began - lost[0].ended), min(after) - kept)
 
-    def longest_silence(self, *, since: int) -> Span:
-        """The longest time without an acknowledged write after the first so many."""
+    def longest_outage(self, *, since: int) -> Span | None:
+        """The longest time without an acknowledged write after the first so many in which one failed, if one did."""
         acked = self.acked[max(0, since - 1) :]
-        first, second = max(pairwise(acked), key=lambda pair: pair[1].ended - pair[0].ended)
+        failed = {write.n for write in self.failed}
+        broken = [pair for pair in pairwise(acked) if not failed.isdisjoint(range(pair[0].n, pair[1].n))]
+        if not broken:
+            return None
+        first, second = max(broken, key=lambda pair: pair[1].ended - pair[0].ended)
         return Span(max(0.0, second.began - first.ended), second.ended - first.began)
 
 

@@ -77,13 +77,14 @@ async def test_probes_lists_every_probe() -> None:
 
 
 async def test_faults_lists_every_fault() -> None:
-    """Each fault is listed with its kind and its probe, in a line that is not cut."""
+    """Each fault is listed with its kind, its cause and its probe, in a line that is not cut."""
     ended = await holdfast("faults")
     lines = ended.out.splitlines()
     assert ended.code == 0
     for fault in FAULTS.values():
         (line,) = [line for line in lines if line.split()[:1] == [fault.name]]
-        assert line.split()[1:4] == [fault.report, "by", fault.probe]
+        why = f" ({fault.cause.replace('_', ' ')})" if fault.cause else ""
+        assert f"{fault.name} {fault.report}{why} by {fault.probe} " in " ".join(line.split())
 
 
 class TestPlan:

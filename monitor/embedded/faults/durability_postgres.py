@@ -13,7 +13,7 @@ from monitor.embedded.faults.fault import POSTGRES, POSTGRES_REPLICA, Change, Fa
 from monitor.embedded.faults.recovery import until_true
 from monitor.embedded.faults.topology import lead, part, postgres_as_before, postgres_by_line, renew_standby, standby
 
-_WHILE = 2.0  # seconds in which clients go on to write: what they write then is lost
+_WHILE = 1.2  # seconds in which clients go on to write: what they write then is lost
 _POINT = "holdfast_fault"  # a restore point
 _POSITIONS = "SELECT pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn()"
 _UNFLUSHED = 0.7  # seconds of acknowledged writes that only the memory of the server has

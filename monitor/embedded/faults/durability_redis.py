@@ -12,7 +12,7 @@ from monitor.embedded.faults.fault import REDIS, REDIS_REPLICA, Change, Fault, R
 from monitor.embedded.faults.recovery import as_bytes, redis_recovered, until_true
 from monitor.embedded.faults.topology import follower, lead, part, redis_as_before, redis_by_line
 
-_WHILE = 2.0  # seconds in which clients go on to write: what they write then is lost
+_WHILE = 1.6  # seconds in which clients go on to write: what they write then is lost
 _RECORDS = "holdfast:*:record:*"
 _DELETE_OLDEST = f"""
 local oldest, number = nil, nil
