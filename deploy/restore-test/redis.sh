@@ -9,7 +9,7 @@ set -eu
 : "${ENVIRONMENT:?}" "${FILES:?}" "${NUMBER:=0}"
 work=$(mktemp -d)
 server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" || true; fi; rm -rf "$work"' EXIT
 
 cp -R "$FILES/." "$work"
 append=no
