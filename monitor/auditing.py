@@ -24,7 +24,7 @@ _MOVES = 2_000  # of the latest ones: what a loss between two looks can take awa
 _LATEST = 200  # where nothing has happened, only the newest is of interest
 _ASKED = 20  # transactions whose answer was lost, asked for in one run
 _PERHAPS_THERE = frozenset({State.ACKED, State.PERHAPS, State.INTENDED})
-_FORGETFUL = "nothing older than this run is looked for: there is no daemon here whose ledger remembers it"
+FORGETFUL = "nothing older than this run is looked for: there is no daemon here whose ledger remembers it"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Audit:
         if self.ledger.durable:
             await self._retire(look, self.found)
         else:
-            self.left_out.append(_FORGETFUL)
+            self.left_out.append(FORGETFUL)
             await self.scribe.leave(within=self.patience)
 
     def note(self, error: StoreError) -> None:

@@ -31,9 +31,9 @@ class EvictionProbe(Probe[Seen]):
     needs: ClassVar = {Store.REDIS: 2}
     steps: ClassVar = ("connect", "write", "press", "reconnect", "look", "ping", "delete")
 
-    every: Duration = Field(default=timedelta(minutes=1), description="One run each so often.")
+    every: Duration = Field(default=timedelta(minutes=5), description="One run each so often.")
     budget: Duration = Field(default=timedelta(milliseconds=100), description="The time that each step may take.")
-    share: Size = Field(default=1 << 20, description="Memory that is filled for a moment, 64kb to 16mb.")
+    share: Size = Field(default=256 << 10, description="Memory that is filled for a moment, 64kb to 16mb.")
 
     @field_validator("share")
     @classmethod

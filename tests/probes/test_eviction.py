@@ -28,6 +28,7 @@ from tests.probes.breaking import Wire, heals, run_ok, run_unknown, run_violated
 
 PROBE = EvictionProbe()
 SMALL = EvictionProbe.model_validate({"share": "64kb"})
+LARGE = EvictionProbe.model_validate({"share": "1mb"})  # in several pieces
 REDIS = shutil.which("redis-server")
 StartValkey = Callable[..., Awaitable[EmbeddedValkey]]
 
@@ -209,7 +210,7 @@ async def test_a_server_that_fills_up_while_it_is_pressed_is_relieved(
         return command
 
     proxy.rewrite = greedy
-    await run_unknown(site, PROBE, Reason.CAPACITY)
+    await run_unknown(site, LARGE, Reason.CAPACITY)
     assert await valkey.command("KEYS", "*") == [b"neighbour"]
 
 
@@ -305,7 +306,7 @@ async def test_what_a_killed_daemon_leaves_is_swept(make_site: MakeSite, site: S
         here = await make_site(postgres_dsn=None, redis_url=through(valkey, wire.port), longest_run=timedelta(0))
         await here.environment.prepare(PROBE.needs)
         wire.edit(lambda _: (lambda data: wire.cut() or b"" if data.count(b"piece-ab") else data, unchanged))  # type: ignore[func-returns-value]
-        await run_unknown(here, PROBE, Reason.UNREACHABLE)
+        await run_unknown(here, LARGE, Reason.UNREACHABLE)
         wire.heal()
         assert await here.environment.census(Store.REDIS) == 9
         assert await here.environment.sweep(Store.REDIS) == 9

@@ -38,7 +38,7 @@ def conclude(shown: Sequence[Shown]) -> Finding:
     checks = sum(account.checks for account in accounts)
     left_out = (
         *(sentence for account in accounts for sentence in account.left_out),
-        *(sentence for each in shown for sentence in each.left_out),
+        *dict.fromkeys(sentence for each in shown for sentence in each.left_out),  # of both stores, once
     )
     violations = [violation for account in accounts for violation in account.violations]
     doubts = [account.doubt for account in accounts if account.doubt]
