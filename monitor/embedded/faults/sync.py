@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from monitor.core.verdict import Kind
+from monitor.core.verdict import Kind, Reason
 from monitor.embedded.faults.fault import POSTGRES_REPLICA, Fault, Site, by_rewriting, stop_rewriting
 from monitor.embedded.postgres import EmbeddedPostgres
 from monitor.embedded.valkey import EmbeddedValkey
@@ -138,6 +138,8 @@ FAULTS = (
         breaks="the address of the replica leads to a fresh server and to one that stands still, in turn",
         probe="sync",
         report=Kind.STALE,
+        also={"sync": frozenset({Reason.INCONCLUSIVE})},  # which server's turn it is depends on who else comes
+        rounds=4,
         inject=_spread_readers,
         heal=_gather_readers,
         settings={"sync": {"deadline": "1500ms", "patience": "500ms"}},
