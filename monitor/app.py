@@ -7,34 +7,30 @@ import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from secrets import token_hex
 
 import structlog
 from uuid_utils import uuid7
 
 from monitor import __version__
+from monitor.books import Books
 from monitor.configfile import ConfigError, Loaded, secrets_in
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
-from monitor.core.residue import Instance
 from monitor.core.secrets import Scrubber
 from monitor.fleet import left_out, live_environment, shape_metrics
 from monitor.journal import Journal
 from monitor.logs import Scrubbing
 from monitor.metrics import Metrics
-from monitor.ports import Clock, StateError, StateTakenError, Store, StoreError, SystemClock
-from monitor.probe import Probe
-from monitor.probes.durability import DurabilityProbe
-from monitor.pulse import Pulses
+from monitor.opening import open_state
+from monitor.ports import Clock, StateError, Store, StoreError, SystemClock
 from monitor.runner import Desk
 from monitor.schedule import Schedule
 from monitor.settings import Settings
 from monitor.stores.environment import LiveEnvironment
-from monitor.stores.home import Home, home_of
-from monitor.stores.ledger import Ledgers
-from monitor.stores.lock import StateLock, lock_of
-from monitor.stores.state import KeptState
+from monitor.stores.home import home_of
+from monitor.stores.lock import lock_of
 from monitor.web import create_app
 from monitor.web.daemon import Notice, Resting, Watched
 from monitor.web.server import GRACE, Serving, serve
@@ -48,43 +44,8 @@ _STANDING = timedelta(seconds=5)
 _SWEEP = timedelta(minutes=10)
 _SWEEP_TIMEOUT = timedelta(seconds=30)
 _PRUNE = timedelta(hours=1)
-_MOVES_KEPT = timedelta(hours=1)  # of the register; a loss that is older is told by its records
 _AT_START = ("location", "state", "http", "logging")  # settings that are read once
 _LOOK = timedelta(seconds=1)  # how often the files of the configuration are looked at
-
-
-async def open_state(home: Home, lock: StateLock) -> tuple[KeptState, Instance, str]:
-    """The state database that is now this daemon's, who the daemon is by it, and what is wrong with it.
-
-    Where it cannot be used, that is a clear error in the log, and one in memory takes its place. Raises StateTakenError
-    where it is another daemon's.
-    """
-    state = KeptState(home)
-    try:
-        await lock.take()
-        await state.open()
-        return state, await open_instance(state), ""
-    except StateTakenError:
-        raise
-    except StateError as error:
-        trouble = f"{error}; until the next start, runs, violations and ledgers are kept in memory only"
-        log.error("state.unusable", message=trouble)
-        await state.close()
-        await lock.release()
-    state = KeptState(None)
-    await state.open()
-    return state, await open_instance(state), trouble
-
-
-async def open_instance(state: KeptState) -> Instance:
-    """Who this daemon is: the id that its state remembers, one incarnation later than before."""
-    id_ = await state.recall("instance")
-    incarnation = int(await state.recall("incarnation") or 0) + 1
-    if id_ is None:
-        id_ = token_hex(4)
-        await state.remember("instance", id_)
-    await state.remember("incarnation", str(incarnation))
-    return Instance(id_, incarnation)
 
 
 class App:
@@ -105,9 +66,6 @@ class App:
         self._rejected: tuple[str, ...] = ()
         self._hup = asyncio.Event()
         self._live: dict[str, LiveEnvironment] = {}
-        self._turns: dict[str, dict[Store, asyncio.Lock]] = {}
-        self._pulses = Pulses(self.clock)
-        self._standing: dict[str, Mapping[Store, Standing]] = {}
         self._beat = self.clock.monotonic()
 
     @property
@@ -131,7 +89,7 @@ class App:
         self.journal = Journal(self._state, clock=self.clock, new_id=lambda: str(uuid7()))
         await self.journal.load()
         self._schedule = Schedule(Desk(journal=self.journal, metrics=self.metrics, clock=self.clock))
-        self._ledgers = Ledgers(self._state.home, clock=self.clock)
+        self._books = Books(self._state.home, clock=self.clock, metrics=self.metrics)
         web_stop, serving = asyncio.Event(), None
         try:
             self._apply(self._loaded)
@@ -149,14 +107,14 @@ class App:
         finally:
             if serving is not None:  # else it never started, and whoever called says why
                 log.info("daemon.stopping")
-            pulses = asyncio.create_task(self._pulses.end(self.settings.shutdown_timeout))
+            pulses = asyncio.create_task(self._books.end(self.settings.shutdown_timeout))
             cut_off = await self._schedule.drain(self.settings.shutdown_timeout)
             await pulses
             web_stop.set()
             if serving is not None:
                 await asyncio.wait({serving.task}, timeout=GRACE + 1)
             await self.journal.flush()
-            await self._ledgers.close()
+            await self._books.close()
             await self._state.close()
             await self._lock.release()
             if serving is not None:
@@ -175,7 +133,7 @@ class App:
                 ("beat", self._watch_loop()),
                 *((("lock", self._lock.keep()),) if self._state.home is not None else ()),
                 ("journal", self._every(_FLUSH, self._flush)),
-                ("ledgers", self._every(_STANDING, self._show_ledgers)),
+                ("ledgers", self._every(_STANDING, self._books.show)),
                 ("sweep", self._every(_SWEEP, self._sweep_all)),
                 ("prune", self._every(_PRUNE, self._prune)),
                 ("reload", self._reload_on_request()),
@@ -241,7 +199,7 @@ class App:
 
     def ledgers(self, environment: str) -> Mapping[Store, Standing]:
         """How the ledger of each store stood a few seconds ago, where `durability` keeps one."""
-        return self._standing.get(environment, {})
+        return self._books.standing(environment)
 
     def not_ready(self) -> Sequence[str]:
         """What is missing until every probe has had its first run."""
@@ -317,21 +275,7 @@ class App:
     async def _prune(self) -> None:
         keep = self.settings.retention
         await self.journal.prune(runs=keep.runs, failures=keep.failures, violations=keep.violations)
-        with suppress(StateError):  # the journal says what is wrong with the state database
-            for name in self._live:
-                now = self._ledgers.of(name).now()
-                await self._ledgers.of(name).prune(retired_before=now - keep.runs, moves_before=now - _MOVES_KEPT)
-
-    async def _show_ledgers(self) -> None:
-        """Show how the ledgers stand, also while no run comes to an end: what is due and not looked at is told, too."""
-        with suppress(StateError):
-            for name, settings in self.settings.environments.items():
-                if "durability" in settings.active():
-                    ledger = self._ledgers.of(name)
-                    standing = {store: await ledger.standing(store) for store in sorted(settings.stores)}
-                    self._standing[name] = standing
-                    for store, each in standing.items():
-                        self.metrics.ledger(name, store, each)
+        await self._books.prune(keep=keep.runs)
 
     async def _recall_pauses(self) -> None:
         for environment in self._live:
@@ -392,8 +336,8 @@ class App:
                 environment,
                 instance=self._instance,
                 metrics=self.metrics,
-                ledger=self._ledgers.of(name),
-                turns=self._turns.setdefault(name, {store: asyncio.Lock() for store in Store}),
+                ledger=self._books.of(name),
+                turns=self._books.turns(name),
             )
             for name, environment in loaded.settings.environments.items()
         }
@@ -406,8 +350,7 @@ class App:
         gone = set(self._live) - set(settings.environments)
         for name in gone:
             self._schedule.unwatch(name)
-            self._pulses.unwatch(name)
-            self._standing.pop(name, None)
+            self._books.unwatch(name)
             self.metrics.forget(name)
             del self._live[name]
         self.journal.forget(gone)
@@ -423,24 +366,18 @@ class App:
                 places=self._live[name].places,
             )
             self._schedule.watch(self._live[name], probes.values())
-            self._beat_for(self._live[name], probes.get("durability"))
+            self._books.watch(
+                self._live[name],
+                probes.get("durability"),
+                audit=partial(self._schedule.run_now, name, "durability"),
+                paused=partial(self._paused, name),
+            )
         for problem in self._loaded.warnings:
             log.warning("config.doubtful", message=str(problem))
         log.info("config.loaded", environments=len(self._live), files=[str(file) for file in self._loaded.files])
 
-    def _beat_for(self, environment: LiveEnvironment, probe: Probe[object] | None) -> None:
-        """Move the registers of an environment between the runs of `durability`, if there is a ledger that lasts."""
-        name = environment.name
-        self._pulses.unwatch(name)
-        if isinstance(probe, DurabilityProbe) and environment.ledger.durable:
-            self._pulses.watch(
-                environment,
-                {store: environment.scribe(store) for store in environment.stores},
-                rate=probe.rate,
-                patience=probe.patience,
-                audit=lambda: self._schedule.run_now(name, probe.name),
-                paused=lambda: self._schedule.paused_until(name) is not None,
-            )
+    def _paused(self, environment: str) -> bool:
+        return self._schedule.paused_until(environment) is not None
 
 
 def _contents(files: Sequence[Path]) -> dict[Path, bytes | None]:

@@ -18,11 +18,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from monitor.app import open_instance
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
 from monitor.embedded.servers import Servers
+from monitor.opening import open_instance
 from monitor.ports import StateError
 from monitor.stores import migrate
 from monitor.stores.home import Schema
