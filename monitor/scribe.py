@@ -45,6 +45,7 @@ class LedgerScribe:
         self._seen = False
         self._epoch: int | None = None
         self._adopted: tuple[Mark | None, ...] = ()
+        self._unmoved: Attempt | None = None
 
     @property
     def epoch(self) -> int | None:
@@ -165,6 +166,10 @@ class LedgerScribe:
         except BaseException:  # the end of a run or of the daemon: it may be there, and it may not
             await asyncio.shield(self._settle(writer, entry, State.PERHAPS, due=due))
             raise
+        if written.moved and self._unmoved is not None and self.witness is not None:
+            self.witness(self._unmoved)  # who answered that nothing moved, and then writes, could have written then
+        now = Attempt(operation="write", began=began, ended=self._clock.monotonic(), at=self._ledger.now(), ok=True)
+        self._unmoved = None if written.moved else now
         self._tell(began, connect=True, read=True, write=True if written.moved else None)
         return written
 
