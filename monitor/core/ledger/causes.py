@@ -148,8 +148,10 @@ def _redis(scene: Scene, before: RedisEvidence, after: RedisEvidence) -> Explana
     assert scene.after is not None  # noqa: S101  cause_of has seen to it
     begun = scene.after.last - after.uptime
     ran = begun + WHOLE_SECOND < scene.last  # else a restarted primary, which follows its own snapshot, would pass
+    # An append-only file brings no replication id back: who appends and has one may be that young, and had followed.
+    young = after.appending and begun - WHOLE_SECOND < scene.last
     changed = f"run {before.run_id[:8]} -> {after.run_id[:8]}"
-    if ran and _follows(scene, before, after):
+    if (ran or young) and _follows(scene, before, after):
         why = (
             f"{changed}; the server had run for {_seconds(after.uptime)} and had followed the one before "
             f"(master_replid2 {after.replid2[:8]}): a running replica was promoted"
