@@ -5,6 +5,7 @@
     python3 dev.py test [OPTIONS]   all tests, on real servers; options are pytest's (-n 0: one by one)
     python3 dev.py check            all that CI runs: lint, types, import contracts, tests
     python3 dev.py soak [OPTIONS]   bad weather of every sort for --for 30m, and no violation may come of it
+    python3 dev.py ledger-kills     kill -9 the daemon during failovers: no false loss, and none unseen (--kills 100)
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
     python3 dev.py bench-ledger     intents a second on this disk, beside the disk bare
     python3 dev.py lab [OPTIONS]    fail a Patroni cluster over, and hold what Holdfast says against the truth
@@ -40,6 +41,7 @@ TOGETHER = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 MODULES = {
     "test": ("pytest", *TOGETHER),
     "soak": ("tests.soak",),
+    "ledger-kills": ("tests.soak.ledger_kills",),
     "costs": ("bench.costs",),
     "bench-ledger": ("bench.ledger",),
     "detection": ("tests.faults",),
