@@ -24,6 +24,8 @@ from monitor.ports import Durables, Ledger, Store, StoreError
 from monitor.stores.restored import Restored
 
 _LABEL = "verify"
+_POSTGRES = ("postgresql:", "postgres:")
+_REDIS = ("redis:", "rediss:", "unix:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,12 @@ def address(text: str, *, environ: dict[str, str] | None = None) -> tuple[Store,
     if read.faults:
         raise ValueError(read.faults[0].message)
     url = str(read.data["against"])
-    store = Store.REDIS if url.startswith(("redis:", "rediss:", "unix:")) else Store.POSTGRES
+    if not url.startswith((*_POSTGRES, *_REDIS)):
+        raise ValueError(
+            "expected a URL that begins with postgresql:// or postgres://, or of Redis or Valkey with redis://,"
+            " rediss:// or unix://"
+        )
+    store = Store.REDIS if url.startswith(_REDIS) else Store.POSTGRES
     try:
         (redis_url if store is Store.REDIS else postgres_url)(SecretStr(url))
     except AddressError as error:

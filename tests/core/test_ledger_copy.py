@@ -159,6 +159,16 @@ def test_a_given_point_must_be_that_of_the_copy(
     assert names(judge(given_copy)) == wanted
 
 
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("late", [write(6), retired(6, at=8, verified=7.5)])
+def test_what_was_sent_after_a_given_point_is_not_demanded(late: Entry, there: bool) -> None:  # noqa: FBT001
+    """Be it deleted since or not: a copy of that moment cannot have it, and one that has it is of a later one."""
+    entries = [*FIVE, late, *(write(n, identified=False) for n in (7, 8))]
+    found = judge(copy(entries, 8, [1, 2, 3, 4, 5, 6] if there else [1, 2, 3, 4, 5], as_of=BEGIN + 5.5 * SECOND))
+    records, first = (1, 6) if there else (0, 7)
+    assert (names(found), found.covers) == ([(Kind.PHANTOM, first, 8, records, 9 - first)], 5)
+
+
 def test_the_point_lies_between_two_writes() -> None:
     """It is bounded by the newest write that is there and the first acknowledged one that is not."""
     entries = [*FIVE, write(6, State.REFUSED), write(7, State.PERHAPS), write(8)]
@@ -226,6 +236,8 @@ def test_a_store_that_keeps_records_for_a_time() -> None:
         (copy(FIVE, None, []), "holds nothing"),
         (copy(FIVE, mark(2, "bbbb"), {mark(2, "bbbb"): "x"}), "holds nothing"),
         (copy(FIVE[3:], 2, [1, 2]), "older than all that the ledger remembers, which begins at 2026-11-01 12:00:04"),
+        (copy(FIVE, 5, [1, 2, 3, 4, 5], as_of=BEGIN), "the ledger begins at 2026-11-01 12:00:01 UTC"),
+        (copy([retired(1, at=3), *FIVE[1:]], 5, [2, 3, 4, 5], as_of=BEGIN), "the ledger begins at 2026-11-01 12:00:01"),
         (copy([write(n, identified=False) for n in (1, 2)], 2, []), "no record is remembered"),
     ],
 )

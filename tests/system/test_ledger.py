@@ -128,7 +128,7 @@ class TestPointInTime:
     async def test_recovery_to_a_moment(self, lime: Deployment, action: str) -> None:
         """The copy, a standby yet or promoted, is of that moment, and of no earlier or later one."""
         copy = await lime.base_backup()
-        await lime.write(9, Store.POSTGRES)
+        before = await lime.write(9, Store.POSTGRES)
         target = lime.ledger.now()
         after = await lime.write(9, Store.POSTGRES)
         await lime.archived()
@@ -142,15 +142,13 @@ class TestPointInTime:
             late = lime.ledger.now()
             code, found = await lime.verified(dsn, "--as-of", late.isoformat(), "--slack", "0s")
             assert (code, ranges(found)[0][:2]) == (2, ("lost", str(after[0].mark)))
-            code, found = await lime.verified(dsn, "--as-of", lime_begin(lime), "--slack", "0s")
+            early = before[0].intended.isoformat()
+            code, found = await lime.verified(dsn, "--as-of", early, "--slack", "0s")
             assert (code, {each["kind"] for each in found["violations"]}) == (2, {"phantom"})
+            code, found = await lime.verified(dsn, "--as-of", "2026-01-01T00:00:00Z")
+            assert (code, "the ledger begins at 20" in found["reason"]) == (3, True)
         finally:
             await copy.stop()
-
-
-def lime_begin(lime: Deployment) -> str:
-    """A moment before all writes."""
-    return (lime.ledger.now() - timedelta(hours=1)).isoformat()
 
 
 @pytest.mark.debian
@@ -367,7 +365,7 @@ class TestState:
         (("verify", ENVIRONMENT, "--against", "postgresql://h/x", "--as-of", "2026-01-01T00:00:00"), "in which zone"),
         (("verify", ENVIRONMENT, "--against", "postgresql://h/x", "--as-of", "yesterday"), "not a moment such as"),
         (("verify", ENVIRONMENT, "--as-of", "2026-01-01T00:00:00Z"), "say by --against where it is"),
-        (("verify", ENVIRONMENT, "--against", "mysql://h/x"), "--against: expected a URL that begins with postgresql"),
+        (("verify", ENVIRONMENT, "--against", "mysql://h/x"), "or of Redis or Valkey with redis://, rediss:// or"),
         (("verify", ENVIRONMENT, "--against", "redis://h/0", "--store", "postgres"), "and --store says postgres"),
         (("verify", ENVIRONMENT, "--against", "${NOT_SET_ANYWHERE}"), "NOT_SET_ANYWHERE is not set"),
         (("verify", ENVIRONMENT, "--slack", "soon"), "--slack: 'soon' is not a length of time"),

@@ -111,17 +111,19 @@ class _Bench:
             return "it holds nothing that this ledger remembers to have written"
         if not self.prefix.holds(entries[0]):
             return f"it is older than all that the ledger remembers, which begins at {entries[0].intended:%F %T} UTC"
+        if self._late(entries[0]):
+            return f"the moment is before all that is remembered: the ledger begins at {entries[0].intended:%F %T} UTC"
         return ""
 
     def found(self, entry: Entry) -> _Finding:
         """What was found of one write."""
         inside = self.prefix.holds(entry)
-        late = self._may is not None and entry.intended > self._may
+        late = self._late(entry)
         if not entry.identified:
             return self._move(entry, inside=inside, late=late)
         digest = self.copy.digests.get(entry.mark)
         if digest is None:
-            return self._absent(entry, inside=inside)
+            return _EITHER if late else self._absent(entry, inside=inside)
         phantom = _LATE if late or not (inside or self.copy.live) else ""
         if phantom or entry.state is State.REFUSED:
             return _Finding(kind=Kind.PHANTOM, why=phantom or _REFUSED)
@@ -149,6 +151,10 @@ class _Bench:
         if acknowledged and not inside and self._too_early_for(entry) and not self.prefix.excuses(entry):
             return _Finding(demanded=True, kind=Kind.LOST, why=_MISSING)
         return _EITHER
+
+    def _late(self, entry: Entry) -> bool:
+        """Whether a write was sent after the moment of which the copy has to be: then it must not be there."""
+        return self._may is not None and entry.intended > self._may
 
     def _deleted_later(self, entry: Entry) -> bool:
         """Whether a write that is deleted by now was still found after the point, so that a copy must have it."""
