@@ -213,7 +213,7 @@ class Course:
 
     async def acknowledge(self) -> None:
         """Somebody settles what is reported."""
-        shown = (await self.daemon.get("/api/v1/violations?stage=open")).json()
+        shown = (await self.daemon.get("/api/v1/violations?stage=open&stage=acknowledged")).json()
         for violation in shown.get("violations", []):
             await self.daemon.post(f"/api/v1/violations/{violation['id']}/ack")
 
