@@ -62,7 +62,7 @@ async def follow(
             written = await course.written
             async with run.step(course.step):
                 trace = await _until_there(run, course, written, target, patience=seconds)
-        if trace.took is not None:
+        if trace.took is not None and not trace.last.by_source:
             arrived(run, course.link, took=trace.took, resolution=trace.resolution)
         if trace.took is None or come_back:
             async with run.connection(connect) as target:

@@ -32,10 +32,12 @@ class Look:
     """One look at a target: the version found, None where there was nothing.
 
     `applied` tells whether the target had applied the position of the write before it was asked; None if it cannot say.
+    `by_source` tells that what is configured as a replica was the very server that took the write.
     """
 
     version: int | None
     applied: bool | None = None
+    by_source: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,11 @@ class Trace:
         """Whether the source has to be asked, too."""
         return self.took is None or any(not self.fresh(look) for look in self.back)
 
+    @property
+    def in_itself(self) -> bool:
+        """Whether the source was compared with nothing but itself."""
+        return not self.wrong and all(look.by_source for look in (self.last, *self.back))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copied:
@@ -142,8 +149,8 @@ class Judge:
                 judgements.append(Judgement(doubt=f"{name} was not kept before the change, so nothing could be old"))
         for trace in seen.traces:
             control = seen.controls.get(trace.store)
-            if (foreign := _foreign(trace, control)) is not None:
-                failures.append(foreign)
+            if (misled := _foreign(trace, control) or _itself(trace)) is not None:
+                failures.append(misled)
             else:
                 judgements += self._judge(trace, control)
         checks = len(seen.traces) + len(seen.copies)
@@ -234,6 +241,17 @@ def _foreign(trace: Trace, control: Control | None) -> Failure | None:
     message = (
         f"{trace.place} is no copy of the primary at {control.node.address}: it belongs to another cluster or"
         " database, or has never been synchronised; check its address and what it replicates from"
+    )
+    return Failure(reason=Reason.MISCONFIGURED, message=message, place=trace.place)
+
+
+def _itself(trace: Trace) -> Failure | None:
+    if not trace.in_itself:
+        return None
+    message = (
+        f"{trace.place} is no replica: expected a server that follows the primary, found the primary itself (was the"
+        " replica promoted?), so nothing tells whether changes are replicated; point its address at a replica, or take"
+        " it out of the configuration; where it leads to several servers, keep the primary out of them"
     )
     return Failure(reason=Reason.MISCONFIGURED, message=message, place=trace.place)
 

@@ -13,7 +13,10 @@ class Original(Connection, Protocol):
     """Where changes are made, and what knows the truth about them."""
 
     async def position(self) -> str:
-        """A position at which all is done that was acknowledged by now; a copy that has applied it has all of that."""
+        """A position at which all is done that was acknowledged by now; a copy that has applied it has all of that.
+
+        It tells as well which server took it, so that a look can know that server again.
+        """
 
     async def origin(self) -> Origin:
         """What tells whether another server holds the same data."""
@@ -54,7 +57,8 @@ class Target(Connection, Protocol):
     async def look(self, document: Document, *, key: str, position: str) -> Look:
         """Which version of a document, or of its copy under a key, is there; and whether a position was applied.
 
-        The position is asked for before the version, by a statement of its own.
+        A replica that is in truth the server of the position says so. The position is asked for before the version, by
+        a statement of its own.
         """
 
     async def origin(self) -> Origin:

@@ -18,10 +18,12 @@ from monitor.stores.redis import fields
 from monitor.stores.rows import READ_COMMITTED_SHOWN
 from monitor.stores.ways import Ways
 
+_SERVER = "extract(epoch FROM pg_postmaster_start_time())::text || ':' || current_setting('port')"
+
 STATEMENTS: Mapping[str, str] = {
     # The insert position: with synchronous_commit off the written one may lie before an acknowledged COMMIT.
-    "position": "SELECT pg_current_wal_insert_lsn()::text",
-    "applied": "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn",
+    "position": f"SELECT pg_current_wal_insert_lsn()::text || ' ' || {_SERVER}",
+    "applied": f"SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn AS applied, {_SERVER} = $2 AS by_source",
     "version": "SELECT version FROM holdfast.profiles WHERE id = $1",
     "system": "SELECT system_identifier::text FROM pg_control_system()",
     "schema": "SELECT extract(epoch FROM created_at)::text FROM holdfast.environment",
@@ -73,14 +75,14 @@ class Rows(DocumentConnection):
     """One connection to PostgreSQL, its pooler or a replica of it."""
 
     async def position(self) -> str:
-        """The LSN up to which all is written that was acknowledged by now."""
+        """The LSN up to which all is written that was acknowledged by now, and the server, as nobody else is named."""
         async with self.postgres.asked():
             return str(await self.connection.fetchval(STATEMENTS["position"]))
 
     async def look(self, document: Document, *, key: str, position: str) -> Look:  # noqa: ARG002  it is a row
         """The version of a row. A replica is asked first what it has replayed: one snapshot must not serve both."""
         async with self.transaction(document.user, level="read committed", end="ROLLBACK"):
-            applied = await self._applied(position)
+            applied, by_source = await self._applied(position)
             try:
                 version = await self.connection.fetchval(STATEMENTS["version"], document.id)
             except _MISSING as error:  # a replica that lags may not have the table yet
@@ -89,17 +91,17 @@ class Rows(DocumentConnection):
                         Reason.MISCONFIGURED, f"{error} (check the name of the database in the DSN)"
                     ) from None
                 version = None
-        return Look(version=version, applied=applied)
+        return Look(version=version, applied=applied, by_source=by_source)
 
-    async def _applied(self, position: str) -> bool | None:
+    async def _applied(self, position: str) -> tuple[bool | None, bool]:
         match self.postgres.place.way:
             case Way.PRIMARY:
-                return True
+                return True, False
             case Way.REPLICA:
-                applied: bool | None = await self.connection.fetchval(STATEMENTS["applied"], position)
-                return applied
+                row = await self.connection.fetchrow(STATEMENTS["applied"], *position.split(" "))
+                return row["applied"], row["by_source"]
             case _:
-                return None
+                return None, False
 
     async def origin(self) -> Origin:
         """The identifier of the cluster, where the role may see it, and the moment at which our schema was made."""
@@ -125,8 +127,12 @@ class Keys(CopyConnection):
     async def look(self, document: Document, *, key: str, position: str) -> Look:  # noqa: ARG002  it is a key
         """The version of a copy; the server is asked in the same pipeline, but before, what it has applied."""
         info, value = await self.ask(("INFO", "replication"), ("GET", key))
-        found = decode(value if isinstance(value, bytes) else None).document
-        return Look(version=found.version if found else None, applied=_applied(fields([info]), position))
+        found, told = decode(value if isinstance(value, bytes) else None).document, fields([info])
+        return Look(
+            version=found.version if found else None,
+            applied=_applied(told, position),
+            by_source=_is_source(told, position),
+        )
 
     async def origin(self) -> Origin:
         """The replication ids, the one before the latest failover included."""
@@ -142,3 +148,9 @@ def _applied(info: Mapping[str, str], position: str) -> bool | None:
     if not (history and offset.isdigit() and own.isdigit()):
         return None
     return info.get("master_replid") == history and int(own) >= int(offset)
+
+
+def _is_source(info: Mapping[str, str], position: str) -> bool:
+    """Whether a server is the one of a position: whoever is promoted begins a history of its own."""
+    history = position.partition(" ")[0]
+    return info.get("role") == "master" and info.get("master_replid") == history not in {"", _NO_REPLICATION}

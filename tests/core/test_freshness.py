@@ -87,6 +87,17 @@ def test_what_arrived_in_time_is_ok() -> None:
     assert (finding.verdict, finding.checks) == (Verdict.OK, 2)
 
 
+def test_a_source_that_was_compared_with_itself_alone_is_misconfigured() -> None:
+    """A replica's place that led to the source in every look is unknown; one look at a replica is enough to judge."""
+    itself = replace(IN_TIME.last, by_source=True)
+    finding = judge(replace(IN_TIME, last=itself, back=(itself,)), controls={})
+    assert (finding.reason, finding.place) == (Reason.MISCONFIGURED, IN_TIME.place)
+    assert "found the primary itself" in finding.message
+    assert judge(replace(IN_TIME, last=itself), controls={}).verdict is Verdict.OK
+    went_away = replace(WENT_AWAY, last=itself)
+    assert kinds(judge(went_away)) == [Kind.STALE]
+
+
 def test_what_the_source_lost_is_lost_only_where_the_source_itself_was_asked_twice() -> None:
     """An acknowledged row that two connections to the primary miss is lost; of a replica it says nothing."""
     gone = {"postgres": Control(node=PRIMARY, version=None, origin=HERE)}

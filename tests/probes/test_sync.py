@@ -245,6 +245,23 @@ async def test_a_replica_of_another_cluster_is_misconfigured(
     assert servers.postgres.port != strangers.postgres.port
 
 
+@pytest.mark.parametrize("place", [POSTGRES_REPLICA, REDIS_REPLICA], ids=str)
+async def test_a_replica_that_is_the_primary_by_another_name_is_misconfigured(
+    servers: Servers, database: str, make_spread: MakeSpread, place: Place
+) -> None:
+    """A source that is compared with itself is never ok and times nothing; the place and the next step are named."""
+    address = in_database(servers.postgres.dsn, database) if place is POSTGRES_REPLICA else servers.valkey.url
+    site = await make_spread({place: address.replace("127.0.0.1", "localhost")})
+    record = await run_unknown(site, SyncProbe(), Reason.MISCONFIGURED)
+    assert record.finding.place == str(place)
+    assert f"{place} is no replica" in record.finding.message
+    assert "found the primary itself" in record.finding.message
+    assert "point its address at a replica" in record.finding.message
+    timed = {each.target for each in record.propagations}
+    assert len(timed) == 4
+    assert str(place) not in timed
+
+
 async def test_another_database_of_the_same_cluster_is_misconfigured(servers: Servers, make_spread: MakeSpread) -> None:
     """A replica whose DSN names another database says so, although it belongs to the same cluster."""
     assert servers.postgres_replica is not None

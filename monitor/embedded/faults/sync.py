@@ -138,7 +138,8 @@ FAULTS = (
         breaks="the address of the replica leads to a fresh server and to one that stands still, in turn",
         probe="sync",
         report=Kind.STALE,
-        also={"sync": frozenset({Reason.INCONCLUSIVE})},  # which server's turn it is depends on who else comes
+        # Which server's turn it is depends on who else comes; and it may be the primary's every time.
+        also={"sync": frozenset({Reason.INCONCLUSIVE, Reason.MISCONFIGURED})},
         rounds=4,
         inject=_spread_readers,
         heal=_gather_readers,
