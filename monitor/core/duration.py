@@ -8,6 +8,7 @@ from datetime import timedelta
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
+_ROUGH = (("d", 86400.0, 1), ("h", 3600.0, 1), ("min", 60.0, 1), ("s", 1.0, 2))
 LONGEST = timedelta(days=3660)
 """Ten years: more is a slip of the pen, and far from what datetime arithmetic can bear."""
 
@@ -35,3 +36,11 @@ def text(length: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def between(least: timedelta, most: timedelta) -> str:
+    """Two bounds of one length, to be read: `0.10 to 0.34 s`, `4.0 to 4.1 min`; one where they read the same."""
+    seconds = most.total_seconds()
+    unit, size, digits = next((each for each in _ROUGH if seconds >= 2 * each[1]), _ROUGH[-1])
+    low, high = (f"{length.total_seconds() / size:.{digits}f}" for length in (least, most))
+    return f"{high} {unit}" if low == high else f"{low} to {high} {unit}"

@@ -170,6 +170,23 @@ def test_lengths_are_read_as_people_write_them(text: str, length: timedelta) -> 
 
 
 @pytest.mark.parametrize(
+    ("least", "most", "text"),
+    [
+        (0.1, 0.34, "0.10 to 0.34 s"),
+        (0, 0, "0.00 s"),
+        (2.001, 2.002, "2.00 s"),
+        (119.5, 119.9, "119.50 to 119.90 s"),
+        (1, 120, "0.0 to 2.0 min"),
+        (86400, 86460, "24.0 h"),
+        (0, 7 * 86400, "0.0 to 7.0 d"),
+    ],
+)
+def test_bounds_are_read_as_one_length(least: float, most: float, text: str) -> None:
+    """Both in the unit of the larger one, and once where they read the same."""
+    assert duration.between(timedelta(seconds=least), timedelta(seconds=most)) == text
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

@@ -212,10 +212,7 @@ def test_a_deletion_that_was_itself_lost_brings_nothing_back() -> None:
     )
     found = judged(seen)
     assert [(violation.kind, violation.subject) for violation in found.violations] == [
-        (
-            Kind.LOST,
-            "4 acknowledged writes to postgres, numbers 12 to 15 (0 records, 4 moves of the register), the latest ones",
-        ),
+        (Kind.LOST, "4 acknowledged writes to postgres, numbers 12 to 15"),
         (Kind.RESURRECTED, "record 0badcafe/2 of postgres"),
         (Kind.RESURRECTED, "record 0badcafe/3 of postgres"),
     ]

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from monitor.core.ledger import wording
 from monitor.core.ledger.audit import Account, Look, account
 from monitor.core.ledger.entries import Entry, Fate, State
 from monitor.core.ledger.evidence import Evidence
@@ -63,11 +64,12 @@ def test_a_failover_says_what_is_lost_and_why() -> None:
     found = judged(failed_over())
     (violation,) = found.violations
     assert violation.kind is Kind.LOST
-    assert violation.subject == (
-        "3 acknowledged writes to postgres, numbers 7 to 9 (1 record, 2 moves of the register), the latest ones"
+    assert violation.subject == "3 acknowledged writes to postgres, numbers 7 to 9, 1 of them a record"
+    assert (
+        violation.actual == "gone: failover, found at 12:00:12 UTC; writes of 2.00 to 3.00 s are lost, the latest ones"
     )
-    assert violation.actual == "gone (failover)"
     evidence = violation.evidence
+    assert list(evidence)[:2] == ["why", "cause"]
     assert evidence["cause"] == "failover"
     assert evidence["why"] == (
         "timeline 1 -> 2; the server had run for 10800 s, and the last write was acknowledged 4 s before: "
@@ -75,7 +77,7 @@ def test_a_failover_says_what_is_lost_and_why() -> None:
     )
     assert evidence["range"] == {"first": "0badcafe/7", "last": "0badcafe/9"}
     assert (evidence["records"], evidence["moves"], evidence["writes"]) == (1, 2, 3)
-    assert evidence["rpo"] == {"least": 2.0, "most": 3.0}
+    assert evidence["rpo_seconds"] == {"least": 2.0, "most": 3.0}
     loss = kept(found)
     assert (loss.records, loss.writes, loss.suffix, loss.least, loss.most) == (1, 3, True, 2 * TICK, 3 * TICK)
     assert (loss.found, loss.cause, loss.accepted) == (at(12), "failover", None)
@@ -85,8 +87,9 @@ def test_a_record_that_is_there_after_a_register_went_back_leaves_a_hole() -> No
     """A later write that is kept contradicts a failover: nothing explains it, and no point in time was gone back to."""
     found = judged(failed_over(lost=()))
     (violation,) = found.violations
-    assert (violation.evidence["suffix"], violation.evidence["rpo"]) == (False, None)
-    assert violation.subject.endswith("with later ones kept")
+    assert (violation.evidence["suffix"], violation.evidence["rpo_seconds"]) == (False, None)
+    assert violation.subject == "2 acknowledged writes to postgres, numbers 8 to 9"
+    assert violation.actual == "gone: unexplained, found at 12:00:12 UTC; later ones are kept"
 
 
 def test_a_record_deleted_by_hand_is_a_hole_without_a_cause() -> None:
@@ -94,10 +97,8 @@ def test_a_record_deleted_by_hand_is_a_hole_without_a_cause() -> None:
     entries = [entry(n) for n in range(1, 6)]
     found = judged(look(entries, there=[*entries[:1], *entries[2:]]))
     (violation,) = found.violations
-    assert violation.subject == (
-        "1 acknowledged write to postgres, number 2 (1 record, 0 moves of the register), with later ones kept"
-    )
-    assert (violation.evidence["cause"], violation.evidence["rpo"]) == ("unexplained", None)
+    assert violation.subject == "1 acknowledged write to postgres, number 2, a record"
+    assert (violation.evidence["cause"], violation.evidence["rpo_seconds"]) == ("unexplained", None)
     assert kept(found).most == timedelta()
 
 
@@ -265,7 +266,8 @@ def test_recovery_time_is_that_of_the_outage_around_the_loss() -> None:
         outage("write", 12.1, 15.0, 2.0),
     )
     found = judged(replace(failed_over(), outages=outages))
-    assert found.violations[0].evidence["rto"] == {
+    assert found.violations[0].actual.endswith("the latest ones; no writes for 2.50 to 3.20 s")
+    assert found.violations[0].evidence["rto_seconds"] == {
         "connect": {"least": 1.5, "most": 2.0},
         "read": {"least": 3.0, "most": None},
         "write": {"least": 2.5, "most": 3.2},
@@ -277,8 +279,9 @@ def test_an_outage_that_ends_later_is_added_to_its_loss() -> None:
     seen = failed_over()
     loss = kept(judged(replace(seen, outages=(outage("write", 9.0, None, 3.0),))))
     again = replace(later(seen, loss), outages=(outage("write", 9.0, 12.2, 2.5),))
+    assert "no writes" not in wording.violation(loss).actual
     (new,) = judged(again).losses
-    assert (new.id, new.details["rto"]) == (1, {"write": {"least": 2.5, "most": 3.2}})
+    assert (new.id, new.details["rto_seconds"]) == (1, {"write": {"least": 2.5, "most": 3.2}})
     assert judged(replace(again, losses=(new,))).losses == ()
 
 
@@ -302,7 +305,7 @@ def test_eviction_by_declaration_is_no_violation() -> None:
     assert declared.violations == ()
     (sentence,) = declared.left_out
     assert sentence == (
-        "gone as declared: 1 acknowledged write to redis, number 2 (1 record, 0 moves of the register): "
+        "gone as declared: 1 acknowledged write to redis, number 2, a record: "
         "the server has evicted 3 keys since, and its policy allkeys-lru may take ours"
     )
     assert [(loss.cause, loss.accepted) for loss in declared.losses] == [("eviction", at(100))]
@@ -326,6 +329,8 @@ def test_an_environment_made_anew_is_one_loss() -> None:
     found = judged(look(entries, there=[], register=None, evidence=anew, epochs=epochs))
     (violation,) = found.violations
     assert (violation.evidence["cause"], violation.evidence["records"]) == ("empty_restart", 49)
+    assert violation.subject == "49 acknowledged writes to postgres, numbers 1 to 49, all of them records"
+    assert violation.actual.endswith("writes of 48.00 to 48.01 s are lost, all that there were")
 
 
 def test_a_flush_is_one_loss() -> None:

@@ -15,7 +15,8 @@ from monitor.core.ledger.ladder import since
 from monitor.core.ledger.look import Look
 from monitor.core.ledger.recovery import extent, recovery_time
 from monitor.core.ledger.splits import split_between
-from monitor.core.verdict import Json, Kind, Violation
+from monitor.core.ledger.wording import counted, violation
+from monitor.core.verdict import Json, Violation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ def tell(look: Look, gap: Gap) -> Told:
     permitted = explanation.cause is Cause.EXPIRY or (look.evicts and explanation.cause is Cause.EVICTION)
     if permitted:
         loss = _loss(look, gap, explanation, accepted=look.at)
-        sentence = f"gone as declared: {_counted(loss)}: {explanation.why}"
+        sentence = f"gone as declared: {counted(loss)}: {explanation.why}"
         return Told(losses=(loss,), accepted={e.mark: look.at for e in gap.lost}, left_out=(sentence,))
     accepted = {e.mark: moment for e in gap.lost if (moment := forgiven(look, since(e))) is not None}
     held = [_part(gap, [e for e in gap.lost if e.mark not in accepted], explanation, look, accepted=None)]
@@ -43,7 +44,7 @@ def tell(look: Look, gap: Gap) -> Told:
     losses = tuple(loss for loss in held if loss is not None)
     return Told(
         losses=losses,
-        violations=tuple(violation_of(loss) for loss in losses if loss.accepted is None),
+        violations=tuple(violation(loss) for loss in losses if loss.accepted is None),
         accepted=accepted,
     )
 
@@ -61,7 +62,7 @@ def stand(look: Look, missing: Sequence[Entry], *, ladder: tuple[timedelta, ...]
         if now != loss:
             losses.append(now)
         if now.accepted is None:
-            violations.append(violation_of(now))
+            violations.append(violation(now))
     return Told(losses=tuple(losses), violations=tuple(violations), accepted=accepted)
 
 
@@ -76,18 +77,6 @@ def forgiven(look: Look, acknowledged: datetime) -> datetime | None:
     """When a restore was declared that forgives what was acknowledged at that moment: after its point, before that."""
     declared = [r.declared for r in look.restores if r.at < acknowledged <= r.declared]
     return min(declared, default=None)
-
-
-def violation_of(loss: Loss) -> Violation:
-    """A loss as a violation; it reads the same for as long as it stands."""
-    latest = ", the latest ones" if loss.suffix else ", with later ones kept"
-    return Violation(
-        kind=Kind.LOST,
-        subject=f"{_counted(loss)}{latest}",
-        expected="there, as acknowledged",
-        actual=f"gone ({loss.cause.replace('_', ' ')})",
-        evidence=loss.details,
-    )
 
 
 def _scene(look: Look, gap: Gap) -> Scene:
@@ -111,7 +100,8 @@ def _part(
 ) -> Loss | None:
     if not lost:
         return None
-    return _loss(look, replace(gap, lost=tuple(lost)), explanation, accepted=accepted)
+    emptied = gap.emptied and len(lost) == len(gap.lost)
+    return _loss(look, replace(gap, lost=tuple(lost), emptied=emptied), explanation, accepted=accepted)
 
 
 def _loss(look: Look, gap: Gap, explanation: Explanation, *, accepted: datetime | None) -> Loss:
@@ -124,16 +114,17 @@ def _loss(look: Look, gap: Gap, explanation: Explanation, *, accepted: datetime 
         "last": since(last).isoformat(),
     }
     details: dict[str, Json] = {
-        "cause": str(explanation.cause),
         "why": explanation.why,
+        "cause": str(explanation.cause),
         "range": {"first": str(first.mark), "last": str(last.mark)},
         "suffix": gap.suffix,
+        "emptied": gap.emptied,
         "records": size.records,
         "moves": size.writes - size.records,
         "writes": size.writes,
         "acknowledged": acknowledged,
-        "rpo": rpo,
-        "rto": recovery_time(look.outages, since_last=since(last), found=gap.at),
+        "rpo_seconds": rpo,
+        "rto_seconds": recovery_time(look.outages, since_last=since(last), found=gap.at),
         "found": gap.at.isoformat(),
         "weak": _weak(size.weak, size.writes),
         "undecided": _undecided(look, first.mark, last.mark),
@@ -163,7 +154,7 @@ def _form(look: Look, loss: Loss, missing: Sequence[Entry], *, ladder: tuple[tim
     last = _moment(details, "last")
     if last is not None:
         rto = recovery_time(look.outages, since_last=last, found=loss.found)
-        details["rto"] = rto or details.get("rto")
+        details["rto_seconds"] = rto or details.get("rto_seconds")
     declared = forgiven(look, last) if last is not None else None
     if loss.records and not missing:
         return replace(loss, accepted=declared or look.at, details=details)
@@ -183,15 +174,6 @@ def _moment(details: Mapping[str, Json], which: str) -> datetime | None:
     acknowledged = details.get("acknowledged")
     text = acknowledged.get(which) if isinstance(acknowledged, dict) else None
     return datetime.fromisoformat(text) if isinstance(text, str) else None
-
-
-def _counted(loss: Loss) -> str:
-    writes = f"{loss.writes:,} acknowledged write{'s' if loss.writes != 1 else ''} to {loss.store}"
-    one = loss.first == loss.last
-    numbers = f"number {loss.first.n}" if one else f"numbers {loss.first.n} to {loss.last.n}"
-    moves = loss.writes - loss.records
-    records = f"{loss.records:,} record{'s' if loss.records != 1 else ''}"
-    return f"{writes}, {numbers} ({records}, {moves:,} move{'s' if moves != 1 else ''} of the register)"
 
 
 def _weak(weak: int, writes: int) -> Json:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, timedelta
 
+from monitor.core.duration import between
 from monitor.core.ledger.entries import Entry, Fate, Mark, content_of, digest_of
 from monitor.core.ledger.evidence import as_json
+from monitor.core.ledger.found import Loss
 from monitor.core.ledger.gaps import Gaps
 from monitor.core.ledger.look import Look
 from monitor.core.ledger.sorting import Sorted
@@ -16,6 +19,24 @@ LONG = 3600.0
 """After how many seconds without a move the ledger of another daemon counts as given up."""
 
 _KINDS = {Fate.CORRUPT: Kind.CORRUPT, Fate.PHANTOM: Kind.PHANTOM, Fate.RESURRECTED: Kind.RESURRECTED}
+
+
+def violation(loss: Loss) -> Violation:
+    """A loss as a violation: how many writes, why, since when, and for how much time, each where it is known."""
+    return Violation(
+        kind=Kind.LOST,
+        subject=counted(loss),
+        expected="there, as acknowledged",
+        actual="; ".join(_told(loss)),
+        evidence=loss.details,
+    )
+
+
+def counted(loss: Loss) -> str:
+    """Which writes were lost: `3 acknowledged writes to postgres, numbers 7 to 9, 1 of them a record`."""
+    writes = f"{loss.writes:,} acknowledged write{'s' if loss.writes != 1 else ''} to {loss.store}"
+    numbers = f"number {loss.first.n}" if loss.first == loss.last else f"numbers {loss.first.n} to {loss.last.n}"
+    return f"{writes}, {numbers}{_records(loss)}"
 
 
 def damaged(look: Look, entry: Entry, fate: Fate) -> Violation:
@@ -115,6 +136,29 @@ def standby(look: Look) -> str:
     """Why nothing can be told of a look at a node that takes no writes."""
     node = look.first.evidence.address
     return f"the look at {look.store} was at {node}, which takes no writes: what is missing there proves nothing"
+
+
+def _told(loss: Loss) -> Iterable[str]:
+    """What happened, at which moment, and what it took; lengths only where both their bounds are known."""
+    yield f"gone: {loss.cause.replace('_', ' ')}, found at {loss.found.astimezone(UTC):%H:%M:%S} UTC"
+    if loss.suffix:
+        which = "all that there were" if loss.details.get("emptied") else "the latest ones"
+        yield f"writes of {between(loss.least, loss.most)} are lost, {which}"
+    else:
+        yield "later ones are kept"
+    outages = loss.details.get("rto_seconds")
+    match outages.get("write") if isinstance(outages, dict) else None:
+        case {"least": float(least), "most": float(most)}:
+            yield f"no writes for {between(timedelta(seconds=least), timedelta(seconds=most))}"
+
+
+def _records(loss: Loss) -> str:
+    if not loss.records:
+        return ""
+    if loss.writes == 1:
+        return ", a record"
+    which = "all" if loss.records == loss.writes else f"{loss.records:,}"
+    return f", {which} of them {'a record' if loss.records == 1 else 'records'}"
 
 
 def _why(look: Look) -> str:
