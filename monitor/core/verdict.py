@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Self, TypeAlias
 
@@ -81,7 +82,8 @@ class Violation:
     """One broken promise: what, of which thing, and what was expected and found instead.
 
     `subject` names the thing ("message 3 of 7 after reload"); `expected` and `actual` are sentences or digests
-    short enough to read at night; `evidence` holds the rest that somebody needs in order to act.
+    short enough to read at night; `evidence` holds the rest that somebody needs in order to act. `since` is when it was
+    found first, where the probe remembers that: what came after an acknowledgement is not what was acknowledged.
     """
 
     kind: Kind
@@ -89,6 +91,7 @@ class Violation:
     expected: str
     actual: str
     evidence: Mapping[str, Json] = field(default_factory=dict)
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,10 @@ from monitor.core.verdict import Json, Kind, Verdict, Violation
 
 
 class Stage(StrEnum):
-    """Where in its life a violation stands. One that is acknowledged stays quiet until the check passes again."""
+    """Where in its life a violation stands.
+
+    One that is acknowledged stays quiet until the check passes again, or something else of its kind happens.
+    """
 
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
@@ -62,7 +65,8 @@ def after(record: RunRecord, standing: Iterable[KeptViolation], *, new_id: Calla
     """What becomes of the standing violations of one environment and probe once a run has ended.
 
     A run in which all was right closes them. A run that could not tell changes nothing. A run that found some kinds
-    says nothing about the others: a conversation that is lost cannot be seen to be in order.
+    says nothing about the others: a conversation that is lost cannot be seen to be in order. What is known to have
+    come after an acknowledgement opens anew, and what was acknowledged is closed.
     """
     now = record.started + record.took
     standing = tuple(standing)
@@ -71,17 +75,24 @@ def after(record: RunRecord, standing: Iterable[KeptViolation], *, new_id: Calla
     found: dict[Kind, list[Violation]] = {}
     for violation in record.finding.violations:
         found.setdefault(violation.kind, []).append(violation)
-    known = {kept.kind: kept for kept in standing}
+    settled = tuple(kept for kept in standing if any(_later(violation, kept) for violation in found.get(kept.kind, ())))
+    known = {kept.kind: kept for kept in standing if kept not in settled}
     return Changes(
         opened=tuple(
             _opened(record, violations, new_id=new_id) for kind, violations in found.items() if kind not in known
         ),
+        closed=tuple(replace(kept, stage=Stage.CLOSED, closed=now) for kept in settled),
         repeated=tuple(
             replace(known[kind], times=known[kind].times + 1, last_seen=now, last_run_id=record.run_id)
             for kind in found
             if kind in known
         ),
     )
+
+
+def _later(violation: Violation, kept: KeptViolation) -> bool:
+    """Whether it came after what stands was acknowledged."""
+    return violation.since is not None and kept.acknowledged is not None and violation.since >= kept.acknowledged
 
 
 def _opened(record: RunRecord, violations: list[Violation], *, new_id: Callable[[], str]) -> KeptViolation:

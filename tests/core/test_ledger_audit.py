@@ -64,6 +64,12 @@ def test_what_a_sender_knows_against_what_is_found(state: State, there: Fate, go
         assert found.doubt == ""
 
 
+def test_a_loss_says_since_when_it_is_known() -> None:
+    """So that a later one is not taken for what somebody has acknowledged."""
+    found = judged(look([ONE], there=[]))
+    assert [violation.since for violation in found.violations] == [loss.found for loss in found.losses] != []
+
+
 @pytest.mark.parametrize("kind", ["no second look", "another answer", "a standby"])
 def test_nothing_is_wrong_that_only_one_look_shows(kind: str) -> None:
     """Without a second look, or where it differs or was not at the primary, it cannot be told."""

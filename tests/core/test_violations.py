@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -135,6 +136,28 @@ def test_one_that_was_acknowledged_stays_quiet_until_a_pass() -> None:
     assert [each.stage for each in life.run(OK).closed] == [Stage.CLOSED]
     (new,) = life.run(violated(Kind.LOST)).opened
     assert (new.stage, new.id) == (Stage.OPEN, "v2")
+
+
+def test_what_comes_after_an_acknowledgement_is_not_quiet() -> None:
+    """What was acknowledged is closed, and the later one is open; what came before stays quiet."""
+    life = Life()
+    (kept,) = life.run(violated(Kind.LOST)).opened
+    moment = NOON + timedelta(minutes=1, seconds=30)
+    life.standing[kept.id] = replace(kept, stage=Stage.ACKNOWLEDGED, acknowledged=moment)
+
+    def since(seconds: float) -> Finding:
+        found = Violation(
+            kind=Kind.LOST, subject="2 writes", expected="a", actual="b", since=moment + timedelta(seconds=seconds)
+        )
+        return Finding.of([found], checks=1)
+
+    changes = life.run(since(-1))
+    assert ([each.stage for each in changes.repeated], changes.opened) == ([Stage.ACKNOWLEDGED], ())
+    changes = life.run(since(0))
+    assert [(each.id, each.stage) for each in changes.closed] == [(kept.id, Stage.CLOSED)]
+    assert [(each.subject, each.stage) for each in changes.opened] == [("2 writes", Stage.OPEN)]
+    assert changes.repeated == ()
+    assert [each.id for each in life.run(since(0)).repeated] == ["v2"]
 
 
 FINDINGS = st.one_of(

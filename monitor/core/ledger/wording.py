@@ -29,6 +29,7 @@ def violation(loss: Loss) -> Violation:
         expected="there, as acknowledged",
         actual="; ".join(_told(loss)),
         evidence=loss.details,
+        since=loss.found,
     )
 
 
