@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -13,12 +14,14 @@ from rich.text import Text
 
 from monitor.cli import common
 from monitor.cli.data import live
-from monitor.cli.ledger_text import Kept, kept_as_json, moment, print_kept, print_verified, verified_as_json
+from monitor.cli.forgiving import Forgiven, forgiven, warnings, words
+from monitor.cli.ledger_text import Kept, kept_as_json, moment, print_kept, several
 from monitor.cli.ledgers import ALL, asked
+from monitor.cli.verified_text import print_verified, verified_as_json
 from monitor.cli.verify import Target, Verified, address, verified
 from monitor.configfile import Loaded, secrets_in
 from monitor.core import duration
-from monitor.core.ledger.entries import WRONG
+from monitor.core.ledger.found import Loss
 from monitor.core.residue import Instance
 from monitor.core.secrets import Scrubber, secrets_of
 from monitor.core.verdict import Verdict, worst
@@ -68,6 +71,11 @@ def list_(
     A loss says why, how many records and writes are gone, and how much time that is (RPO); an outage for how long an
     operation was not possible (RTO). Ends with 0, or 1 where there is no ledger to read.
 
+    A loss is settled when a restore is declared that explains it, when somebody acknowledges its violation, when all
+    its records are there again, or when the last age of the ladder is over; at once, where it is what the configuration
+    declares (eviction, time to live). Until then the store has a ✘. A loss in the midst of writes that are kept is no
+    loss of time: it has no RPO.
+
     Examples:
       holdfast ledger list production
 
@@ -86,12 +94,16 @@ def list_(
             ledger, stores = ledgers.of(name), [each for each in sorted(known[name].stores) if store in (None, each)]
             spans = [span for each in stores for span in await ledger.outages(each, limit=limit)]
             seen = [each for each in await ledger.epochs() if store is None or each.place.startswith(store)]
+            restored = await ledger.restores()
+            gone = await ledger.losses(store, limit=ALL)
             kept = Kept(
                 environment=name,
                 standings={each: await ledger.standing(each) for each in stores},
-                losses=await ledger.losses(store, limit=limit),
+                standing={each: standing(gone, each) for each in stores},
+                declared={each.declared for each in restored},
+                losses=gone[:limit],
                 outages=sorted(spans, key=lambda each: each.began, reverse=True)[:limit],
-                restores=(await ledger.restores())[:limit],
+                restores=restored[:limit],
                 epochs=seen[: -limit - 1 : -1],
             )
             found.append(kept.only(wanted) if wanted else kept)
@@ -128,27 +140,36 @@ def declare_restore(
     settings = common.environment_named(loaded, environment)
     point = _moment(at, option="--at")
 
-    async def declare(ledgers: Ledgers, _: Instance) -> tuple[int, int, bool]:
+    async def declare(ledgers: Ledgers, _: Instance) -> tuple[list[Forgiven], bool]:
         ledger = ledgers.of(environment)
-        later = [
-            entry
+        gone = await ledger.losses(limit=ALL)
+        found = [
+            forgiven(
+                store,
+                await ledger.entries(store, identified=None, limit=ALL),
+                standing(gone, store),
+                point=point,
+            )
             for store in sorted(settings.stores)
-            for entry in await ledger.entries(store, limit=ALL)
-            if entry.owed and entry.accepted is None and entry.answered and entry.answered > point
         ]
-        lost = sum(entry.fate in WRONG for entry in later)
         known = any(restore.at == point for restore in await ledger.restores())
         if not dry_run:
             await ledger.declare_restore(point, note=note)
-        return lost, len(later) - lost, known
+        return found, known
 
-    lost, live_, known = asked(loaded, declare, code=FAILED)
+    found, known = asked(loaded, declare, code=FAILED)
     done = "would be declared" if dry_run else "is declared again" if known else "is declared"
     what = f"a restore of {environment} to {moment(point)} {done}"
-    forgives = f"{lost} records that are known to be lost and {live_} that are not are forgiven, should they be missing"
-    common.out().print(Text("✔ ", style="green") + Text(f"{what}: {forgives}"))
+    lost, others = sum(each.wrong for each in found), sum(each.others for each in found)
+    forgives = f"it forgives {several(lost, 'record')} known to be wrong, and {others} more, should they be missing"
+    console = common.out()
+    console.print(Text("✔ ", style="green") + Text(f"{what}: {forgives}"))
+    for sentence in words(found):
+        console.print(Text(f"  {sentence}"))
+    for sentence in warnings(found):
+        console.print(Text("! ", style="yellow") + Text(sentence))
     if not dry_run:
-        common.out().print(Text("  the daemon obeys from its next run of durability on", style="dim"))
+        console.print(Text("  the daemon obeys from its next run of durability on", style="dim"))
 
 
 @app.command()
@@ -241,6 +262,11 @@ def verify(
             if not (quiet and each.judgement.verdict is Verdict.OK):
                 print_verified(each, environment=environment, live=not url)
     raise typer.Exit(common.EXIT[verdict])
+
+
+def standing(losses: Iterable[Loss], store: Store) -> list[Loss]:
+    """Those of a store that nothing has settled."""
+    return [loss for loss in losses if loss.store == store and loss.accepted is None]
 
 
 def _moment(text: str, *, option: str) -> datetime:

@@ -1,4 +1,4 @@
-"""What `holdfast ledger` prints, as text and as JSON."""
+"""What `holdfast ledger list` prints, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self, TypeAlias
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from monitor.cli import common
-from monitor.cli.verify import Verified
 from monitor.core import duration
-from monitor.core.ledger.copy import Judgement, Wrong
 from monitor.core.ledger.evidence import Epoch, PostgresEvidence, as_json
 from monitor.core.ledger.found import Loss, Outage, Restore, Standing
-from monitor.core.verdict import Kind
 from monitor.ports import Store
 
-COUNTED = (Kind.LOST, Kind.CORRUPT, Kind.PHANTOM, Kind.RESURRECTED)
 Row: TypeAlias = tuple[str, ...]
 
 _NOTHING = (
@@ -29,11 +24,34 @@ _NOTHING = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Acknowledged writes that are lost: records, and mere moves of the register."""
+
+    records: int
+    moves: int
+
+    @property
+    def writes(self) -> int:
+        """All of them."""
+        return self.records + self.moves
+
+    def __str__(self) -> str:
+        records = "a record" if self.records == 1 else "records"
+        return f"{several(self.writes, 'write')} lost" + (f" ({self.records} of them {records})" if self.writes else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What the ledger of one environment has; nothing of a part that was not asked for."""
+    """What the ledger of one environment has; nothing of a part that was not asked for.
+
+    `standing` are the losses of each store that nothing has settled yet, `declared` when restores were declared: all of
+    them, however few rows are asked for.
+    """
 
     environment: str
     standings: Mapping[Store, Standing] = field(default_factory=dict)
+    standing: Mapping[Store, Sequence[Loss]] = field(default_factory=dict)
+    declared: Collection[datetime] = ()
     losses: Sequence[Loss] = ()
     outages: Sequence[Outage] = ()
     restores: Sequence[Restore] = ()
@@ -44,10 +62,20 @@ class Kept:
         """These parts of it."""
         return replace(self, parts=frozenset(parts))
 
+    def missing(self, store: Store) -> Missing:
+        """What is lost of a store and not settled."""
+        records = self.standings[store].lost
+        return Missing(records=records, moves=sum(each.writes - each.records for each in self.standing.get(store, ())))
+
     @property
     def empty(self) -> bool:
         """Whether nothing was ever written by this ledger."""
         return not self.epochs and all(not (each.live or each.expired or each.lost) for each in self.standings.values())
+
+
+def several(count: int, noun: str) -> str:
+    """So many of them, in words: `1 record`, `2 records`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def moment(at: datetime | None) -> str:
@@ -71,8 +99,8 @@ def _about(least: timedelta, most: timedelta) -> str:
 def kept_as_json(kept: Kept) -> dict[str, object]:
     """One environment's ledger."""
     parts: dict[str, object] = {
-        "stores": [_standing_as_json(store, each) for store, each in kept.standings.items()],
-        "losses": [_loss_as_json(each) for each in kept.losses],
+        "stores": [_standing_as_json(store, kept) for store in kept.standings],
+        "losses": [_loss_as_json(each, kept) for each in kept.losses],
         "outages": [
             {
                 "store": each.store,
@@ -94,11 +122,13 @@ def kept_as_json(kept: Kept) -> dict[str, object]:
     return {"environment": kept.environment, **{name: part for name, part in parts.items() if name in kept.parts}}
 
 
-def _standing_as_json(store: Store, each: Standing) -> dict[str, object]:
+def _standing_as_json(store: Store, kept: Kept) -> dict[str, object]:
+    each = kept.standings[store]
     return {
         "store": store,
         "live": each.live,
         "lost": each.lost,
+        "lost_writes": kept.missing(store).writes,
         "indeterminate": each.indeterminate,
         "expired": each.expired,
         "overdue": each.due - each.verified,
@@ -108,7 +138,7 @@ def _standing_as_json(store: Store, each: Standing) -> dict[str, object]:
     }
 
 
-def _loss_as_json(each: Loss) -> dict[str, object]:
+def _loss_as_json(each: Loss, kept: Kept) -> dict[str, object]:
     return {
         "id": each.id,
         "store": each.store,
@@ -121,6 +151,7 @@ def _loss_as_json(each: Loss) -> dict[str, object]:
         "suffix": each.suffix,
         "recovery_point_seconds": [_seconds(each.least), _seconds(each.most)],
         "accepted": stamp(each.accepted),
+        "settled_by": _settled_by(each, kept) or None,
         "details": dict(each.details),
     }
 
@@ -144,9 +175,13 @@ def print_kept(kept: Kept, *, quiet: bool) -> None:
         console.print(Text(f"{kept.environment}: {_NOTHING}"))
         return
     for store, each in kept.standings.items() if "stores" in kept.parts else ():
-        if each.lost or not quiet:
-            mark = Text("✘ ", style="bold red") if each.lost else Text("✔ ", style="green")
-            console.print(mark + Text(f"{kept.environment} {store}", style="bold") + Text(f": {_standing(each)}"))
+        missing = kept.missing(store)
+        stands = missing.writes or kept.standing.get(store)
+        if stands or not quiet:
+            mark = Text("✘ ", style="bold red") if stands else Text("✔ ", style="green")
+            console.print(
+                mark + Text(f"{kept.environment} {store}", style="bold") + Text(f": {_standing(each, missing)}")
+            )
     if quiet:
         return
     for part, titles, rows in _tables(kept):
@@ -157,13 +192,13 @@ def print_kept(kept: Kept, *, quiet: bool) -> None:
             console.print(f"{kept.environment}: no {part} are known")
 
 
-def _standing(each: Standing) -> str:
+def _standing(each: Standing, missing: Missing) -> str:
     parts = [
-        f"{each.live} records live",
-        f"{each.lost} lost",
+        f"{several(each.live, 'record')} live",
+        str(missing),
         f"{each.indeterminate} that nobody knows of",
         f"{each.expired} retired",
-        f"{each.due - each.verified} looks due",
+        f"{several(each.due - each.verified, 'look')} due",
     ]
     if each.oldest is not None:
         parts.append(f"the oldest verified is {_length(timedelta(seconds=round(each.oldest.total_seconds())))} old")
@@ -174,16 +209,34 @@ def _standing(each: Standing) -> str:
     return ", ".join(parts)
 
 
+def _settled_by(each: Loss, kept: Kept) -> str:
+    """What settled a loss, where the moment tells: it is that of a declaration, or the one at which it was found."""
+    if each.accepted is None:
+        return ""
+    return (
+        "a declared restore"
+        if each.accepted in kept.declared
+        else "a declared policy"
+        if each.accepted == each.found
+        else ""
+    )
+
+
+def _settled(each: Loss, kept: Kept) -> str:
+    by = _settled_by(each, kept)
+    return "no" if each.accepted is None else moment(each.accepted) + (f", by {by}" if by else "")
+
+
 def _tables(kept: Kept) -> Iterator[tuple[str, Row, list[Row]]]:
     losses: list[Row] = [
         (
-            *(moment(each.found), each.store, each.cause, str(each.records), str(each.writes)),
-            *(f"{each.first} to {each.last}", _about(each.least, each.most)),
-            moment(each.accepted) if each.accepted else "no",
+            *(moment(each.found), each.store, each.cause.replace("_", " "), str(each.records), str(each.writes)),
+            *(f"{each.first} to {each.last}", _about(each.least, each.most) if each.suffix else "-"),
+            _settled(each, kept),
         )
         for each in kept.losses
     ]
-    yield "losses", ("found", "store", "cause", "records", "writes", "range", "RPO", "accepted"), losses
+    yield "losses", ("found", "store", "cause", "records", "writes", "range", "RPO", "settled"), losses
     outages: list[Row] = [
         (
             *(moment(each.began), moment(each.ended) if each.ended else "lasts"),
@@ -195,7 +248,7 @@ def _tables(kept: Kept) -> Iterator[tuple[str, Row, list[Row]]]:
     restores: list[Row] = [(moment(each.at), moment(each.declared), each.note) for each in kept.restores]
     yield "restores", ("to", "declared", "note"), restores
     epochs: list[Row] = [(moment(each.first), moment(each.last), each.place, _server(each)) for each in kept.epochs]
-    yield "epochs", ("since", "until", "place", "server"), epochs
+    yield "epochs", ("since", "last seen", "place", "server"), epochs
 
 
 def _table(titles: Row, rows: Iterable[Row]) -> Table:
@@ -205,69 +258,3 @@ def _table(titles: Row, rows: Iterable[Row]) -> Table:
     for row in rows:
         table.add_row(*map(Text, row))
     return table
-
-
-def verified_as_json(each: Verified) -> dict[str, object]:
-    """What came of one store, by the names that `--help` gives."""
-    found = each.judgement
-    return {
-        "store": each.store,
-        "verdict": found.verdict,
-        "reason": found.reason or None,
-        "as_of": stamp(each.as_of),
-        "point": {"at_least": stamp(found.point.at_least), "at_most": stamp(found.point.at_most)},
-        "covers": {"records": found.covers, "from": stamp(found.since), "to": stamp(found.until)},
-        "counts": {"present": found.present, **counts(found)},
-        "violations": [_wrong(wrong) for wrong in found.wrong],
-        "left_out": list(found.left_out),
-    }
-
-
-def counts(found: Judgement) -> dict[str, int]:
-    """How many records are wrong, by kind."""
-    return {kind.value: sum(wrong.records for wrong in found.wrong if wrong.kind is kind) for kind in COUNTED}
-
-
-def _wrong(wrong: Wrong) -> dict[str, object]:
-    return {
-        "kind": wrong.kind,
-        "why": wrong.why,
-        "first": str(wrong.first),
-        "last": str(wrong.last),
-        "records": wrong.records,
-        "writes": wrong.writes,
-        "sent": stamp(wrong.sent),
-        "acknowledged": stamp(wrong.acknowledged),
-    }
-
-
-def print_verified(each: Verified, *, environment: str, live: bool) -> None:
-    """The verdict, the point, what it covers, and every range that is wrong."""
-    console, found = common.out(), each.judgement
-    style = common.COLOUR[found.verdict]
-    what = f"{environment} {each.store}" + ("" if live else " (copy)")
-    head = Text(f"{common.MARK[found.verdict]} {found.verdict}", style=style) + Text(f"  {what}", style="bold")
-    console.print(head + Text(f": {found.reason}" if found.reason else ""))
-    if found.point.at_least:
-        least, most = moment(found.point.at_least), found.point.at_most
-        between = f"between {least} and {moment(most)}" if most else f"{least} or later"
-        console.print(Text("  point     ", style="dim") + Text(between))
-    if each.as_of:
-        console.print(Text("  as of     ", style="dim") + Text(moment(each.as_of)))
-    if found.covers:
-        span = f"acknowledged from {moment(found.since)} to {moment(found.until)}"
-        console.print(Text("  covers    ", style="dim") + Text(f"{found.covers} records {span}"))
-    for wrong in found.wrong:
-        _print_wrong(console, wrong)
-    for sentence in found.left_out:
-        console.print(Text(f"  left out  {sentence}", style="dim"))
-
-
-def _print_wrong(console: Console, wrong: Wrong) -> None:
-    several = str(wrong.first) if wrong.first == wrong.last else f"{wrong.first} to {wrong.last}"
-    amount = f"{wrong.records} record{'s' * (wrong.records != 1)}"
-    amount += f" of {wrong.writes} writes" if wrong.writes > wrong.records else ""
-    when = f", sent {moment(wrong.sent)}" if wrong.sent else ""
-    if wrong.acknowledged and wrong.first != wrong.last:
-        when += f", the last acknowledged {moment(wrong.acknowledged)}"
-    console.print(Text(f"  {wrong.kind:<10}", style="bold red") + Text(f"{amount}: {several}{when}: {wrong.why}"))

@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from monitor.app import open_instance
 from monitor.core.ledger.entries import Entry
 from monitor.core.residue import Instance
 from monitor.embedded.postgres import EmbeddedPostgres, system_bindir
 from monitor.embedded.servers import Servers
 from monitor.embedded.valkey import EmbeddedValkey
 from monitor.metrics import Metrics
+from monitor.opening import open_instance
 from monitor.ports import Ledger, Place, Store, SystemClock
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.ledger import Ledgers

@@ -87,7 +87,8 @@ class TestDump:
             ("phantom", made_up, made_up, 1),
         ]
         said = await lime.verify(dsn)
-        assert (said.code, f"lost      2 records: {first.mark} to {second.mark}, sent " in said.out) == (2, True)
+        assert ": 2 records lost; 1 record corrupt; 1 record phantom" in said.out
+        assert (said.code, f"lost        2 records: {first.mark} to {second.mark}, sent " in said.out) == (2, True)
 
     async def test_an_older_one_is_not_of_a_later_moment(self, lime: Deployment) -> None:
         """As of its own moment it is right, as of a later one all that came between is lost."""
@@ -304,7 +305,7 @@ class TestLive:
             )
             await watching.event("run.finished", probe="durability", verdict="violated")
             wrong = await holdfast("ledger", "verify", ENVIRONMENT, "--store", "postgres", "--config", file)
-            assert (wrong.code, "lost      1 record: " in wrong.out) == (2, True)
+            assert (wrong.code, "lost        1 record: " in wrong.out) == (2, True)
             (listed,) = json.loads((await holdfast("ledger", "list", "--format", "json", "--config", file)).out)
             assert [each["lost"] for each in listed["stores"]] == [1, 0]
             assert [(each["store"], each["cause"], each["records"]) for each in listed["losses"]] == [
@@ -312,7 +313,13 @@ class TestLive:
             ]
             at = ("--at", before.isoformat(), "--note", "see #412", "--config", file)
             dry = await holdfast("ledger", "declare-restore", ENVIRONMENT, *at, "--dry-run")
-            assert (dry.code, "would be declared: 1 records that are known to be lost" in dry.out) == (0, True)
+            assert (dry.code, "would be declared: it forgives 1 record known" in dry.out) == (0, True)
+            assert "  settles the loss of 1 write to postgres that was found at 20" in dry.out
+            long_ago = ("declare-restore", ENVIRONMENT, "--at", "2026-01-01T00:00:00Z", "--dry-run")
+            assert "! that is before the first write" in (await holdfast("ledger", *long_ago, "--config", file)).out
+            told = (await holdfast("ledger", "list", "--config", file)).out
+            assert "✘ lime postgres: " in told
+            assert "1 write lost (1 of them a record)" in told
             for word in ("is declared:", "is declared again:"):
                 declared = await holdfast("ledger", "declare-restore", ENVIRONMENT, *at)
                 assert (declared.code, word in declared.out) == (0, True)
@@ -322,6 +329,8 @@ class TestLive:
             assert (forgiven.code, "need not be" in forgiven.out) == (0, True)
             (listed,) = json.loads((await holdfast("ledger", "list", "--format", "json", "--config", file)).out)
             assert ([each["note"] for each in listed["restores"]], len(listed["losses"])) == (["see #412"], 1)
+            assert listed["losses"][0]["settled_by"] == "a declared restore"
+            assert [each["lost_writes"] for each in listed["stores"]] == [0, 0]
 
     async def test_a_store_that_is_away(self, place: Place) -> None:
         """One that cannot be asked is unknown; the other is judged all the same."""
