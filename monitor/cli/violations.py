@@ -15,6 +15,7 @@ from rich.text import Text
 
 from monitor.cli import common
 from monitor.cli.statefile import home_in, missing
+from monitor.core import advice
 from monitor.core.violations import KeptViolation, Stage
 from monitor.journal import acknowledged
 from monitor.ports import StateError
@@ -89,6 +90,8 @@ def show(
     for name, value in _plain(kept).items():
         if name not in {"evidence", "kind", "environment", "probe"} and value not in (None, ""):
             console.print(Text(f"  {name:<13}", style="dim") + Text(str(value)))
+    if step := advice.next_step(kept):
+        console.print(Text(f"  {'next step':<13}", style="dim") + Text(step))
     console.print(Text("  evidence", style="dim"))
     shown = orjson.dumps(dict(kept.evidence), option=orjson.OPT_INDENT_2, default=str).decode()
     console.print(Text("\n".join(f"    {line}" for line in shown.splitlines())))
@@ -102,6 +105,7 @@ def ack(
 ) -> None:
     """Acknowledge a violation: it stays quiet until the same check has passed again.
 
+    A loss of acknowledged writes is taken as accepted by the next run, which closes it: the data stays gone.
     One that is acknowledged already stays so; the note is added to those that it has.
 
     Example:  holdfast violations ack 31dab60df79b --note "restore under way, see #412"
@@ -111,7 +115,7 @@ def ack(
         common.fail(
             f"the violation {kept.id} was closed at {kept.closed:%Y-%m-%d %H:%M:%S} UTC: nothing is left to do", 1
         )
-    done = f"acknowledged {kept.kind} in {kept.environment} ({kept.probe})"
+    done = f"acknowledged {kept.kind} in {kept.environment} ({kept.probe}): {advice.once_acknowledged(kept)}"
     if kept.acknowledged:
         when = f"{kept.acknowledged:%Y-%m-%d %H:%M:%S} UTC"
         done = f"{kept.kind} in {kept.environment} ({kept.probe}) was acknowledged at {when} already"

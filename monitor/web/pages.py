@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from monitor.core import advice
 from monitor.core.verdict import worst
 from monitor.core.violations import Stage
 from monitor.exposition import Turns
@@ -78,6 +79,8 @@ class Pages:
             root="../",
             refresh=None,
             kept=kept,
+            next_step=advice.next_step(kept),
+            ending=advice.ending(kept),
             promise=probe.promise() if probe else "",
             evidence=words.evidence(kept.evidence),
         )

@@ -51,8 +51,11 @@ async def test_a_loss_from_its_finding_to_its_acknowledgement(place: Place) -> N
         assert await watching.stop() == 0
     async with daemon(place) as watching:
         await watching.event("run.finished", probe="durability", verdict="violated")
+        shown = await holdfast("violations", "show", opened["violation"], "--config", place.file)
+        assert f"holdfast ledger list {ENVIRONMENT} --losses" in " ".join(shown.out.split())
         quiet = await holdfast("violations", "ack", opened["violation"], "--config", place.file)
-        assert quiet.code == 0
+        said = "the next run takes the loss as accepted, and closes it"
+        assert (quiet.code, said in " ".join(quiet.out.split())) == (0, True)
         await watching.event("violation.closed", violation=opened["violation"])
         assert await watching.metric("holdfast_recovery_point_seconds", environment=ENVIRONMENT, store="redis") > 0
         assert await watching.stop() == 0

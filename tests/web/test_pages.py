@@ -105,6 +105,7 @@ async def test_page_tells_age_duration_reason_and_message(daemon: SmallDaemon, c
     await daemon.ran(FINDINGS[Verdict.UNKNOWN])
     daemon.clock.moment += timedelta(minutes=2, seconds=5)
     seen = await page(client)
+    assert '<span class="reason">unreachable</span> <span class="age">' in (await client.get("/")).text
     assert "chat ? unknown unreachable 2 min 5 s ago, took 250 ms connection refused A chat comes back." in seen.text
 
 
@@ -190,6 +191,35 @@ async def test_violation_page_has_the_evidence_as_text(daemon: SmallDaemon, clie
         "steps:",
         "  - step: reload, after_ms: 0.0, took_ms: 20.0",
     ]
+
+
+async def test_a_loss_has_its_next_step_and_its_own_end(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
+    """What the ledger misses says what can be done; acknowledged it ends as accepted, and not as all right."""
+    await daemon.ran(FINDINGS[Verdict.VIOLATED], probe="durability")
+    (kept,) = daemon.journal.standing()
+    path = f"/violations/{kept.id}"
+    seen = await page(client, path)
+    assert (
+        f"Next step If this loss is known and accepted: holdfast violations ack {kept.id[-12:]} (the next" in seen.text
+    )
+    assert len(seen.found("code")) == 3
+    await client.post(f"/api/v1/violations/{kept.id}/ack", json={}, headers=AUTH)
+    assert "Next step" not in (await page(client, path)).text
+    await daemon.ran(FINDINGS[Verdict.OK], probe="durability")
+    text = (await page(client, path)).text
+    assert "closed 2026-03-01 12:00:00 UTC, acknowledged: the loss is accepted" in text
+    assert "all was right" not in text
+
+
+async def test_a_violation_that_heals_has_no_next_step(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
+    """Its own check tells when all is right again, acknowledged or not."""
+    await daemon.ran(FINDINGS[Verdict.VIOLATED])
+    (kept,) = daemon.journal.standing()
+    path = f"/violations/{kept.id}"
+    assert "Next step" not in (await page(client, path)).text
+    await client.post(f"/api/v1/violations/{kept.id}/ack", json={}, headers=AUTH)
+    await daemon.ran(FINDINGS[Verdict.OK])
+    assert "UTC, by the first run in which all was right" in (await page(client, path)).text
 
 
 async def test_violation_of_a_retired_environment_has_a_page(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:

@@ -1,0 +1,49 @@
+"""What to do about a violation, and what becomes of it: the same words for the terminal and for the page."""
+
+from __future__ import annotations
+
+from monitor.core.ledger.entries import WRONG
+from monitor.core.verdict import Kind
+from monitor.core.violations import KeptViolation
+
+LEDGER = "durability"
+"""The probe that keeps the ledger: what it found to be gone or damaged does not get right by itself."""
+
+
+def next_step(kept: KeptViolation) -> str:
+    """What somebody on call can do about a loss that stands; empty where the check itself tells when all is right."""
+    if kept.closed or kept.acknowledged or (kept.probe, kept.kind) != (LEDGER, Kind.LOST):
+        return ""
+    environment = kept.environment
+    return (
+        f"If this loss is known and accepted: `holdfast violations ack {kept.id[-12:]}` (the next run then closes it; "
+        f"the data stays gone). If it was a restore: `holdfast ledger declare-restore {environment} --at TIME`, the "
+        f"point that it was restored to. `holdfast ledger list {environment} --losses` has the history."
+    )
+
+
+def once_acknowledged(kept: KeptViolation) -> str:
+    """What an acknowledgement brings about."""
+    if not _settled(kept):
+        return "it is quiet until its check has passed again"
+    return f"the next run takes {_what(kept)} as accepted, and closes it"
+
+
+def ending(kept: KeptViolation) -> str:
+    """Why a violation was closed."""
+    if not _settled(kept):
+        return "by the first run in which all was right"
+    if kept.acknowledged:
+        return f"acknowledged: {_what(kept)} is accepted"
+    if kept.kind is Kind.LOST:
+        return "the data was back, a restore was declared, or it had been looked for to the end of its ladder"
+    return "it was right again, or had been looked at to the end of its ladder"
+
+
+def _settled(kept: KeptViolation) -> bool:
+    """Whether its end is somebody's word rather than a check that passes."""
+    return kept.probe == LEDGER and kept.kind in {Kind(fate) for fate in WRONG}
+
+
+def _what(kept: KeptViolation) -> str:
+    return "the loss" if kept.kind is Kind.LOST else "it"
