@@ -79,9 +79,14 @@ def summary(found: Judgement) -> str:
     parts = []
     for kind in COUNTED:
         ranges = [wrong for wrong in found.wrong if wrong.kind is kind]
-        if ranges:
-            amount = _amount(sum(wrong.records for wrong in ranges), sum(wrong.writes for wrong in ranges))
-            parts.append(f"{amount} {kind}" + (f" in {len(ranges)} ranges" if len(ranges) > 1 else ""))
+        if not ranges:
+            continue
+        records, writes = sum(wrong.records for wrong in ranges), sum(wrong.writes for wrong in ranges)
+        several_ranges = f" in {len(ranges)} ranges" if len(ranges) > 1 else ""
+        if writes == records:
+            parts.append(f"{several(records, 'record')} {kind}{several_ranges}")
+        else:
+            parts.append(f"{several(writes, 'write')} {kind} ({records} of them records){several_ranges}")
     return "; ".join(parts)
 
 
