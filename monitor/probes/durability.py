@@ -25,7 +25,8 @@ _RECORD = 100  # bytes of a record's content, about
 class DurabilityProbe(Probe[Sequence[Shown]]):
     """What was acknowledged is there again after minutes, hours and days, whatever happened to the server meanwhile.
 
-    A loss is named with its cause, its extent, and how much time it is; also over restarts of this daemon. What an
+    A loss is named with its cause, its extent, and how much time it is; also over restarts of this daemon. It stands
+    until the data is back, somebody acknowledges it or declares a restore, or the records' ladder has ended. What an
     index on text answers is what its table holds.
     """
 
