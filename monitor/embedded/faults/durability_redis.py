@@ -8,6 +8,7 @@ from functools import partial
 
 from monitor.core.ledger.causes import Cause
 from monitor.core.verdict import Kind, Reason
+from monitor.embedded.faults.eviction import FILL, MARGIN, NEIGHBOUR, leave_room, relieve
 from monitor.embedded.faults.fault import REDIS, REDIS_REPLICA, Change, Fault, Report, Site
 from monitor.embedded.faults.recovery import as_bytes, redis_recovered, until_true
 from monitor.embedded.faults.topology import follower, lead, part, redis_as_before, redis_by_line
@@ -83,6 +84,23 @@ async def _append_again(site: Site) -> None:
 
 async def _flush(site: Site) -> None:
     await site.servers.valkey.command("FLUSHALL")
+
+
+async def _evict(site: Site) -> None:
+    """Everything else goes before the neighbour, who came last."""
+    valkey = site.servers.valkey
+    await valkey.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    await valkey.command("CONFIG", "SET", "maxmemory-samples", 64)
+    await valkey.command("CONFIG", "SET", "maxmemory-eviction-tenacity", 100)  # all at once, between two writes
+    await leave_room(site, MARGIN)
+    await valkey.command("EVAL", FILL, 0)
+
+    async def evicted() -> bool:
+        found = await valkey.command("EVAL", f"return #redis.call('KEYS', '{_RECORDS}')", 0)
+        return found == 0 or b"evicted_keys:0" not in as_bytes(await valkey.command("INFO", "stats"))
+
+    await until_true(evicted, what="Valkey to evict")
+    await valkey.command("DEL", NEIGHBOUR)
 
 
 async def _delete_oldest(site: Site) -> None:
@@ -168,5 +186,12 @@ FAULTS = (
         _append_again,
     ),
     _fault("flushed", "somebody calls FLUSHALL", Cause.FLUSH, _flush),
+    _fault(
+        "records-evicted",
+        "a neighbour fills the memory, and the policy, which nobody declared, takes what was not asked for longest",
+        Cause.EVICTION,
+        _evict,
+        relieve,
+    ),
     _fault("record-deleted", "somebody deletes the oldest record by hand", Cause.UNEXPLAINED, _delete_oldest),
 )

@@ -7,14 +7,14 @@ from monitor.embedded.faults.fault import REDIS, Change, Fault, Site, stop_rewri
 from monitor.ports import Store
 
 _LAST_CANARY = b":expiring-d"
-_NEIGHBOUR = "neighbour"
-_MARGIN, _PRESSURE = 2_000_000, 6_000_000  # bytes
+NEIGHBOUR = "neighbour"
+MARGIN, _PRESSURE = 2_000_000, 6_000_000  # bytes
 _OUTLIVES_CANARIES = 45_000  # milliseconds: what expires sooner than the neighbour goes before it, and nothing else
-_FILL = f"redis.call('SET', '{_NEIGHBOUR}', string.rep('x', {_PRESSURE}))"
+FILL = f"redis.call('SET', '{NEIGHBOUR}', string.rep('x', {_PRESSURE}))"
 _SAVE_AND_FILL = f"""
 local saved = redis.call('SET', KEYS[1], unpack(ARGV))
-{_FILL}
-redis.call('PEXPIRE', '{_NEIGHBOUR}', {_OUTLIVES_CANARIES})
+{FILL}
+redis.call('PEXPIRE', '{NEIGHBOUR}', {_OUTLIVES_CANARIES})
 return saved
 """
 
@@ -26,8 +26,8 @@ def _before_a_neighbour(command: list[bytes]) -> list[bytes]:
     return [b"EVAL", _SAVE_AND_FILL.encode(), b"1", *command[1:]]
 
 
-async def _leave_room(site: Site, amount: int) -> None:
-    """So much may still be written, and no more."""
+async def leave_room(site: Site, amount: int) -> None:
+    """So many bytes may still be written, and no more."""
     valkey = site.servers.valkey
     info = await valkey.command("INFO", "memory")
     used = next(line for line in bytes(info).splitlines() if line.startswith(b"used_memory:"))  # type: ignore[arg-type]
@@ -38,19 +38,20 @@ async def _press(site: Site) -> None:
     valkey = site.servers.valkey
     await valkey.command("CONFIG", "SET", "maxmemory-samples", 64)
     await valkey.command("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
-    await _leave_room(site, _MARGIN)
+    await leave_room(site, MARGIN)
     site.proxies[REDIS].rewrite = _before_a_neighbour
 
 
 async def _fill(site: Site) -> None:
-    await _leave_room(site, _MARGIN)
-    await site.servers.valkey.command("EVAL", _FILL, 0)
+    await leave_room(site, MARGIN)
+    await site.servers.valkey.command("EVAL", FILL, 0)
 
 
-async def _relieve(site: Site) -> None:
+async def relieve(site: Site) -> None:
+    """The neighbour is gone, and memory and policy are as they were."""
     await stop_rewriting(site)
     valkey = site.servers.valkey
-    await valkey.command("DEL", _NEIGHBOUR)
+    await valkey.command("DEL", NEIGHBOUR)
     await valkey.command("CONFIG", "SET", "maxmemory", valkey.maxmemory)
     await valkey.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     await valkey.command("CONFIG", "SET", "maxmemory-samples", 5)
@@ -72,7 +73,7 @@ FAULTS = (
         policy="noeviction",
         also={"session": frozenset({Kind.EVICTED, Reason.INCONCLUSIVE})},  # what lives shortest goes as well
         inject=_press,
-        heal=_relieve,
+        heal=relieve,
     ),
     Fault(
         name="policy-changed-behind-the-back",
@@ -81,7 +82,7 @@ FAULTS = (
         report=Reason.MISCONFIGURED,
         policy="noeviction",
         inject=_policy("allkeys-lru"),
-        heal=_relieve,
+        heal=relieve,
     ),
     Fault(
         name="full-and-still-answering-ping",
@@ -91,6 +92,6 @@ FAULTS = (
         everywhere=Store.REDIS,
         policy="noeviction",
         inject=_fill,
-        heal=_relieve,
+        heal=relieve,
     ),
 )
