@@ -150,6 +150,7 @@ FAULTS = (
         breaks="the replica of Valkey goes its own way (REPLICAOF NO ONE)",
         probe="sync",
         report=Kind.DIVERGED,
+        also={"durability": frozenset({Kind.DIVERGED})},  # two take writes
         inject=_cut_off,
         heal=_join_again,
         settings={"sync": {"deadline": "1500ms", "patience": "500ms"}},
