@@ -89,6 +89,7 @@ class Pair(ABC):
         self.link.refuse, self.link.delay = False, 0.0
         await self.standby.stop()
         await self.follow()
+        await self.calm()
         self.replica_way.lead_to(self.standby.port)
         self.replica_way.cut()
 
@@ -103,6 +104,10 @@ class Pair(ABC):
     @abstractmethod
     async def follow(self) -> None:
         """Start the stopped server as a replica, with a copy of all that the primary has."""
+
+    @abstractmethod
+    async def calm(self) -> None:
+        """Wait until the replica receives."""
 
     @abstractmethod
     async def moves(self) -> set[Mark]:
@@ -127,6 +132,7 @@ class PostgresPair(Pair):
 
     async def switch_over(self) -> None:
         """The primary waits for its standby with each commit, and dies: all that it acknowledged is there as well."""
+        await self.calm()
         await self.primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
         await self.primary.reload()
         self.way.cut()  # new sessions wait; old ones might not yet
@@ -142,6 +148,9 @@ class PostgresPair(Pair):
         private.write(settings, f"{read(settings)}\nprimary_conninfo = '{line}'\n")
         private.write(self.standby.data / "standby.signal", "")
         await self.standby.start()
+
+    async def calm(self) -> None:
+        """Wait until it streams."""
 
         async def streams() -> bool:
             found = await self.primary.sql("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'")
@@ -174,6 +183,7 @@ class RedisPair(Pair):
 
     async def switch_over(self) -> None:
         """A coordinated FAILOVER: the replica is waited for, and takes over."""
+        await self.calm()
         await self.primary.command("FAILOVER", "TO", "127.0.0.1", self.standby.port)
 
         async def leads() -> bool:
@@ -191,8 +201,12 @@ class RedisPair(Pair):
         await self.standby.command("REPLICAOF", "127.0.0.1", self.link.port)
         await self.standby.command("CONFIG", "REWRITE")
 
+    async def calm(self) -> None:
+        """Wait until both know of each other."""
+
         async def follows() -> bool:
-            return b"master_link_status:up" in as_bytes(await self.standby.command("INFO", "replication"))
+            up = b"master_link_status:up" in as_bytes(await self.standby.command("INFO", "replication"))
+            return up and b"state=online" in as_bytes(await self.primary.command("INFO", "replication"))
 
         await until_true(follows, what="Redis' replica to follow")
 
