@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,10 @@ import pytest
 from monitor.core.ledger.entries import Entry
 from monitor.embedded.postgres import system_bindir
 from monitor.ports import Store
-from tests.system import ENVIRONMENT, Daemon, holdfast, variables
+from tests.conftest import in_database
+from tests.system import ENVIRONMENT, Daemon, holdfast, until, variables
 from tests.system.conftest import Place
-from tests.system.restoring import PGBACKREST, SLACK, Deployment, deployment
+from tests.system.restoring import PGBACKREST, SCRIPTS, SLACK, WITHIN, Deployment, deployment
 
 QUICK = {"durability": {"every": "1s", "timeout": "990ms", "budget": "9s", "patience": "500ms", "ladder": ["1s", "1h"]}}
 
@@ -228,6 +230,29 @@ class TestScripts:
             assert (code, said.startswith("✔ ok")) == (0, True)
         names = await lime.servers.postgres.sql("SELECT datname FROM pg_database")
         assert "holdfast_restore" not in names
+
+    async def test_dump_by_a_role_that_row_level_security_binds(self, lime: Deployment) -> None:
+        """It would not be whole: the script ends with 1, and says which role it takes."""
+        place = lime.servers.private.subfolder("bound")
+        path = ":".join([str(lime.servers.postgres.bindir), *os.defpath.split(":")])
+        child = lime.servers.private.spawn(
+            ["sh", SCRIPTS / "dump.sh"],
+            log=place / "log",
+            environment={
+                "ENVIRONMENT": ENVIRONMENT,
+                "SCRATCH": lime.servers.postgres.superuser_dsn("postgres"),
+                "SOURCE": in_database(lime.servers.postgres.dsn, "app"),
+                "PATH": path,
+                "PGPASSWORD": lime.servers.postgres.passwords[0],
+                "TMPDIR": str(place),
+            },
+        )
+        try:
+            await until(child.ended, within=WITHIN, what="the end of the script")
+        finally:
+            await child.kill()
+        said = (place / "log").read_text()
+        assert (child.returncode, "must be of a superuser or a role with BYPASSRLS" in said) == (1, True), said
 
     async def test_base_backup(self, lime: Deployment) -> None:
         """A base backup and the archive, restored to a moment; nothing is left of it."""
