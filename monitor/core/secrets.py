@@ -26,7 +26,12 @@ class Scrubber:
 
     def __call__(self, text: str) -> str:
         """The same text without secrets."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        parts = []
+        # Cut off behind each: a backslash that ends one secret is none that belongs to the next.
+        while self._pattern and (found := self._pattern.search(text)):
+            parts += [text[: found.start()], MASK]
+            text = text[found.end() :]
+        return "".join((*parts, text))
 
 
 def _spelled(character: str) -> str:

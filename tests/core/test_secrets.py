@@ -53,6 +53,11 @@ def test_a_text_without_secrets_stays(secrets: list[str], text: str) -> None:
         assert Scrubber(secrets)(text) == text
 
 
+def test_two_that_touch_are_both_masked() -> None:
+    """A secret that ends with a backslash does not shield the one behind it."""
+    assert Scrubber(["000\\"])("000\\000\\000\\ 1") == f"{MASK}{MASK}{MASK} 1"
+
+
 def test_the_longest_secret_wins() -> None:
     """Where one secret begins with another, no tail of the longer one is left."""
     assert Scrubber(["hunter", "hunter-two"])("hunter-two hunter") == f"{MASK} {MASK}"

@@ -30,7 +30,14 @@ _PATIENCE = 0.5  # seconds
 _TABLE = "CREATE TABLE IF NOT EXISTS public.truth (n bigint)"
 _INSERT = "INSERT INTO public.truth VALUES ($1)"
 _LEDGER = "SELECT series || '/' || n FROM holdfast.ledger_records WHERE daemon = '{daemon}'"
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError)
+_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a server that went in the midst of a reset
+    RedisError,
+)
 
 
 @dataclass(kw_only=True)

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import random
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ CLEARS_WITHIN = 90.0
 """Seconds after a spell within which every probe is right again: the longest back-off that so short an outage earns,
 an interval, and a machine that is busy with its servers."""
 EVERY = "3s"
+_KEPT = re.compile(rb":(?:keys|ledgers|register|records|record:[0-9a-f]+:[0-9]+)$")  # an index, and what a ledger keeps
 OPERATOR = 0.75
 """How often somebody is there who does not wait for the back-off; else the schedule comes back by itself."""
 DEADLINES: Mapping[str, Mapping[str, str]] = {
@@ -221,12 +223,12 @@ async def _stay_clear(log: Log, report: Soak, seconds: float) -> None:
 
 
 async def _residue(sky: Sky) -> dict[str, int]:
-    """What is left of a daemon that has ended in order, after a start that swept: nothing, of any kind."""
+    """What is left of a daemon that has ended in order, after a start that swept: nothing but its ledger."""
     counts = {
         table: int(await sky.primary.sql(f"SELECT count(*) FROM holdfast.{table}"))  # noqa: S608  our own names
         for table in TABLES
     }
     found = await sky.cache.command("KEYS", f"{PREFIX}*")
     assert isinstance(found, list)
-    keys = [key for key in found if isinstance(key, bytes) and not key.endswith(b":keys")]
+    keys = [key for key in found if isinstance(key, bytes) and not _KEPT.search(key)]
     return {**counts, "keys": len(keys)}

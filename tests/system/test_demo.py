@@ -93,7 +93,12 @@ class Demo:
 
     async def ended(self) -> int:
         """Wait for its end; -> the exit status."""
-        await until(lambda: self.process.poll() is not None, what=f"the end of {self.text()!r}")
+
+        def over() -> bool:
+            self.text()  # a terminal that nobody reads from stops whoever writes to it
+            return self.process.poll() is not None
+
+        await until(over, what=f"the end of {self.text()!r}")
         return int(self.process.returncode)
 
     def close(self) -> None:

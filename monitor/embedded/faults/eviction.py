@@ -71,7 +71,11 @@ FAULTS = (
         probe="eviction",
         report=Kind.EVICTED,
         policy="noeviction",
-        also={"session": frozenset({Kind.EVICTED, Reason.INCONCLUSIVE})},  # what lives shortest goes as well
+        also={
+            "session": frozenset({Kind.EVICTED, Reason.INCONCLUSIVE}),  # what lives shortest goes as well
+            "eviction": frozenset({Reason.MISCONFIGURED}),  # whose canaries may all have survived this time
+        },
+        rounds=3,
         inject=_press,
         heal=relieve,
     ),
