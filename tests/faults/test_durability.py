@@ -238,7 +238,7 @@ def _watch(bench: Bench, stack: AsyncExitStack, rate: float) -> None:
     stack.push_async_callback(pulses.end, timedelta(seconds=5))
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 async def test_is_caught_with_its_cause_and_extent(bench: Bench) -> None:
     """Three times: healthy runs are ok; what is lost, why, and for how long is what is true; settled, all is ok.
 
