@@ -17,15 +17,6 @@ from monitor.stores.lock import SchemaLock, StateLock, lock_of
 from tests.conftest import in_database
 
 
-@pytest.fixture(params=["file", "schema"])
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Schema:
-    """Where a state is kept: in a new file, or in a new schema of a PostgreSQL."""
-    if request.param == "file":
-        return tmp_path / "state.db"
-    servers, database = request.getfixturevalue("servers"), request.getfixturevalue("database")
-    return Schema(in_database(servers.postgres.dsn, database), "test")
-
-
 @pytest.fixture
 async def lock(home: Path | Schema) -> AsyncIterator[Callable[[], StateLock]]:
     """Makes locks of one and the same state, and lets go of them all in the end."""

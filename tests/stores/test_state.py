@@ -81,15 +81,6 @@ def violation(number: int = 1, **changes: object) -> KeptViolation:
     return replace(kept, **changes)  # type: ignore[arg-type]  # the fields of the test's choice
 
 
-@pytest.fixture(params=["file", "schema"])
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Schema:
-    """Where a state is kept: in a new file, or in a new schema of a PostgreSQL."""
-    if request.param == "file":
-        return tmp_path / "state.db"
-    servers, database = request.getfixturevalue("servers"), request.getfixturevalue("database")
-    return Schema(in_database(servers.postgres.dsn, database), "test")
-
-
 @pytest.fixture
 async def anew(home: Path | Schema) -> AsyncIterator[Callable[[], KeptState]]:
     """Makes states in one and the same home, and closes them all in the end."""

@@ -55,6 +55,7 @@ async def relieve(site: Site) -> None:
     await valkey.command("CONFIG", "SET", "maxmemory", valkey.maxmemory)
     await valkey.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     await valkey.command("CONFIG", "SET", "maxmemory-samples", 5)
+    await valkey.command("CONFIG", "SET", "maxmemory-eviction-tenacity", 10)
 
 
 def _policy(name: str) -> Change:
