@@ -86,6 +86,17 @@ def redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def api_url(value: SecretStr) -> SecretStr:
+    """The address of an HTTP API, unchanged. Raises AddressError."""
+    example = "https://app.example"
+    parts = _url(value, schemes=("https", "http"), example=example)
+    if not parts.hostname:
+        raise AddressError(f"names no host; write it like {example}")
+    if parts.query or parts.username or parts.password:
+        raise AddressError(f"has a user or a query; write it like {example}, and put log-ins under `auth`")
+    return value
+
+
 def _check_options(parts: SplitResult, options: Options) -> None:
     if problem := options.problem(parts.query):
         raise AddressError(problem)

@@ -160,7 +160,7 @@ class App:
             name: Watched(
                 name=name,
                 labels=settings.labels,
-                stores=settings.stores,
+                around=settings.surroundings(),
                 probes=settings.active(),
                 left_out=left_out(settings),
             )
@@ -363,7 +363,7 @@ class App:
                 labels=environment.labels,
                 probes=list(probes.values()),
                 stores=environment.stores,
-                places=self._live[name].places,
+                around=self._live[name].surroundings,
             )
             self._schedule.watch(self._live[name], probes.values())
             self._books.watch(

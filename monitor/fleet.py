@@ -13,6 +13,7 @@ from monitor.metrics import Metrics
 from monitor.ports import Ledger, Store
 from monitor.probes.durability import DurabilityProbe
 from monitor.settings import EnvironmentSettings, Provision, Settings
+from monitor.stores.api import ApiAddress
 from monitor.stores.environment import LiveEnvironment
 
 _LEAST_AGE = timedelta(minutes=1)  # of a leftover of a running daemon; at least this, however short its timeouts are
@@ -53,6 +54,8 @@ def live_environment(
             addresses=settings.addresses(),
             connections={store: settings.max_connections(store) for store in settings.stores},
             policy=settings.redis.policy if settings.redis else None,
+            binding=settings.binding,
+            api=_api(settings),
             isolation=settings.postgres.isolation if settings.postgres else "read committed",
             provision=settings.postgres is not None and settings.postgres.provision is Provision.AUTO,
             longest_run=max(_LEAST_AGE, 2 * max(timeouts, default=timedelta())),
@@ -68,12 +71,18 @@ def live_environment(
         raise ConfigError([Problem(where="", key=f"environments.{name}", message=scrub(str(error)))]) from None
 
 
+def _api(settings: EnvironmentSettings) -> ApiAddress | None:
+    if settings.api is None:
+        return None
+    return ApiAddress(base_url=settings.api.base_url.get_secret_value(), auth=settings.api.auth, ca=settings.api.ca)
+
+
 def left_out(settings: EnvironmentSettings) -> dict[str, str]:
     """Why each probe that does not run in an environment does not."""
     reasons: dict[str, str] = {}
     for name, probe in settings.probes.by_name().items():
-        missing = sorted(set(probe.needs) - settings.stores)
-        if not probe.runs_on(settings.stores):
+        missing = sorted(set(probe.needs_in(settings.surroundings())) - settings.stores)
+        if not probe.runs_in(settings.surroundings()):
             reasons[name] = f"needs {' and '.join(missing)}, which this environment does not have"
         elif not probe.enabled:
             reasons[name] = "is not enabled"
@@ -82,6 +91,6 @@ def left_out(settings: EnvironmentSettings) -> dict[str, str]:
 
 def parts_left_out(settings: EnvironmentSettings) -> dict[str, tuple[str, ...]]:
     """What the probes that do run in an environment do not check there, a sentence each."""
-    places = tuple(settings.addresses())
-    found = {name: probe.left_out(places) for name, probe in settings.active().items()}
+    around = settings.surroundings()
+    found = {name: probe.left_out(around) for name, probe in settings.active().items()}
     return {name: sentences for name, sentences in found.items() if sentences}

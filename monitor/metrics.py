@@ -15,7 +15,7 @@ from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.families import EDGES, Families
-from monitor.ports import Outcome, Place, Store, Tally
+from monitor.ports import Outcome, Store, Surroundings, Tally
 from monitor.probe import Probe
 
 LEDGER_STATES = ("live", "lost", "indeterminate", "expired")
@@ -117,7 +117,7 @@ class Metrics:
         labels: Mapping[str, str],
         probes: Sequence[Probe[Any]],
         stores: Collection[Store],
-        places: Collection[Place] = (),
+        around: Surroundings | None = None,
     ) -> None:
         """Make every series of an environment, at zero, and set the budgets of its steps."""
         own = self._families
@@ -136,7 +136,9 @@ class Metrics:
                 items=own.items.labels(*place, store),
             )
         self._expect_ledgers(environment, place, [store for store in stores if any(map(_keeps_a_ledger, probes))])
-        self._expect_links(environment, place, {link for probe in probes for link in probe.links(places)})
+        self._expect_links(
+            environment, place, {link for probe in probes for link in probe.links(around or Surroundings())}
+        )
         for probe in probes:
             here = (*place, probe.name)
             for step in probe.steps:

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import pkgutil
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from monitor.core.confirmation import Reading
 from monitor.core.payload import Author
 from monitor.core.record import Node, Propagation, RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind
-from monitor.ports import Clock, Connection, Environment, Place, Store
+from monitor.ports import Ability, Clock, Connection, Environment, Store, Surroundings
 
 
 def _length(value: object) -> object:
@@ -88,7 +88,9 @@ class Run:
     @property
     def author(self) -> Author:
         """Who writes the content of this run."""
-        return Author(environment=self.environment.name, probe=self.probe, run_id=self.run_id)
+        return Author(
+            environment=self.environment.name, probe=self.probe, run_id=self.run_id, speech=self.environment.speech
+        )
 
     @asynccontextmanager
     async def step(self, name: str, *, messages: int = 0) -> AsyncIterator[None]:
@@ -108,6 +110,10 @@ class Run:
                 name=name, after=after, took=timedelta(seconds=took), failed=failed, messages=0 if failed else messages
             )
             self.steps.append(timing)
+
+    def can(self, ability: Ability) -> bool:
+        """Whether the probe can do something in this environment."""
+        return self.environment.surroundings.can(self.probe, ability)
 
     def where(self) -> str:
         """In which step a run stopped, for messages; nothing if it was between steps."""
@@ -241,10 +247,15 @@ class Probe(BaseModel, Generic[Seen]):
         return " ".join((cls.__doc__ or "").split("\n\n")[0].split())
 
     @classmethod
-    def runs_on(cls, stores: Collection[Store]) -> bool:
-        """Whether these stores are what it needs."""
-        found = [store in stores for store in cls.needs]
+    def runs_in(cls, around: Surroundings) -> bool:
+        """Whether there is what it needs."""
+        found = [store in around.stores for store in cls.needs_in(around)]
         return any(found) if cls.either else all(found)
+
+    @classmethod
+    def needs_in(cls, around: Surroundings) -> Mapping[Store, int]:
+        """What it needs there, where a binding may have moved what it uses to other stores."""
+        return around.moved(cls.name, cls.needs)
 
     def budget_of(self, step: str) -> timedelta:
         """The time that a step may take."""
@@ -254,11 +265,15 @@ class Probe(BaseModel, Generic[Seen]):
         """How many connections to each primary store, poolers included, it has open at once with these settings."""
         return self.needs
 
-    def left_out(self, places: Collection[Place]) -> tuple[str, ...]:  # noqa: ARG002  others need it
-        """What is not checked where an environment has only these ways into its stores, a sentence each."""
+    def wants_in(self, around: Surroundings) -> Mapping[Store, int]:
+        """The same there, where a binding may have moved what it uses to other stores."""
+        return around.moved(self.name, self.wants())
+
+    def left_out(self, around: Surroundings) -> tuple[str, ...]:  # noqa: ARG002  others need it
+        """What is not checked where an environment has no more than this, a sentence each."""
         return ()
 
-    def links(self, places: Collection[Place]) -> tuple[tuple[str, str], ...]:  # noqa: ARG002  others need it
+    def links(self, around: Surroundings) -> tuple[tuple[str, str], ...]:  # noqa: ARG002  others need it
         """Between which sources and targets it times propagation in such an environment, so that the series exist."""
         return ()
 

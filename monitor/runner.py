@@ -35,7 +35,9 @@ class Desk:
 
 async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> RunRecord:
     """Execute a probe against an environment once, and report how it ended. Raises nothing but cancellation."""
-    async with environment.slots(probe.wants()):  # to wait for a free connection is lateness, not latency
+    async with environment.slots(
+        probe.wants_in(environment.surroundings)
+    ):  # to wait for a free connection is lateness, not latency
         run = Run(
             run_id=str(uuid7()),
             probe=probe.name,
@@ -45,7 +47,8 @@ async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> R
         )
         try:
             async with asyncio.timeout(probe.timeout.total_seconds()):
-                await environment.prepare(probe.needs)  # what it only wants may be down
+                needs = probe.needs_in(environment.surroundings)  # what it only wants may be down
+                await environment.prepare(needs, probe=probe.name)
                 seen = await probe.observe(run)
             finding = within_budget(probe.judge(seen), run.steps, probe.budget_of)
         except StoreError as error:
@@ -58,7 +61,7 @@ async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> R
         except Exception as error:
             log.exception("run.failed", environment=environment.name, probe=probe.name, run_id=run.run_id)
             finding = Finding.unknown(Reason.INTERNAL, f"{type(error).__name__}{run.where()}; the log has more")
-        record = run.end(replace(finding, left_out=(*probe.left_out(environment.places), *finding.left_out)))
+        record = run.end(replace(finding, left_out=(*probe.left_out(environment.surroundings), *finding.left_out)))
     changes = await desk.journal.add(record)
     desk.metrics.record(record)
     desk.metrics.standing(environment.name, desk.journal.standing(environment.name))

@@ -206,13 +206,15 @@ class Schedule:
         if self.paused_until(environment.name) is not None:
             return Reason.PAUSED
         now = self._desk.clock.monotonic()
-        stores = environment.stores & probe.needs.keys()
+        stores = environment.stores & probe.needs_in(environment.surroundings).keys()
         if not all(self._backoff(environment.name, store).admits(now) for store in stores):
             return Reason.MISSED
         return None
 
     def _begin(self, place: Place, probe: Probe[Any], environment: Environment) -> asyncio.Task[RunRecord]:
-        stores = [(place[0], store) for store in probe.needs if store in environment.stores]
+        stores = [
+            (place[0], store) for store in probe.needs_in(environment.surroundings) if store in environment.stores
+        ]
         for key in stores:  # here and not in the task, so that of two ticks in one turn of the loop one is the trial
             self._health[key] = self._backoff(*key).started()
         task = asyncio.create_task(self._run(place, probe, environment, stores), name=f"run {'/'.join(place)}")

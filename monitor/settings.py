@@ -23,9 +23,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from monitor.addresses import address, postgres_url, redis_url, server_of, share_a_server, state_url
+from monitor.addresses import address, api_url, postgres_url, redis_url, server_of, share_a_server, state_url
+from monitor.bindings import Auth, Binding
 from monitor.core.eviction import Policy
-from monitor.ports import Isolation, Place, Store, Way
+from monitor.ports import Isolation, Place, Store, Surroundings, Way
 from monitor.probe import Probe, Probes
 from monitor.values import Connections, EnvironmentName, LabelName, Length, OrNothing, ReplicaName, Shown, no_truth
 
@@ -128,6 +129,17 @@ class Redis(Section):
     max_connections: Connections = Field(default=4, description="The most connections open at once, 1 to 100.")
 
 
+class Api(Section):
+    """The HTTP API of an application, which its binding teaches the probes to ask."""
+
+    base_url: Annotated[SecretStr, AfterValidator(api_url), Shown] = Field(
+        description="Where it is: https://app.example or https://app.example/api."
+    )
+    auth: Auth | None = Field(default=None, description="How synthetic users log in; none where nobody has to.")
+    ca: str | None = Field(default=None, description="A file with the certificates to trust, besides the system's.")
+    max_connections: Connections = Field(default=4, description="The most connections open at once, 1 to 100.")
+
+
 class ProbeSettings(Section):
     """Every probe with its settings; the fields are those that were discovered."""
 
@@ -151,11 +163,16 @@ class EnvironmentSettings(Section):
     )
     postgres: Postgres | None = Field(default=None, description="The PostgreSQL of this environment.")
     redis: Redis | None = Field(default=None, description="The Redis of this environment.")
+    api: Api | None = Field(default=None, description="The HTTP API of the application that stands before them.")
+    binding: Binding | None = Field(
+        default=None,
+        description="A file that says how an application stores things, so that probes use its tables, keys and API.",
+    )
     probes: Annotated[ProbeSettings, OrNothing()] = Field(
         default_factory=ProbeSettings, description="What differs here from the `probes` of every environment."
     )
 
-    @field_validator("postgres", "redis", mode="before")
+    @field_validator("postgres", "redis", "api", mode="before")
     @classmethod
     def _not_empty(cls, value: object) -> object:
         if value is None:
@@ -168,9 +185,13 @@ class EnvironmentSettings(Section):
             raise ValueError("has no store; give it `postgres`, `redis` or both")
         problems = []
         for store in sorted(self.stores):
-            most = self.max_connections(store)
+            around, most = self.surroundings(), self.max_connections(store)
             wants, name = max(
-                ((probe.wants()[store], name) for name, probe in self.active().items() if store in probe.wants()),
+                (
+                    (needed[store], name)
+                    for name, probe in self.active().items()
+                    if store in (needed := probe.wants_in(around))
+                ),
                 default=(0, ""),
             )
             if wants > most:
@@ -203,7 +224,7 @@ class EnvironmentSettings(Section):
     @property
     def stores(self) -> frozenset[Store]:
         """The stores that it has."""
-        given = {Store.POSTGRES: self.postgres, Store.REDIS: self.redis}
+        given = {Store.POSTGRES: self.postgres, Store.REDIS: self.redis, Store.API: self.api}
         return frozenset(store for store, settings in given.items() if settings is not None)
 
     def addresses(self) -> Mapping[Place, str]:
@@ -221,15 +242,22 @@ class EnvironmentSettings(Section):
                 found[Place(Store.REDIS, Way.REPLICA, name)] = url
         return {place: address.get_secret_value() for place, address in found.items()}
 
+    def surroundings(self) -> Surroundings:
+        """What a probe finds here before it asks any store."""
+        places = [*self.addresses(), *([Place(Store.API)] if self.api else [])]
+        return Surroundings(places=tuple(places), bound=self.binding.served() if self.binding else {})
+
     def max_connections(self, store: Store) -> int:
         """The most connections that may be open at once to a store, 0 where the environment does not have it."""
-        settings = self.postgres if store is Store.POSTGRES else self.redis
+        settings = {Store.POSTGRES: self.postgres, Store.REDIS: self.redis, Store.API: self.api}[store]
         return settings.max_connections if settings else 0
 
     def active(self) -> Mapping[str, Probe[object]]:
         """The probes that run here: enabled, and the stores that they need are there."""
         return {
-            name: probe for name, probe in self.probes.by_name().items() if probe.enabled and probe.runs_on(self.stores)
+            name: probe
+            for name, probe in self.probes.by_name().items()
+            if probe.enabled and probe.runs_in(self.surroundings())
         }
 
 

@@ -105,7 +105,7 @@ class Site:
             labels={},
             probes=[probe],
             stores=sorted(self.environment.stores),
-            places=self.environment.places,
+            around=self.environment.surroundings,
         )
         return await run_once(probe, self.environment, self.desk)
 

@@ -28,7 +28,7 @@ from monitor.core.violations import KeptViolation, Stage
 from monitor.exposition import render
 from monitor.families import EDGES
 from monitor.metrics import Metrics
-from monitor.ports import Outcome, Place, Store, Way
+from monitor.ports import Outcome, Place, Store, Surroundings, Way
 from monitor.probe import Probe
 from monitor.probes.durability import DurabilityProbe
 from monitor.probes.history import HistoryProbe
@@ -39,6 +39,7 @@ from monitor.probes.thread import ThreadProbe
 GOLDEN = Path(__file__).parent / "golden"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROBES: tuple[Probe[Any], ...] = (ThreadProbe(), SessionProbe(), SyncProbe(), HistoryProbe(), DurabilityProbe())
+STORES = (Store.POSTGRES, Store.REDIS)
 PLACES = (Place(Store.POSTGRES), Place(Store.REDIS), Place(Store.POSTGRES, Way.REPLICA, "eu-2"))
 LINKS = {("login", "postgres"), ("postgres", "redis"), ("permission", "redis"), ("postgres", "postgres replica eu-2")}
 LOST = Violation(kind=Kind.LOST, subject="m", expected="a", actual="b", evidence={"key": "holdfast:production:x"})
@@ -95,7 +96,7 @@ def watching(*environments: str, labels: Mapping[str, str] | None = None, locati
     metrics = Metrics(location=location, version="0.0.0")
     metrics.shape(location=location, labels=labels or {}, budgets=())
     for environment in environments:
-        metrics.expect(environment, labels=labels or {}, probes=PROBES, stores=list(Store), places=PLACES)
+        metrics.expect(environment, labels=labels or {}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES))
     return metrics
 
 
@@ -217,7 +218,7 @@ def test_everything_counts_from_zero_before_the_first_run() -> None:
     for source, target in LINKS:
         assert value(metrics, "holdfast_propagation_seconds_count", source=source, target=target) == 0.0
         assert value(metrics, "holdfast_propagation_resolution_seconds", source=source, target=target) == 0.0
-    for store in Store:
+    for store in STORES:
         assert {value(metrics, "holdfast_operations_total", store=store, outcome=each) for each in Outcome} == {0.0}
         assert value(metrics, "holdfast_cost_bytes_total", store=store) == 0.0
 
@@ -283,9 +284,9 @@ def test_every_propagation_of_a_run_is_counted() -> None:
 def test_a_place_that_left_leaves_no_link() -> None:
     """Where a replica, or the probe, leaves the configuration, the times of what led there go, and only those."""
     metrics = watching("production")
-    metrics.expect("production", labels={}, probes=PROBES, stores=list(Store), places=PLACES[:2])
+    metrics.expect("production", labels={}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES[:2]))
     assert links(metrics) == LINKS - {("postgres", "postgres replica eu-2")}
-    metrics.expect("production", labels={}, probes=PROBES[:2], stores=list(Store), places=PLACES)
+    metrics.expect("production", labels={}, probes=PROBES[:2], stores=STORES, around=Surroundings(places=PLACES))
     assert links(metrics) == set()
 
 
@@ -392,7 +393,7 @@ def test_a_forgotten_environment_leaves_no_series() -> None:
     metrics.standing("production", [kept(Stage.OPEN)])
     metrics.items("production", {Store.REDIS: 1})
     assert series(metrics) == other
-    metrics.expect("production", labels={}, probes=PROBES, stores=list(Store), places=PLACES)
+    metrics.expect("production", labels={}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES))
     assert series(metrics) == series(watching("production", "staging"))
 
 
@@ -410,7 +411,7 @@ def test_a_forgotten_probe_leaves_the_others() -> None:
 def test_labels_of_the_operator_stand_on_every_series_of_the_environment() -> None:
     """An environment's own labels are everywhere in it, and empty where another environment has them."""
     metrics = watching("production", labels={"tier": "critical", "team": "data"})
-    metrics.expect("staging", labels={"tier": "low"}, probes=PROBES, stores=list(Store), places=PLACES)
+    metrics.expect("staging", labels={"tier": "low"}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES))
     found = {
         (known.get("environment"), known.get("tier"), known.get("team"))
         for known in (dict(labels) for _, labels in series(metrics))
@@ -422,7 +423,7 @@ def test_a_label_with_a_new_value_leaves_nothing_of_the_old() -> None:
     """Where an operator changes a label, the series with the old value do not stand still beside the new ones."""
     metrics = watching("production", labels={"tier": "critical"})
     metrics.record(ended(Verdict.VIOLATED))
-    metrics.expect("production", labels={"tier": "low"}, probes=PROBES, stores=list(Store), places=PLACES)
+    metrics.expect("production", labels={"tier": "low"}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES))
     assert {dict(labels).get("tier") for _, labels in series(metrics)} == {"low", None}
 
 
@@ -432,7 +433,7 @@ def test_the_same_configuration_again_keeps_what_was_counted() -> None:
     metrics.record(ended(Verdict.VIOLATED))
     before, registry = series(metrics), metrics.registry
     metrics.shape(location="test", labels=["tier"], budgets=[timedelta(seconds=2)])
-    metrics.expect("production", labels={"tier": "critical"}, probes=PROBES, stores=list(Store), places=PLACES)
+    metrics.expect("production", labels={"tier": "critical"}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES))
     assert series(metrics) == before
     assert metrics.registry is registry
 
@@ -456,7 +457,7 @@ def test_every_budget_is_an_edge(name: str) -> None:
     metrics = watching("production")
     assert {0.1, 2.0, 5.0} <= edges(metrics, name) == {*EDGES, float("inf")}
     metrics.shape(location="test", labels=(), budgets=[timedelta(milliseconds=123), timedelta(seconds=2)])
-    metrics.expect("production", labels={}, probes=PROBES, stores=list(Store), places=PLACES)
+    metrics.expect("production", labels={}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES))
     assert edges(metrics, name) == {*EDGES, 0.123, float("inf")}
 
 

@@ -43,7 +43,7 @@ def plan(environment: common.Environment, config: common.Config = None) -> None:
     console = common.out()
     for probe in settings.active().values():
         _plan_probe(probe, settings)
-        for sentence in probe.left_out(tuple(settings.addresses())):
+        for sentence in probe.left_out(settings.surroundings()):
             console.print(Text(f"  left out: {sentence}", style="dim"))
     for name, why in left_out(settings).items():
         console.print(Text(f"\n{name}", style="bold") + Text(f" is left out: it {why}", style="dim"))
@@ -68,7 +68,9 @@ def _plan_probe(probe: Probe[object], settings: EnvironmentSettings) -> None:
     console.print(table)
     rows = sum(use.rows * use.share for use in uses) * hourly
     payload = sum(use.payload * use.share for use in uses) * hourly
-    wants = {store: count for store, count in probe.wants().items() if store in settings.stores}
+    wants = {
+        store: count for store, count in probe.wants_in(settings.surroundings()).items() if store in settings.stores
+    }
     connections = ", ".join(f"at most {count} connections to {store}" for store, count in wants.items())
     console.print(f"  = {hourly:g} runs, {rows:,.0f} rows or keys and {payload / 1e6:,.1f} MB an hour; {connections}")
 

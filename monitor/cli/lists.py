@@ -16,6 +16,7 @@ from monitor.core import duration
 from monitor.core.meanings import BROKEN, UNTOLD
 from monitor.core.verdict import Kind, Reason
 from monitor.embedded.faults import AREAS
+from monitor.ports import Surroundings
 from monitor.probe import Probe, discover
 
 
@@ -37,7 +38,7 @@ def probes(
         defaults = probe()
         console.print(Text(f"  {_terms(defaults)}", style="dim"))
         console.print(Text(f"  reports {', '.join(sorted(probe.kinds))}", style="dim"))
-        for sentence in defaults.left_out(()):
+        for sentence in defaults.left_out(Surroundings()):
             console.print(Text(f"  at the most simple environment it leaves out: {sentence}", style="dim"))
         for field, value, about in _settings(defaults):
             console.print(Text(f"    {field}: {value}", style="cyan") + Text(f"  {about}", style="dim"))
@@ -61,7 +62,7 @@ def _document() -> Iterator[str]:
         yield f"\n## {name}\n"
         yield cleandoc(probe.__doc__ or "")
         yield f"\nIt runs {_terms(defaults)}. It reports {', '.join(f'`{kind}`' for kind in sorted(probe.kinds))}."
-        if without := defaults.left_out(()):
+        if without := defaults.left_out(Surroundings()):
             yield "\nWhere an environment has nothing but the stores that it needs, this is left out, and said so:\n"
             yield from (f"- {sentence}" for sentence in without)
         yield "\n| setting | default | meaning |\n|---|---|---|"

@@ -34,6 +34,8 @@ class Expected:
 class Transcript:
     """What one reload brought: the header, its own count of messages, and the messages in the order of the store.
 
+    Of an application that keeps no count it is how many messages came.
+
     `asked` is how somebody can ask the same: the statement and as whom.
     """
 
@@ -180,7 +182,7 @@ def _extra(message: Message, kind: Kind, wanted: str, found: str) -> Violation:
 
 
 def _order(expected: Expected, seen: Sequence[Message]) -> Iterator[Violation]:
-    numbers = Counter(message.number for message in seen)
+    numbers = Counter(message.number for message in seen if message.number)
     shared = [number for number, times in numbers.items() if times > 1]
     if shared:  # the order of ties is nobody's promise, so nothing more is said of it
         yield Violation(
@@ -201,7 +203,7 @@ def _order(expected: Expected, seen: Sequence[Message]) -> Iterator[Violation]:
                 actual=f"message with number {found.number} ({found.id})",
             )
             return
-        if should.number != found.number:
+        if found.number and should.number != found.number:
             yield Violation(
                 kind=Kind.CORRUPT,
                 subject=f"the sequence number of message {should.number}",

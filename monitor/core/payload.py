@@ -9,18 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Literal, TypeAlias
 from uuid import UUID, uuid5
 
 from monitor.core.verdict import Json
 
 _NAMESPACE = UUID("6f6c6466-6173-5074-8000-686f6c646661")  # "holdfast", in hexadecimal; every id descends from it
-USERS = 8
+USERS = 10
 """How many synthetic users there are: few and fixed, so that a sweep can act as each under row-level security."""
+PROFILED, SYNCED = 8, 9
+"""The users whose profiles the probes `profile` and `sync` write: an application has one for each user, and others
+would write the same."""
 
 ROLES = ("user", "assistant", "tool", "assistant")
 TYPES = ("user_query", "agent_thinking", "tool_result", "agent_completed")
+Metadata: TypeAlias = Literal["any", "strings", "no"]
 
 
 def synthetic_user(number: int) -> str:
@@ -30,7 +35,10 @@ def synthetic_user(number: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message of a conversation, as it is written and as it is read. `metadata` is JSON text."""
+    """One message of a conversation, as it is written and as it is read. `metadata` is JSON text.
+
+    `number` is 0 where it was read from an application that keeps none.
+    """
 
     id: UUID
     number: int
@@ -94,12 +102,36 @@ def _hash(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """What an application's conversations can hold: its words for roles and types, and the content that it keeps.
+
+    Without `types` a message has none, without `names` a thread. Metadata are `any` JSON, at most sixteen pairs of
+    `strings`, or none (`no`). `contents` are names of CONTENT.
+    """
+
+    roles: tuple[str, ...] = ROLES
+    types: tuple[str, ...] = TYPES
+    contents: tuple[str, ...] = ()
+    metadata: Metadata = "any"
+    names: bool = True
+
+    def kept(self, metadata: Mapping[str, Json]) -> str:
+        """JSON text of so much of it as is kept."""
+        if self.metadata == "any":
+            return _json(metadata)
+        if self.metadata == "no":
+            return "{}"
+        return _json({name: str(value)[:512] for name, value in [*metadata.items()][:16] if not _nests(value)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
-    """Writes everything that one run stores."""
+    """Writes everything that one run stores, so that the application can keep it."""
 
     environment: str
     probe: str
     run_id: str
+    speech: Speech = field(default_factory=Speech)
 
     def id(self, *path: str | int) -> UUID:
         """The identifier of a thing of this run."""
@@ -107,7 +139,7 @@ class Author:
 
     def thread(self, number: int, *, user: str) -> Thread:
         """The header of thread `number`, counted from 0."""
-        metadata = {
+        metadata: dict[str, Json] = {
             "run": self.run_id,
             "thread": number,
             "labels": ["holdfast", "synthetic"],
@@ -116,8 +148,8 @@ class Author:
         return Thread(
             id=self.id("thread", number),
             user=user,
-            name=f"Holdfast {self.probe} {number}",
-            metadata=_json(metadata),
+            name=f"Holdfast {self.probe} {number}" if self.speech.names else "",
+            metadata=self.speech.kept(metadata),
         )
 
     def message(self, thread: int, number: int, *, version: int = 0, light: bool = False) -> Message:
@@ -130,22 +162,27 @@ class Author:
         """
         key = f"{self.environment}/{self.probe}/{self.run_id}/{thread}/{number}/{version}"
         place = int.from_bytes(hashlib.blake2b(self.run_id.encode(), digest_size=4).digest(), "big") + number + version
-        names = [name for name in CONTENT if not (light and name == "large")]
+        names = [name for name in self.speech.contents or CONTENT if not (light and name == "large")]
         kind = names[place % len(names)]
         content, extra = CONTENT[kind](key)
-        metadata = {"key": key, "content": kind, "tokens": place % 4096, **extra}
+        metadata: dict[str, Json] = {"key": key, "content": kind, "tokens": place % 4096, **extra}
+        roles, types = self.speech.roles, self.speech.types
         return Message(
             id=self.id("thread", thread, "message", number),
             number=number,
-            role=ROLES[number % len(ROLES)],
-            type=TYPES[number % len(TYPES)],
+            role=roles[number % len(roles)],
+            type=types[number % len(types)] if types else "",
             content=content,
-            metadata=_json(metadata),
+            metadata=self.speech.kept(metadata),
         )
 
 
-def _json(value: Mapping[str, object]) -> str:
+def _json(value: Mapping[str, Json]) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _nests(value: Json) -> bool:
+    return value is None or isinstance(value, list | dict)
 
 
 def noise(key: str, length: int) -> str:

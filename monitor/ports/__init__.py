@@ -22,12 +22,14 @@ from monitor.ports.stores import (
     Tally,
     Way,
 )
+from monitor.ports.surroundings import Ability, Served, Surroundings
 from monitor.ports.tenants import TenantConnection, TenantKeys, Tenants
 from monitor.ports.threads import Count, ThreadConnection, Threads
 from monitor.ports.time import Clock, SystemClock
 from monitor.ports.words import Words, WordsConnection
 
 __all__ = [
+    "Ability",
     "Clock",
     "ConflictError",
     "Connection",
@@ -51,6 +53,7 @@ __all__ = [
     "RegisterConnection",
     "Registers",
     "Scribe",
+    "Served",
     "SessionConnection",
     "Sessions",
     "State",
@@ -58,6 +61,7 @@ __all__ = [
     "StateTakenError",
     "Store",
     "StoreError",
+    "Surroundings",
     "SystemClock",
     "Tally",
     "TenantConnection",

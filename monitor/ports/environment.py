@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from monitor.core.levels import Isolation
+from monitor.core.payload import Speech
 from monitor.ports.copies import Copies
 from monitor.ports.crowd import Crowd
 from monitor.ports.evictions import Evictions
@@ -16,6 +17,7 @@ from monitor.ports.profiles import Profiles
 from monitor.ports.registers import Registers
 from monitor.ports.sessions import Sessions
 from monitor.ports.stores import Place, Store, StoreError
+from monitor.ports.surroundings import Surroundings
 from monitor.ports.tenants import Tenants
 from monitor.ports.threads import Threads
 from monitor.ports.words import Words
@@ -39,6 +41,14 @@ class Environment(Protocol):
     @property
     def places(self) -> tuple[Place, ...]:
         """Every way into its stores, the primaries first."""
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What a probe finds there before it asks any store."""
+
+    @property
+    def speech(self) -> Speech:
+        """What its conversations can hold."""
 
     @property
     def isolation(self) -> Isolation:
@@ -97,8 +107,11 @@ class Environment(Protocol):
     def slots(self, needs: Mapping[Store, int]) -> AbstractAsyncContextManager[None]:
         """Wait for room for so many connections per store, and hold it."""
 
-    async def prepare(self, needs: Mapping[Store, int]) -> None:
-        """Make sure that the schema is there and belongs to this environment; free after the first time."""
+    async def prepare(self, needs: Mapping[Store, int], *, probe: str = "") -> None:
+        """Make sure that what a probe uses is there: Holdfast's own schema, or what its binding names.
+
+        Free after the first time. Without a probe it is Holdfast's own schema.
+        """
 
     def learn(self, error: StoreError) -> None:
         """A run failed in this way; where the schema did not fit, it is looked at again before the next run."""

@@ -15,6 +15,7 @@ class Store(StrEnum):
 
     POSTGRES = "postgres"
     REDIS = "redis"
+    API = "api"
 
 
 class Way(StrEnum):

@@ -44,8 +44,11 @@ class ThreadConnection(Connection, Protocol):
     async def load(self, thread: Thread) -> Transcript:
         """Read a conversation back as its owner sees it."""
 
-    async def page(self, thread: Thread, *, after: int, limit: int) -> Page:
-        """Read the messages that follow a sequence number, as many as `limit`, in their order."""
+    async def append_again(self, thread: Thread, message: Message) -> None:
+        """Send once more what appended a message, as a client does that got no answer. It must not be done twice."""
+
+    async def page(self, thread: Thread, *, after: Message | None, limit: int) -> Page:
+        """Read the messages that follow one that was read, or the first ones, as many as `limit`, in their order."""
 
     async def newest_page(self, thread: Thread, *, limit: int) -> Page:
         """Read the last messages, as many as `limit`, the newest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
@@ -15,7 +15,7 @@ from monitor.core import collation
 from monitor.core.confirmation import Reading
 from monitor.core.ledger.conclusion import Failure, Shown, conclude
 from monitor.core.verdict import Finding, Kind, Reason
-from monitor.ports import Place, StateError, Store, StoreError, Way
+from monitor.ports import StateError, Store, StoreError, Surroundings, Way
 from monitor.probe import Duration, Probe, Run, Use
 
 _MARK = 15  # bytes of a mark
@@ -68,13 +68,13 @@ class DurabilityProbe(Probe[Sequence[Shown]]):
             raise ValueError("patience must be longer than nothing, and shorter than timeout")
         return self
 
-    def left_out(self, places: Collection[Place]) -> tuple[str, ...]:
+    def left_out(self, around: Surroundings) -> tuple[str, ...]:
         """Where there is no second node, nobody can be asked whether it takes writes as well."""
-        behind = {place.store for place in places if place.way is Way.REPLICA}
+        behind = {place.store for place in around.places if place.way is Way.REPLICA}
         return tuple(
             f"a second writable {place.store} (split brain) is not looked for: none of its replicas is configured"
-            for place in places
-            if place.way is Way.PRIMARY and place.store not in behind
+            for place in around.places
+            if place.way is Way.PRIMARY and place.store in self.needs and place.store not in behind
         )
 
     def plan(self) -> tuple[Use, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -17,11 +17,15 @@ from monitor.core.conversation import Expected
 from monitor.core.pages import Look, Page, Seen
 from monitor.core.payload import Message, Thread, synthetic_user
 from monitor.core.verdict import Finding, Kind, Violation
-from monitor.ports import MissingError, Store, StoreError, ThreadConnection
+from monitor.ports import Ability, MissingError, Store, StoreError, Surroundings, ThreadConnection
 from monitor.probe import Duration, Probe, Run, Use
 
 AVERAGE_BYTES = 350  # of one message with its metadata, over all kinds of content but the one of 64 KiB
 T = TypeVar("T")
+_WITHOUT: Mapping[Ability, str] = {
+    "page": "page by page is not read: the binding names no way to read a page",
+    "newest": "the newest page is not read: the binding names no way to read it",
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +58,10 @@ class HistoryProbe(Probe[Seen]):
         default=(50, 100, 250), min_length=1, max_length=8, description="The lengths of the histories, in messages."
     )
     page: int = Field(default=50, ge=1, le=1000, description="Messages on one page.")
+
+    def left_out(self, around: Surroundings) -> tuple[str, ...]:
+        """What the application's binding cannot do."""
+        return tuple(sentence for ability, sentence in _WITHOUT.items() if not around.can(self.name, ability))
 
     def plan(self) -> tuple[Use, ...]:
         """What one healthy run sends."""
@@ -135,17 +143,19 @@ class HistoryProbe(Probe[Seen]):
         if whole.doubtful:
             return False
         expected = replace(expected, messages=whole.first.messages)  # the same, in the spelling of the store
-        walked = await look("pages", lambda on: self._walk(on, thread, size), partial(pages.walked, expected))
-        if walked.doubtful:
-            return False
-        newest = await look(
-            "newest",
-            lambda on: on.newest_page(thread, limit=self.page),
-            partial(pages.newest, expected, limit=self.page),
-            messages=min(size, self.page),
-        )
-        if newest.doubtful:
-            return False
+        if run.can("page"):
+            walked = await look("pages", lambda on: self._walk(on, thread, size), partial(pages.walked, expected))
+            if walked.doubtful:
+                return False
+        if run.can("newest"):
+            newest = await look(
+                "newest",
+                lambda on: on.newest_page(thread, limit=self.page),
+                partial(pages.newest, expected, limit=self.page),
+                messages=min(size, self.page),
+            )
+            if newest.doubtful:
+                return False
         count = await look(
             "count", lambda on: on.count(thread.user, [thread.id]), partial(pages.counted, expected), messages=0
         )
@@ -153,14 +163,15 @@ class HistoryProbe(Probe[Seen]):
 
     async def _walk(self, reader: ThreadConnection, thread: Thread, size: int) -> Page:
         """Read page after page as a client does: until one is not full, or the next would not get on."""
-        found, after, asked = list[Message](), 0, ""
+        found, after, asked = list[Message](), None, ""
         while len(found) <= size:
             page = await reader.page(thread, after=after, limit=self.page)
+            come = {message.id for message in found}
             found += page.messages
             asked = page.asked
-            if len(page.messages) < self.page or page.messages[-1].number <= after:
+            if len(page.messages) < self.page or page.messages[-1].id in come:
                 break
-            after = page.messages[-1].number
+            after = page.messages[-1]
         return Page(messages=tuple(found), asked=asked)
 
     async def _delete(self, run: Run, reader: ThreadConnection, story: Story) -> Seen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,10 +12,10 @@ from typing import ClassVar, TypeVar
 from pydantic import Field
 
 from monitor.core import tenancy
-from monitor.core.payload import USERS
+from monitor.core.payload import PROFILED
 from monitor.core.tenancy import Look, Part, Seen, Tenant, Unseen, tenants_of
 from monitor.core.verdict import Finding, Kind
-from monitor.ports import Connection, Place, Store, StoreError, TenantConnection, TenantKeys, Way
+from monitor.ports import Connection, Place, Store, StoreError, Surroundings, TenantConnection, TenantKeys, Way
 from monitor.probe import Duration, Probe, Run, Use
 
 C = TypeVar("C", bound=Connection)
@@ -98,7 +98,9 @@ class IsolationProbe(Probe[Seen]):
     )
 
     every: Duration = Field(default=timedelta(minutes=1), description="One run each so often.")
-    users: int = Field(default=3, ge=2, le=USERS, description="Users of whom each tries to reach what is each other's.")
+    users: int = Field(
+        default=3, ge=2, le=PROFILED, description="Users of whom each tries to reach what is each other's."
+    )
     fence: bool = Field(
         default=True,
         description="Whether a Redis user that the URL names must be refused keys that are not Holdfast's.",
@@ -108,12 +110,12 @@ class IsolationProbe(Probe[Seen]):
         """Redis is looked at where there is one."""
         return {Store.POSTGRES: 2, Store.REDIS: 2}
 
-    def left_out(self, places: Collection[Place]) -> tuple[str, ...]:
+    def left_out(self, around: Surroundings) -> tuple[str, ...]:
         """What an environment without a pooler or a Redis does not let it see."""
-        stores = {place.store for place in places}
+        stores = {place.store for place in around.places}
         absent = {
             "paths through the application's API: this version does not speak to one": True,
-            "what leaks through a pooler: the environment names none": POOLER not in places,
+            "what leaks through a pooler: the environment names none": POOLER not in around.places,
             "keys in Redis: the environment has none": Store.REDIS not in stores,
         }
         return tuple(sentence for sentence, is_so in absent.items() if is_so)

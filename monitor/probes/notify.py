@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -15,7 +14,7 @@ from monitor.core import delivery
 from monitor.core.confirmation import Reading
 from monitor.core.delivery import Burst, Delivery, Received, Seen, Sent, text_of
 from monitor.core.verdict import Finding, Kind
-from monitor.ports import Clock, Place, Store, StoreError, Way
+from monitor.ports import Clock, Place, Store, StoreError, Surroundings, Way
 from monitor.ports.notices import Channel, Publisher, Subscriber
 from monitor.probe import Duration, Probe, Run, Use, together
 
@@ -44,14 +43,14 @@ class NotifyProbe(Probe[Seen]):
         default=timedelta(seconds=1), description="How much longer to wait, so that what is late is not called lost."
     )
 
-    def left_out(self, places: Collection[Place]) -> tuple[str, ...]:
+    def left_out(self, around: Surroundings) -> tuple[str, ...]:
         """What is pushed by other means, by a store that is not there, or through a pooler."""
         sentences = ["events that an API pushes (server-sent events, WebSocket) are not checked: no API is bound"]
-        if Place(Store.POSTGRES) not in places:
+        if Place(Store.POSTGRES) not in around.places:
             sentences.append("LISTEN/NOTIFY is not checked: there is no postgres")
-        if Place(Store.REDIS) not in places:
+        if Place(Store.REDIS) not in around.places:
             sentences.append("pub/sub and streams are not checked: there is no redis")
-        if Place(Store.POSTGRES, Way.POOLER) in places:
+        if Place(Store.POSTGRES, Way.POOLER) in around.places:
             sentences.append("LISTEN/NOTIFY is checked on direct connections only: a transaction pooler cannot LISTEN")
         return tuple(sentences)
 

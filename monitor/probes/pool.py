@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,7 +18,7 @@ from monitor.core.confirmation import Reading
 from monitor.core.crowd import CUT, Seen, Visit, Wave
 from monitor.core.payload import USERS, synthetic_user
 from monitor.core.verdict import Finding, Kind
-from monitor.ports import MissingError, Place, Store, StoreError, Way
+from monitor.ports import MissingError, Place, Store, StoreError, Surroundings, Way
 from monitor.ports.crowd import CrowdConnection
 from monitor.probe import Duration, Probe, Run, Use, together
 
@@ -82,9 +82,9 @@ class PoolProbe(Probe[Seen]):
         """One connection for each user."""
         return {Store.POSTGRES: self.users}
 
-    def left_out(self, places: Collection[Place]) -> tuple[str, ...]:
+    def left_out(self, around: Surroundings) -> tuple[str, ...]:
         """What clients leave behind in each other's connections shows only where connections are shared."""
-        if Place(Store.POSTGRES, Way.POOLER) in places:
+        if Place(Store.POSTGRES, Way.POOLER) in around.places:
             return ()
         alone = "there is no pooler, and an application's own pool cannot be seen from outside"
         return (f"what clients leave behind in shared connections is not checked: {alone}",)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,10 +9,10 @@ from typing import ClassVar
 
 from monitor.core import document, rereads
 from monitor.core.document import Document
-from monitor.core.payload import synthetic_user
+from monitor.core.payload import PROFILED, synthetic_user
 from monitor.core.rereads import Copy, Row, Seen
 from monitor.core.verdict import Finding, Kind
-from monitor.ports import Place, Store, StoreError, Way
+from monitor.ports import Place, Store, StoreError, Surroundings, Way
 from monitor.ports.profiles import CacheConnection, ProfileConnection
 from monitor.probe import Probe, Run, Use
 
@@ -79,9 +78,9 @@ class ProfileProbe(Probe[Seen]):
     needs: ClassVar = {Store.POSTGRES: 3, Store.REDIS: 3}
     steps: ClassVar = ("connect", "write", "read", "update", "rebuild", "read_copy")
 
-    def left_out(self, places: Collection[Place]) -> tuple[str, ...]:
+    def left_out(self, around: Surroundings) -> tuple[str, ...]:
         """What is not read for want of a place."""
-        pooler = () if POOLER in places else ("reading through a pooler is not checked: none is configured",)
+        pooler = () if POOLER in around.places else ("reading through a pooler is not checked: none is configured",)
         return (*pooler, "what services read by an API is not checked: no API is bound")
 
     def plan(self) -> tuple[Use, ...]:
@@ -104,7 +103,7 @@ class ProfileProbe(Probe[Seen]):
 
         What is not right ends the scenario, for what follows would stand on sand.
         """
-        profiles, user = run.environment.profiles, synthetic_user(run.author.id("user").int)
+        profiles, user = run.environment.profiles, synthetic_user(PROFILED)
         story = Story(
             run=run,
             profile=document.profile(run.author, user=user, version=1),

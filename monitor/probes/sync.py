@@ -15,10 +15,10 @@ from pydantic import Field, model_validator
 from monitor.core import document, duration, freshness
 from monitor.core.document import Document
 from monitor.core.freshness import Control, Copied, Failure, Judge, Link, Seen, Trace
-from monitor.core.payload import synthetic_user
+from monitor.core.payload import SYNCED, synthetic_user
 from monitor.core.verdict import Finding, Kind
 from monitor.following import Course, Written, arrived, follow
-from monitor.ports import Place, Store, StoreError, Way
+from monitor.ports import Place, Store, StoreError, Surroundings, Way
 from monitor.ports.copies import Copies, CopySource, RowSource
 from monitor.probe import Duration, Probe, Run, Use, together
 
@@ -102,9 +102,9 @@ class SyncProbe(Probe[Seen]):
         """Redis as well, where there is one."""
         return {Store.POSTGRES: 3, Store.REDIS: 3}
 
-    def left_out(self, places: Collection[Place]) -> tuple[str, ...]:
+    def left_out(self, around: Surroundings) -> tuple[str, ...]:
         """What is not followed for want of a place."""
-        found = {(place.store, place.way) for place in places}
+        found = {(place.store, place.way) for place in around.places}
         absent = {
             (Store.POSTGRES, Way.REPLICA): "primary to replica is not checked for postgres: none is configured",
             (Store.POSTGRES, Way.POOLER): "the pooler is not checked: none is configured",
@@ -113,10 +113,10 @@ class SyncProbe(Probe[Seen]):
         }
         return (*(sentence for place, sentence in absent.items() if place not in found), _NO_API)
 
-    def links(self, places: Collection[Place]) -> tuple[tuple[str, str], ...]:
+    def links(self, around: Surroundings) -> tuple[tuple[str, str], ...]:
         """Every way that a change takes in such an environment."""
-        cached = (LOG_IN, INVALIDATED, OVERWRITTEN) if CACHE in places else ()
-        return tuple((link.source, link.target) for link in (*cached, *map(_link, _behind(places))))
+        cached = (LOG_IN, INVALIDATED, OVERWRITTEN) if CACHE in around.places else ()
+        return tuple((link.source, link.target) for link in (*cached, *map(_link, _behind(around.places))))
 
     def plan(self) -> tuple[Use, ...]:
         """What one healthy run sends where each store has one replica, and a pooler; a look may take several tries."""
@@ -139,7 +139,7 @@ class SyncProbe(Probe[Seen]):
 
     async def observe(self, run: Run) -> Seen:
         """Write, log in, connect everywhere, change, follow the change; then ask the sources about what is wrong."""
-        copies, user = run.environment.copies, synthetic_user(run.author.id("user").int)
+        copies, user = run.environment.copies, synthetic_user(SYNCED)
         first, second = (document.profile(run.author, user=user, version=version) for version in (1, 2))
         story = Story(run=run, copies=copies, first=first, second=second)
         async with run.connection(copies.source, step="connect") as source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,9 +17,16 @@ from monitor.core.conversation import Expected, Transcript
 from monitor.core.payload import Message, Thread, synthetic_user
 from monitor.core.reloads import Reload, Seen, Watched
 from monitor.core.verdict import Finding, Kind
-from monitor.ports import MissingError, Store, StoreError, ThreadConnection
+from monitor.ports import Ability, MissingError, Store, StoreError, Surroundings, ThreadConnection
 from monitor.probe import Probe, Run, Use, together
 
+_WITHOUT: Mapping[Ability, str] = {
+    "edit": "whether an edit stays is not checked: the binding names no way to edit a message",
+    "delete_message": "whether a deleted message stays away is not checked: the binding names no way to delete one",
+    "roll_back": "whether what was rolled back stays away is not checked: writes do not go through a transaction",
+    "batch": "whether several messages come all or not at all is not checked: the binding names no way to append many",
+    "watch": "whether a reader sees a part of a transaction is not checked: writes do not go through one",
+}
 AVERAGE_BYTES = 6500  # of one message with its metadata, over all kinds of content; one in eleven has 64 KiB
 
 
@@ -67,6 +75,10 @@ class ThreadProbe(Probe[Seen]):
 
     messages: int = Field(default=4, ge=2, le=50, description="Messages that are appended one by one.")
     batch: int = Field(default=3, ge=2, le=50, description="Messages that one transaction appends.")
+
+    def left_out(self, around: Surroundings) -> tuple[str, ...]:
+        """What the application's binding cannot do."""
+        return tuple(sentence for ability, sentence in _WITHOUT.items() if not around.can(self.name, ability))
 
     def plan(self) -> tuple[Use, ...]:
         """What one healthy run sends."""
@@ -118,10 +130,18 @@ class ThreadProbe(Probe[Seen]):
                 async with run.step("append_message"):
                     await writer.append(thread, message)
                 story.wrote(message)
-            reverted = author.message(0, self.messages + 1)
-            await writer.append_and_roll_back(thread, reverted)
-            story.expected = replace(story.expected, absent={reverted.id: Kind.PHANTOM})
-            await self._append_watched(run, writer, story)
+            if run.can("replay"):
+                await writer.append_again(thread, story.expected.messages[-1])
+            if run.can("roll_back"):
+                reverted = author.message(0, self.messages + 1)
+                await writer.append_and_roll_back(thread, reverted)
+                story.expected = replace(story.expected, absent={reverted.id: Kind.PHANTOM})
+            if run.can("watch"):
+                await self._append_watched(run, writer, story)
+            elif run.can("batch"):
+                batch = self._batch(run, 0)
+                await writer.append_batch(thread, batch)
+                story.wrote(*batch, together=True)
 
     async def _come_back(self, run: Run, story: Story) -> Seen:
         connect, thread, sibling = run.environment.threads.connect, story.expected.thread, story.sibling
@@ -130,17 +150,7 @@ class ThreadProbe(Probe[Seen]):
                 await _remove(reader, thread, sibling)
                 return story.end()
 
-            original, deleted, *others = story.expected.messages
-            edited = run.author.message(0, 1, version=1)
-            async with run.step("edit"):
-                await reader.edit(thread, edited)
-            story.expected = replace(
-                story.expected, messages=(edited, deleted, *others), earlier={edited.id: original.digest}
-            )
-            async with run.step("delete"):
-                await reader.delete_message(thread, deleted)
-            absent = {**story.expected.absent, deleted.id: Kind.RESURRECTED}
-            story.expected = replace(story.expected, messages=(edited, *others), absent=absent)
+            await self._change(run, reader, story)
             if not await _right(run, reader, "reload after edit and delete", story):
                 await _remove(reader, thread, sibling)
                 return story.end()
@@ -155,11 +165,34 @@ class ThreadProbe(Probe[Seen]):
         found = control.thread is not None and control.thread.digest == sibling.digest
         return story.end(gone=gone, sibling_found=found)
 
+    async def _change(self, run: Run, writer: ThreadConnection, story: Story) -> None:
+        """Edit the first message, and delete the second."""
+        thread, (original, deleted, *others) = story.expected.thread, story.expected.messages
+        if run.can("edit"):
+            edited = run.author.message(0, 1, version=1)
+            async with run.step("edit"):
+                await writer.edit(thread, edited)
+            story.expected = replace(
+                story.expected, messages=(edited, deleted, *others), earlier={edited.id: original.digest}
+            )
+        if run.can("delete_message"):
+            async with run.step("delete"):
+                await writer.delete_message(thread, deleted)
+            story.expected = replace(
+                story.expected,
+                messages=(story.expected.messages[0], *others),
+                absent={**story.expected.absent, deleted.id: Kind.RESURRECTED},
+            )
+
+    def _batch(self, run: Run, attempt: int) -> list[Message]:
+        """What one transaction appends, after the messages that came one by one and the one that was taken back."""
+        start = self.messages + 2 + attempt * self.batch
+        return [run.author.message(0, number) for number in range(start, start + self.batch)]
+
     async def _append_watched(self, run: Run, writer: ThreadConnection, story: Story) -> None:
         """Append a batch before a concurrent reader; if it came in parts, a second batch before a new reader."""
         for attempt in range(2):
-            start = self.messages + 2 + attempt * self.batch
-            batch = [run.author.message(0, number) for number in range(start, start + self.batch)]
+            batch = self._batch(run, attempt)
             async with run.connection(run.environment.threads.connect) as reader:
                 story.watched.append(await _watch(writer, reader, story.expected.thread, batch))
             story.wrote(*batch, together=True)

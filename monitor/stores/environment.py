@@ -8,12 +8,42 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import cached_property
 
+from monitor.bindings import Binding
 from monitor.core.eviction import Policy
+from monitor.core.payload import Speech
 from monitor.core.residue import ABANDONED, Broom, Instance
 from monitor.core.verdict import Reason
-from monitor.ports import Durables, Isolation, Ledger, Place, Store, StoreError, SystemClock, Tally, Way
+from monitor.ports import (
+    Copies,
+    Durables,
+    Isolation,
+    Ledger,
+    Notices,
+    Place,
+    Profiles,
+    Sessions,
+    Store,
+    StoreError,
+    Surroundings,
+    SystemClock,
+    Tally,
+    Tenants,
+    Threads,
+    Way,
+)
 from monitor.scribe import LedgerScribe
 from monitor.stores import abandoned
+from monitor.stores.api import Api, ApiAddress
+from monitor.stores.bound.check import make_sure_of_binding
+from monitor.stores.bound.context import Bound
+from monitor.stores.bound.copies import BoundCopies
+from monitor.stores.bound.identities import Identities
+from monitor.stores.bound.notices import BoundNotices
+from monitor.stores.bound.profiles import BoundProfiles
+from monitor.stores.bound.sessions import BoundSessions
+from monitor.stores.bound.sweeping import sweep_bound
+from monitor.stores.bound.tenants import BoundTenants
+from monitor.stores.bound.threads import BoundThreads
 from monitor.stores.copies import OwnCopies
 from monitor.stores.crowd import OwnCrowd
 from monitor.stores.durable_keys import KEEP, KeyDurables
@@ -53,6 +83,8 @@ class LiveEnvironment:
         addresses: Mapping[Place, str],
         connections: Mapping[Store, int],
         provision: bool,
+        binding: Binding | None = None,
+        api: ApiAddress | None = None,
         isolation: Isolation = "read committed",
         policy: Policy | None = None,
         timeout: timedelta = timedelta(seconds=5),
@@ -71,7 +103,8 @@ class LiveEnvironment:
         self._instance = instance
         self._longest_run = longest_run
         self._provision = provision
-        self._prepared: set[Store] = set()
+        self._prepared: set[Store | str] = set()
+        self.binding = binding
         self._slots = {store: Slots(limit) for store, limit in connections.items()}
         self.ways = Ways(
             environment=name,
@@ -87,12 +120,32 @@ class LiveEnvironment:
                 for place, url in addresses.items()
                 if place.store is Store.REDIS
             },
+            api=None if api is None else Api(api, tally=tally, timeout=timeout),
         )
+        self.surroundings = Surroundings(places=self.ways.places, bound=binding.served() if binding else {})
 
     @property
     def instance(self) -> str:
         """The mark of this daemon in every record that it writes."""
         return self._instance.mark
+
+    @property
+    def speech(self) -> Speech:
+        """What its conversations can hold."""
+        return self.binding.speech if self.binding else Speech()
+
+    @cached_property
+    def bound(self) -> Bound:
+        """What its binding names. Raises LookupError where it has none."""
+        if self.binding is None:
+            raise LookupError(f"environment {self.name} has no binding")
+        auth = self.ways.api.address.auth if self.ways.api else None
+        accounts = auth.accounts if auth else ()
+        identities = Identities(self.binding.ids, environment=self.name, instance=self._instance, accounts=accounts)
+        return Bound(ways=self.ways, binding=self.binding, identities=identities)
+
+    def _is_bound(self, probe: str) -> bool:
+        return probe in self.surroundings.bound
 
     @property
     def longest_run(self) -> timedelta:
@@ -110,14 +163,14 @@ class LiveEnvironment:
         return self.ways.places
 
     @cached_property
-    def threads(self) -> OwnThreads:
+    def threads(self) -> Threads:
         """Its conversations."""
-        return OwnThreads(self.ways)
+        return BoundThreads(self.bound) if self._is_bound("thread") else OwnThreads(self.ways)
 
     @cached_property
-    def sessions(self) -> OwnSessions:
+    def sessions(self) -> Sessions:
         """Its sessions."""
-        return OwnSessions(self.ways)
+        return BoundSessions(self.bound) if self._is_bound("session") else OwnSessions(self.ways)
 
     @cached_property
     def registers(self) -> OwnRegisters:
@@ -125,24 +178,24 @@ class LiveEnvironment:
         return OwnRegisters(self.ways)
 
     @cached_property
-    def tenants(self) -> OwnTenants:
+    def tenants(self) -> Tenants:
         """Its users, and every path to what is theirs."""
-        return OwnTenants(self.ways)
+        return BoundTenants(self.bound) if self._is_bound("isolation") else OwnTenants(self.ways)
 
     @cached_property
-    def copies(self) -> OwnCopies:
+    def copies(self) -> Copies:
         """Its sources and the places where a change must arrive."""
-        return OwnCopies(self.ways)
+        return BoundCopies(self.bound) if self._is_bound("sync") else OwnCopies(self.ways)
 
     @cached_property
-    def notices(self) -> OwnNotices:
+    def notices(self) -> Notices:
         """The channels by which changes are pushed."""
-        return OwnNotices(self.ways)
+        return BoundNotices(self.bound) if self._is_bound("notify") else OwnNotices(self.ways)
 
     @cached_property
-    def profiles(self) -> OwnProfiles:
+    def profiles(self) -> Profiles:
         """Its users' profiles and what is cached of them."""
-        return OwnProfiles(self.ways)
+        return BoundProfiles(self.bound) if self._is_bound("profile") else OwnProfiles(self.ways)
 
     @cached_property
     def crowd(self) -> OwnCrowd:
@@ -194,11 +247,16 @@ class LiveEnvironment:
                     await stack.enter_async_context(self._slots[store].hold(needs[store]))
             yield
 
-    async def prepare(self, needs: Mapping[Store, int]) -> None:
+    async def prepare(self, needs: Mapping[Store, int], *, probe: str = "") -> None:
         """Make sure that the servers are such as probes understand, and that the schema belongs to this environment.
 
-        Free after the first time.
+        For a probe that goes through a binding, that what this names is there, and fits. Free after the first time.
         """
+        if self._is_bound(probe) and probe != "notify":
+            if probe not in self._prepared:
+                await make_sure_of_binding(self.bound, probe)
+                self._prepared.add(probe)
+            return
         missing = self.stores.intersection(needs) - self._prepared
         if Store.POSTGRES in missing:
             await make_sure(self.ways.primary_postgres, environment=self.name, provision=self._provision)
@@ -209,7 +267,7 @@ class LiveEnvironment:
     def learn(self, error: StoreError) -> None:
         """A run failed in this way; where the schema did not fit, it is looked at again before the next run."""
         if error.reason is Reason.MISCONFIGURED:
-            self._prepared.discard(error.store)
+            self._prepared -= {error.store, *self.surroundings.bound}
 
     async def sweep(self, store: Store, *, everybody: bool = False, dry_run: bool = False) -> int:
         """Remove leftovers from one store: what no run of any daemon will ask for again. Raises StoreError.
@@ -221,27 +279,36 @@ class LiveEnvironment:
         broom = Broom(
             environment=self.name, instance=self._instance, own_age=age, any_age=age if everybody else ABANDONED
         )
+        gone = await sweep_bound(self.bound, store, broom, dry_run=dry_run) if self.binding else 0
+        if store is Store.API:
+            return gone
         if store is Store.REDIS:
-            return await sweep_keys(self.ways.primary_redis, broom, everybody=everybody, dry_run=dry_run)
+            return gone + await sweep_keys(self.ways.primary_redis, broom, everybody=everybody, dry_run=dry_run)
         await make_sure(self.ways.primary_postgres, environment=self.name, provision=self._provision)
-        return await sweep_rows(self.ways.primary_postgres, broom, dry_run=dry_run)
+        return gone + await sweep_rows(self.ways.primary_postgres, broom, dry_run=dry_run)
 
     async def left(self, store: Store, *, everybody: bool = False) -> int:
         """How many rows or keys a sweep would find, of whatever age. Raises StoreError."""
         at_once = timedelta()
         broom = Broom(environment=self.name, instance=self._instance, own_age=at_once, any_age=at_once)
+        if store is Store.API:
+            return 0
         if store is Store.REDIS:
             return await sweep_keys(self.ways.primary_redis, broom, everybody=everybody, dry_run=True)
         return await sweep_rows(self.ways.primary_postgres, broom, dry_run=True)
 
     async def remembered(self, store: Store) -> int:
         """How many records of ledgers a sweep leaves alone, because a daemon looks for them again."""
+        if store is Store.API:
+            return 0
         if store is Store.REDIS:
             return await remembered_keys(self.ways.primary_redis, environment=self.name)
         return await abandoned.remembered(self.ways.primary_postgres)
 
     async def census(self, store: Store) -> int:
         """How many synthetic conversations, other records or keys a store holds now. Raises StoreError."""
+        if store is Store.API:
+            return 0
         if store is Store.REDIS:
             return await count_keys(self.ways.primary_redis, environment=self.name, instance=self._instance)
         return await count_rows(self.ways.primary_postgres)

@@ -104,6 +104,10 @@ class OwnThreadConnection(RowConnection):
         async with self.transaction(thread.user, sent_bytes=_size(message), end="ROLLBACK"):
             await self._insert(thread, message)
 
+    async def append_again(self, thread: Thread, message: Message) -> None:
+        """There is no key by which the server would know the request again. Raises NotImplementedError."""
+        raise NotImplementedError
+
     async def edit(self, thread: Thread, message: Message) -> None:
         """Replace the content of the message with this id."""
         async with self.transaction(thread.user, sent_bytes=_size(message)):
@@ -135,10 +139,10 @@ class OwnThreadConnection(RowConnection):
             asked=_asked("load_messages", thread),
         )
 
-    async def page(self, thread: Thread, *, after: int, limit: int) -> Page:
-        """Read the messages that follow a sequence number, as many as `limit`, in their order."""
+    async def page(self, thread: Thread, *, after: Message | None, limit: int) -> Page:
+        """Read the messages that follow one that was read, or the first ones, as many as `limit`, in their order."""
         async with self.transaction(thread.user):
-            rows = await self.connection.fetch(STATEMENTS["page"], thread.id, after, limit)
+            rows = await self.connection.fetch(STATEMENTS["page"], thread.id, after.number if after else 0, limit)
         return Page(messages=tuple(map(_message, rows)), asked=_asked("page", thread))
 
     async def newest_page(self, thread: Thread, *, limit: int) -> Page:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from monitor.core.residue import Instance
 from monitor.ports import Place, Store, Way
+from monitor.stores.api import Api
 from monitor.stores.postgres import Postgres
 from monitor.stores.redis import Redis
 
@@ -24,11 +25,13 @@ class Ways:
     timeout: timedelta
     postgres: Mapping[Place, Postgres]
     redis: Mapping[Place, Redis]
+    api: Api | None = None
 
     @property
     def places(self) -> tuple[Place, ...]:
         """All of them, the primaries first."""
-        return tuple(sorted((*self.postgres, *self.redis), key=lambda place: (list(Way).index(place.way), place)))
+        api = () if self.api is None else (self.api.place,)
+        return tuple(sorted((*self.postgres, *self.redis, *api), key=lambda place: (list(Way).index(place.way), place)))
 
     @property
     def primary_postgres(self) -> Postgres:
@@ -36,6 +39,13 @@ class Ways:
         if (found := self.postgres.get(Place(Store.POSTGRES))) is None:
             raise LookupError(f"environment {self.environment} has no postgres")
         return found
+
+    @property
+    def primary_api(self) -> Api:
+        """The application's API. Raises LookupError if there is none."""
+        if self.api is None:
+            raise LookupError(f"environment {self.environment} has no api")
+        return self.api
 
     @property
     def primary_redis(self) -> Redis:

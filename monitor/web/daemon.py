@@ -12,7 +12,7 @@ from monitor.core.record import RunRecord
 from monitor.core.verdict import Reason
 from monitor.journal import Journal
 from monitor.metrics import Metrics
-from monitor.ports import Clock, Store
+from monitor.ports import Clock, Store, Surroundings
 from monitor.probe import Probe
 
 
@@ -25,7 +25,7 @@ class Watched:
 
     name: str
     labels: Mapping[str, str]
-    stores: frozenset[Store]
+    around: Surroundings
     probes: Mapping[str, Probe[Any]]
     left_out: Mapping[str, str]
 

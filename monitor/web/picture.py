@@ -122,7 +122,9 @@ def picture(daemon: Daemon, watched: Watched) -> Picture:
             latest=record,
             age=age,
             paused=paused_until is not None,
-            resting=next(((store, resting[store]) for store in probe.needs if store in resting), None),
+            resting=next(
+                ((store, resting[store]) for store in probe.needs_in(watched.around) if store in resting), None
+            ),
         )
     standing = tuple(daemon.journal.standing(watched.name))
     return Picture(

@@ -131,7 +131,7 @@ def environment(of: Picture) -> dict[str, object]:
     return {
         "environment": of.watched.name,
         "labels": dict(of.watched.labels),
-        "stores": sorted(of.watched.stores),
+        "stores": sorted(of.watched.around.stores),
         "verdict": of.verdict,
         "paused_until": moment(of.paused_until),
         "stores_tried_next": _resting(of),

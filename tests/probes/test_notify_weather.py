@@ -12,7 +12,7 @@ import monitor.probes
 from monitor.configfile import load
 from monitor.core.verdict import Reason
 from monitor.fleet import left_out, parts_left_out
-from monitor.ports import Place, Store, Way
+from monitor.ports import Place, Store, Surroundings, Way
 from monitor.probe import discover
 from monitor.probes.notify import NotifyProbe
 from monitor.stores import listening, streams, subscriptions
@@ -40,7 +40,7 @@ async def test_one_store_is_enough(make_site: MakeSite, missing: str, said: str)
 def test_what_is_not_checked_through_a_pooler_is_said() -> None:
     """A transaction pooler cannot LISTEN; without one there is nothing to say of it."""
     places = [Place(Store.POSTGRES), Place(Store.REDIS)]
-    assert not any("pooler" in sentence for sentence in PROBE.left_out(places))
+    assert not any("pooler" in sentence for sentence in PROBE.left_out(Surroundings(places=tuple(places))))
     assert any("pooler" in sentence for sentence in PROBE.left_out([*places, Place(Store.POSTGRES, Way.POOLER)]))
 
 

@@ -62,7 +62,7 @@ async def site(make_spread: MakeSpread) -> Site:
 async def test_is_ok_again_and_again_times_every_link_and_leaves_nothing(site: Site) -> None:
     """Ten runs in a row are ok; each times every link that it declares; neither a row nor a key is left behind."""
     probe = SyncProbe()
-    declared = set(probe.links(site.environment.places))
+    declared = set(probe.links(site.environment.surroundings))
     assert len(declared) == 6
     for _ in range(10):
         record = await run_ok(site, probe)

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any, ClassVar
 
 from monitor import ports
+from monitor.core.payload import Speech
 from monitor.core.verdict import Finding, Kind, Reason, Violation
 from monitor.journal import Journal
 from monitor.metrics import Metrics
@@ -112,6 +113,8 @@ class Place:
 
         self.places = (ports.Place(Store.POSTGRES),)
         self.isolation: ports.Isolation = "read committed"
+        self.surroundings = ports.Surroundings(places=self.places)
+        self.speech = Speech()
 
     @property
     def threads(self) -> ports.Threads:
@@ -137,7 +140,7 @@ class Place:
         finally:
             self.within -= 1
 
-    async def prepare(self, _needs: Mapping[Store, int]) -> None:
+    async def prepare(self, _needs: Mapping[Store, int], *, probe: str = "") -> None:  # noqa: ARG002  the port has it
         """Fit, unless the test says otherwise."""
         self.prepared += 1
         if self.unfit is not None:

@@ -14,7 +14,7 @@ from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
 from monitor.journal import Journal
 from monitor.metrics import Metrics
-from monitor.ports import StateError, Store
+from monitor.ports import Place, StateError, Store, Surroundings
 from monitor.probe import Probe, Run, Use
 from monitor.web.daemon import Notice, Resting, Watched
 
@@ -143,7 +143,7 @@ def watched(name: str, *probes: Probe[Any], left_out: Mapping[str, str] | None =
     return Watched(
         name=name,
         labels={"tier": "critical"},
-        stores=frozenset({Store.POSTGRES}),
+        around=Surroundings(places=(Place(Store.POSTGRES),)),
         probes={each.name: each for each in probes},
         left_out=left_out or {},
     )

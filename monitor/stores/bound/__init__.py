@@ -1,0 +1,1 @@
+"""An application's own tables, keys and endpoints, as its binding names them."""

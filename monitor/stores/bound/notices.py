@@ -1,0 +1,18 @@
+"""An application's own channels, beside those of the stores."""
+
+from __future__ import annotations
+
+from monitor.ports.notices import Channel
+from monitor.stores.bound.context import Bound
+from monitor.stores.notices import OwnNotices
+
+
+class BoundNotices:
+    """The stores' channels, and that of the application's API."""
+
+    def __init__(self, bound: Bound) -> None:
+        self._bound = bound
+
+    def channels(self, run_id: str) -> tuple[Channel, ...]:
+        """One channel of each kind."""
+        return OwnNotices(self._bound.ways).channels(run_id)
