@@ -1,0 +1,1 @@
+"""Examples around Holdfast; none of them is part of the package `monitor`."""
