@@ -36,19 +36,19 @@ class Platform:
     """``async with Platform(dsn=…, redis_url=…) as platform``: it answers at `platform.url`, clean.
 
     Leaving the block stops it. On Linux it dies with this process, however that dies: enter the block in the main
-    thread. `secret` signs its tokens, `options` are further ones of its command line. `pid` is for who watches over
-    processes elsewhere. Started again after `terminate` or `kill` it has the same address.
+    thread. Started again after `terminate` or `kill` it has the same address. `secret` signs its tokens, `admin` is
+    the token of its switches, `options` are further ones of its command line, `pid` is for a watcher of processes.
     """
 
     def __init__(self, *, dsn: str, redis_url: str, options: Sequence[str] = (), secret: str | None = None) -> None:
         self.secret = secret or secrets.token_hex(32)
-        self._admin = secrets.token_hex(16)
+        self.admin = secrets.token_hex(16)
         self._options = tuple(options)
         self._environment = {  # not on the command line, which everybody sees
             "PLATFORM_DSN": dsn,
             "PLATFORM_REDIS": redis_url,
             "PLATFORM_SECRET": self.secret,
-            "PLATFORM_ADMIN": self._admin,
+            "PLATFORM_ADMIN": self.admin,
         }
         self._process: asyncio.subprocess.Process | None = None
         self._url = ""
@@ -127,7 +127,7 @@ class Platform:
         await asyncio.to_thread(self._switch, name, "PUT" if on else "DELETE")
 
     def _switch(self, name: str, method: str) -> None:
-        headers = {"X-Admin": self._admin}
+        headers = {"X-Admin": self.admin}
         request = urllib.request.Request(f"{self._url}/_switches/{name}", method=method, headers=headers)  # noqa: S310
         with urllib.request.urlopen(request, timeout=_STOP_SECONDS):  # noqa: S310  our own child
             pass

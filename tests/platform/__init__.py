@@ -1,0 +1,1 @@
+"""The sample platform, as a process of its own on real servers."""
