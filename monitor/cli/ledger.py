@@ -100,7 +100,6 @@ def list_(
                 environment=name,
                 standings={each: await ledger.standing(each) for each in stores},
                 standing={each: standing(gone, each) for each in stores},
-                declared={each.declared for each in restored},
                 losses=gone[:limit],
                 outages=sorted(spans, key=lambda each: each.began, reverse=True)[:limit],
                 restores=restored[:limit],

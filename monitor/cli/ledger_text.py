@@ -44,14 +44,12 @@ class Missing:
 class Kept:
     """What the ledger of one environment has; nothing of a part that was not asked for.
 
-    `standing` are the losses of each store that nothing has settled yet, `declared` when restores were declared: all of
-    them, however few rows are asked for.
+    `standing` are all losses of each store that nothing has settled yet, however few rows are asked for.
     """
 
     environment: str
     standings: Mapping[Store, Standing] = field(default_factory=dict)
     standing: Mapping[Store, Sequence[Loss]] = field(default_factory=dict)
-    declared: Collection[datetime] = ()
     losses: Sequence[Loss] = ()
     outages: Sequence[Outage] = ()
     restores: Sequence[Restore] = ()
@@ -100,7 +98,7 @@ def kept_as_json(kept: Kept) -> dict[str, object]:
     """One environment's ledger."""
     parts: dict[str, object] = {
         "stores": [_standing_as_json(store, kept) for store in kept.standings],
-        "losses": [_loss_as_json(each, kept) for each in kept.losses],
+        "losses": [_loss_as_json(each) for each in kept.losses],
         "outages": [
             {
                 "store": each.store,
@@ -138,7 +136,7 @@ def _standing_as_json(store: Store, kept: Kept) -> dict[str, object]:
     }
 
 
-def _loss_as_json(each: Loss, kept: Kept) -> dict[str, object]:
+def _loss_as_json(each: Loss) -> dict[str, object]:
     return {
         "id": each.id,
         "store": each.store,
@@ -151,7 +149,7 @@ def _loss_as_json(each: Loss, kept: Kept) -> dict[str, object]:
         "suffix": each.suffix,
         "recovery_point_seconds": [_seconds(each.least), _seconds(each.most)],
         "accepted": stamp(each.accepted),
-        "settled_by": _settled_by(each, kept) or None,
+        "settled_by": each.settled_by or None,
         "details": dict(each.details),
     }
 
@@ -209,22 +207,9 @@ def _standing(each: Standing, missing: Missing) -> str:
     return ", ".join(parts)
 
 
-def _settled_by(each: Loss, kept: Kept) -> str:
-    """What settled a loss, where the moment tells: it is that of a declaration, or the one at which it was found."""
-    if each.accepted is None:
-        return ""
-    return (
-        "a declared restore"
-        if each.accepted in kept.declared
-        else "a declared policy"
-        if each.accepted == each.found
-        else ""
-    )
-
-
-def _settled(each: Loss, kept: Kept) -> str:
-    by = _settled_by(each, kept)
-    return "no" if each.accepted is None else moment(each.accepted) + (f", by {by}" if by else "")
+def _settled(each: Loss) -> str:
+    by = f", by {each.settled_by}" if each.settled_by else ""
+    return "no" if each.accepted is None else moment(each.accepted) + by
 
 
 def _tables(kept: Kept) -> Iterator[tuple[str, Row, list[Row]]]:
@@ -232,7 +217,7 @@ def _tables(kept: Kept) -> Iterator[tuple[str, Row, list[Row]]]:
         (
             *(moment(each.found), each.store, each.cause.replace("_", " "), str(each.records), str(each.writes)),
             *(f"{each.first} to {each.last}", _about(each.least, each.most) if each.suffix else "-"),
-            _settled(each, kept),
+            _settled(each),
         )
         for each in kept.losses
     ]

@@ -139,7 +139,7 @@ def test_a_loss_that_came_back_is_closed() -> None:
     loss = kept(judged(seen))
     found = judged(later(seen, loss, back=True))
     assert found.violations == ()
-    assert [(each.id, each.accepted) for each in found.losses] == [(1, at(80))]
+    assert [(each.id, each.accepted, each.settled_by) for each in found.losses] == [(1, at(80), "")]
     assert {each.fate for each in found.audited} == {Fate.FOUND}
 
 
@@ -191,6 +191,8 @@ def test_a_declared_restore_forgives_what_was_acknowledged_after_its_point(
     restore = Restore(environment="production", at=point, declared=at(11))
     found = judged(replace(failed_over(), restores=(restore,)))
     ranges = [(loss.first.n, loss.last.n, loss.accepted) for loss in found.losses]
+    for loss in found.losses:
+        assert loss.settled_by == ("" if loss.accepted is None else "a declared restore")
     assert ranges == [
         *((numbers[0], numbers[-1], moment) for numbers, moment in ((lost, None), (pardoned, at(11))) if numbers)
     ]
@@ -213,7 +215,7 @@ def test_a_restore_that_is_declared_later_settles_the_loss() -> None:
     restore = Restore(environment="production", at=at(6.5), declared=at(79))
     found = judged(replace(later(seen, loss), restores=(restore,)))
     assert found.violations == ()
-    assert [(each.id, each.accepted) for each in found.losses] == [(1, at(79))]
+    assert [(each.id, each.accepted, each.settled_by) for each in found.losses] == [(1, at(79), "a declared restore")]
     assert [each.accepted for each in found.audited if each.fate is Fate.LOST] == [at(79)]
 
 
@@ -308,7 +310,8 @@ def test_eviction_by_declaration_is_no_violation() -> None:
         "gone as declared: 1 acknowledged write to redis, number 2, a record: "
         "the server has evicted 3 keys since, and its policy allkeys-lru may take ours"
     )
-    assert [(loss.cause, loss.accepted) for loss in declared.losses] == [("eviction", at(100))]
+    wanted = ("eviction", at(100), "a declared policy")
+    assert [(loss.cause, loss.accepted, loss.settled_by) for loss in declared.losses] == [wanted]
     assert {each.accepted for each in declared.audited if each.fate is Fate.LOST} == {at(100)}
 
 

@@ -158,15 +158,18 @@ async def test_a_register_that_is_set_back_is_a_loss_of_writes(kept: Site) -> No
 
 
 async def test_a_declared_restore_forgives(kept: Site) -> None:
-    """What was acknowledged after the declared point is no violation any more; what was before it stays one."""
+    """What came after its point is no violation any more, also if it is declared anew; what came before stays one."""
     await write_some(kept, 2)
     point = kept.environment.ledger.now()
     await write_some(kept, 2)
     await delete_rows(kept, "n IN (3, 4)")
     kept.environment.scribe(POSTGRES).alarm += 1
     await run_violated(kept, PROBE, {Kind.LOST})
-    await kept.environment.ledger.declare_restore(point)
-    await heals(kept, PROBE)
+    for note in ("a restore", "the same, with another note"):
+        await kept.environment.ledger.declare_restore(point, note=note)
+        await heals(kept, PROBE)
+        (loss,) = await kept.environment.ledger.losses()
+        assert loss.settled_by == "a declared restore"
     await delete_rows(kept, "n = 1")
     kept.environment.scribe(POSTGRES).alarm += 1
     await run_violated(kept, PROBE, {Kind.LOST})

@@ -348,8 +348,8 @@ class TestLive:
             for word in ("is declared:", "is declared again:"):
                 declared = await holdfast("ledger", "declare-restore", ENVIRONMENT, *at)
                 assert (declared.code, word in declared.out) == (0, True)
-            times = len(watching.events("run.finished", probe="durability", verdict="ok"))
-            await watching.event("run.finished", probe="durability", verdict="ok", times=times + 1)
+                times = len(watching.events("run.finished", probe="durability", verdict="ok"))
+                await watching.event("run.finished", probe="durability", verdict="ok", times=times + 1)
             forgiven = await holdfast("ledger", "verify", ENVIRONMENT, "--config", file)
             assert (forgiven.code, "need not be" in forgiven.out) == (0, True)
             (listed,) = json.loads((await holdfast("ledger", "list", "--format", "json", "--config", file)).out)

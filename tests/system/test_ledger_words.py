@@ -39,7 +39,9 @@ def gone(n: int, *, identified: bool) -> Entry:
     )
 
 
-def loss(first: int, last: int, records: int, *, accepted: datetime | None = None, suffix: bool = True) -> Loss:
+def loss(
+    first: int, last: int, records: int, *, accepted: datetime | None = None, by: str = "", suffix: bool = True
+) -> Loss:
     """A loss of the writes of these seconds."""
     moments = {"first": (BEGIN + first * SECOND).isoformat(), "last": (BEGIN + last * SECOND).isoformat()}
     return Loss(
@@ -55,7 +57,7 @@ def loss(first: int, last: int, records: int, *, accepted: datetime | None = Non
         least=SECOND,
         most=2 * SECOND,
         accepted=accepted,
-        details={"acknowledged": moments},
+        details={"acknowledged": moments, **({"settled_by": by} if by else {})},
     )
 
 
@@ -85,8 +87,11 @@ def test_a_loss_that_stands_is_a_cross(capsys: pytest.CaptureFixture[str]) -> No
         environment="lime",
         standings={Store.POSTGRES: Standing(live=1, due=1)},
         standing={Store.POSTGRES: [loss(1, 3, 0)]},
-        declared={restored},
-        losses=[loss(1, 3, 0), loss(5, 5, 1, accepted=restored, suffix=False), loss(7, 7, 1, accepted=BEGIN)],
+        losses=[
+            loss(1, 3, 0),
+            loss(5, 5, 1, accepted=restored, by="a declared restore", suffix=False),
+            loss(7, 7, 1, accepted=BEGIN),
+        ],
         restores=[Restore(environment="lime", at=BEGIN, declared=restored)],
     )
     print_kept(kept, quiet=False)

@@ -10,6 +10,8 @@ from monitor.core.ledger.entries import Fate, Mark
 from monitor.core.ledger.evidence import Evidence
 from monitor.core.verdict import Json
 
+SETTLED_BY = "settled_by"  # in the details of a loss
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
@@ -98,6 +100,11 @@ class Loss:
     most: timedelta
     accepted: datetime | None = None
     details: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def settled_by(self) -> str:
+        """Which declaration settled it; empty while it stands, and where it was acknowledged or its data came back."""
+        return str(self.details.get(SETTLED_BY, ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

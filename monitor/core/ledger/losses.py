@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from monitor.core.ledger.causes import Cause, Explanation, Scene, cause_of
 from monitor.core.ledger.entries import Entry, Mark, State
 from monitor.core.ledger.evidence import Epoch, as_json
-from monitor.core.ledger.found import Loss
+from monitor.core.ledger.found import SETTLED_BY, Loss
 from monitor.core.ledger.gaps import Gap
 from monitor.core.ledger.ladder import since
 from monitor.core.ledger.look import Look
@@ -17,6 +17,8 @@ from monitor.core.ledger.recovery import extent, recovery_time
 from monitor.core.ledger.splits import split_between
 from monitor.core.ledger.wording import counted, violation
 from monitor.core.verdict import Json, Violation
+
+_BY_POLICY, _BY_RESTORE = "a declared policy", "a declared restore"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ def tell(look: Look, gap: Gap) -> Told:
     explanation = cause_of(_scene(look, gap))
     permitted = explanation.cause is Cause.EXPIRY or (look.evicts and explanation.cause is Cause.EVICTION)
     if permitted:
-        loss = _loss(look, gap, explanation, accepted=look.at)
+        loss = _settled(_loss(look, gap, explanation), look.at, by=_BY_POLICY)
         sentence = f"gone as declared: {counted(loss)}: {explanation.why}"
         return Told(losses=(loss,), accepted={e.mark: look.at for e in gap.lost}, left_out=(sentence,))
     accepted = {e.mark: moment for e in gap.lost if (moment := forgiven(look, since(e))) is not None}
@@ -101,10 +103,16 @@ def _part(
     if not lost:
         return None
     emptied = gap.emptied and len(lost) == len(gap.lost)
-    return _loss(look, replace(gap, lost=tuple(lost), emptied=emptied), explanation, accepted=accepted)
+    loss = _loss(look, replace(gap, lost=tuple(lost), emptied=emptied), explanation)
+    return loss if accepted is None else _settled(loss, accepted, by=_BY_RESTORE)
 
 
-def _loss(look: Look, gap: Gap, explanation: Explanation, *, accepted: datetime | None) -> Loss:
+def _settled(loss: Loss, moment: datetime, *, by: str) -> Loss:
+    """A loss that a declaration settles; that is kept with it, for what is declared may be declared anew."""
+    return replace(loss, accepted=moment, details={**loss.details, SETTLED_BY: by})
+
+
+def _loss(look: Look, gap: Gap, explanation: Explanation) -> Loss:
     size = extent(gap)
     first, last = gap.lost[0], gap.lost[-1]
     rpo: Json = {"least": size.least.total_seconds(), "most": size.most.total_seconds()} if gap.suffix else None
@@ -143,7 +151,6 @@ def _loss(look: Look, gap: Gap, explanation: Explanation, *, accepted: datetime 
         suffix=gap.suffix,
         least=size.least,
         most=size.most,
-        accepted=accepted,
         details=details,
     )
 
@@ -155,15 +162,18 @@ def _form(look: Look, loss: Loss, missing: Sequence[Entry], *, ladder: tuple[tim
     if last is not None:
         rto = recovery_time(look.outages, since_last=last, found=loss.found)
         details["rto_seconds"] = rto or details.get("rto_seconds")
+    now = replace(loss, details=details)
     declared = forgiven(look, last) if last is not None else None
-    if loss.records and not missing:
-        return replace(loss, accepted=declared or look.at, details=details)
+    if loss.records:
+        if missing:
+            return now
+        return replace(now, accepted=look.at) if declared is None else _settled(now, declared, by=_BY_RESTORE)
     first = _moment(details, "first")
-    if not loss.records:
-        pardon = forgiven(look, first) if first is not None and declared is not None else None
-        over = look.at if ladder and loss.found + ladder[-1] <= look.at else None
-        return replace(loss, accepted=pardon or over, details=details)
-    return replace(loss, details=details)
+    pardon = forgiven(look, first) if first is not None and declared is not None else None
+    if pardon is not None:
+        return _settled(now, pardon, by=_BY_RESTORE)
+    over = look.at if ladder and loss.found + ladder[-1] <= look.at else None
+    return replace(now, accepted=over)
 
 
 def _of(loss: Loss, entry: Entry) -> bool:
