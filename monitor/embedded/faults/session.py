@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from monitor.core.verdict import Kind, Reason
-from monitor.embedded.faults.fault import REDIS, Fault, Site, by_editing, by_rewriting, stop_rewriting
+from monitor.embedded.faults.eviction import FILL, NEIGHBOUR, pressing, relieve
+from monitor.embedded.faults.fault import REDIS, Fault, by_editing, by_rewriting, stop_rewriting
 from monitor.embedded.proxy import Edit, encode
 
 Command = list[bytes]
@@ -56,38 +57,19 @@ def _shifted() -> tuple[Edit, Edit]:
     return there, bytes
 
 
-_MARGIN, _PRESSURE = 2_000_000, 6_000_000  # bytes
 _OUTLIVES_SESSIONS = 150_000  # milliseconds: of what expires the soonest goes first, so this goes last
-_FILL = (
-    f"redis.call('SET', 'neighbour', string.rep('x', {_PRESSURE}), 'PX', {_OUTLIVES_SESSIONS})"
-    " return redis.call('GET', KEYS[1])"
-)
+_FILL_AND_READ = f"""
+{FILL}
+redis.call('PEXPIRE', '{NEIGHBOUR}', {_OUTLIVES_SESSIONS})
+return redis.call('GET', KEYS[1])
+"""
 
 
 def _before_a_neighbour(command: Command) -> Command:
     """While a session is read, somebody else fills the memory that they share."""
     if command[0].upper() != b"GET" or _SESSION not in command[1]:
         return command
-    return [b"EVAL", _FILL.encode(), b"1", command[1]]
-
-
-async def _press(site: Site) -> None:
-    valkey = site.servers.valkey
-    info = await valkey.command("INFO", "memory")
-    used = next(line for line in bytes(info).splitlines() if line.startswith(b"used_memory:"))  # type: ignore[arg-type]
-    await valkey.command("CONFIG", "SET", "maxmemory-samples", 64)
-    await valkey.command("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
-    await valkey.command("CONFIG", "SET", "maxmemory", int(used.split(b":")[1]) + _MARGIN)
-    site.proxies[REDIS].rewrite = _before_a_neighbour
-
-
-async def _relieve(site: Site) -> None:
-    await stop_rewriting(site)
-    valkey = site.servers.valkey
-    await valkey.command("CONFIG", "SET", "maxmemory", valkey.maxmemory)
-    await valkey.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
-    await valkey.command("CONFIG", "SET", "maxmemory-samples", 5)
-    await valkey.command("DEL", "neighbour")
+    return [b"EVAL", _FILL_AND_READ.encode(), b"1", command[1]]
 
 
 FAULTS = (
@@ -123,8 +105,8 @@ FAULTS = (
         also=dict.fromkeys(
             ("isolation", "notify", "profile", "sync"), frozenset({Reason.INCONCLUSIVE})
         ),  # their own keys go as well
-        inject=_press,
-        heal=_relieve,
+        inject=pressing(_before_a_neighbour),
+        heal=relieve,
     ),
     Fault(
         name="session-update-lost",
