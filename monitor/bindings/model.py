@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from monitor.bindings.api import ApiBinding
 from monitor.bindings.ids import Ids
@@ -13,7 +13,7 @@ from monitor.bindings.part import Part
 from monitor.bindings.postgres import PostgresBinding
 from monitor.bindings.redis import RedisBinding
 from monitor.core.payload import CONTENT, Metadata, Speech
-from monitor.ports import Ability, Served, Store
+from monitor.ports import Ability, Layers, Served, Store
 
 Layer: TypeAlias = Literal["postgres", "api"]
 
@@ -54,6 +54,10 @@ class Binding(Part):
     postgres: PostgresBinding | None = Field(default=None, description="Its tables.")
     redis: RedisBinding | None = Field(default=None, description="Its keys.")
     api: ApiBinding | None = Field(default=None, description="Its HTTP API.")
+    secrets: tuple[SecretStr, ...] = Field(
+        default=(),
+        description="Texts that are never shown; what ${…} stands for in requests is so without being named.",
+    )
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Binding:
@@ -102,9 +106,10 @@ class Binding(Part):
             )
             found["isolation"] = Served(stores={Store.POSTGRES: layers}, abilities=frozenset())
         if way := self.profile_way:
-            layers = frozenset({Store(way.write), Store(way.read)})
+            followed = Layers(writes=Store(way.write), reads=Store(way.read), holds=self._with_profiles())
+            stores = {Store.POSTGRES: frozenset({followed.writes, followed.reads}), Store.REDIS: frozenset[Store]()}
             for probe in ("profile", "sync"):
-                found[probe] = Served(stores={Store.POSTGRES: layers}, abilities=frozenset())
+                found[probe] = Served(stores=stores, abilities=frozenset(), layers=followed)
         if self.redis and self.redis.session:
             found["session"] = Served(stores={}, abilities=frozenset())
         if self.api and self.api.events:
@@ -112,6 +117,11 @@ class Binding(Part):
                 stores={Store.POSTGRES: frozenset({Store.POSTGRES, Store.API})}, abilities=frozenset()
             )
         return found
+
+    def _with_profiles(self) -> frozenset[Store]:
+        """The stores that have profiles, or copies of them."""
+        parts = ((Store.POSTGRES, self.postgres), (Store.REDIS, self.redis), (Store.API, self.api))
+        return frozenset(store for store, part in parts if part is not None and part.profile is not None)
 
     def _abilities(self, way: Way) -> frozenset[Ability]:
         """What a probe can do with conversations that are written and read this way."""

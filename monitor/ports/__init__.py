@@ -22,7 +22,7 @@ from monitor.ports.stores import (
     Tally,
     Way,
 )
-from monitor.ports.surroundings import Ability, Served, Surroundings
+from monitor.ports.surroundings import Ability, Layers, Served, Surroundings
 from monitor.ports.tenants import TenantConnection, TenantKeys, Tenants
 from monitor.ports.threads import Count, ThreadConnection, Threads
 from monitor.ports.time import Clock, SystemClock
@@ -42,6 +42,7 @@ __all__ = [
     "EvictionConnection",
     "Evictions",
     "Isolation",
+    "Layers",
     "Ledger",
     "MisroutedError",
     "MissingError",
