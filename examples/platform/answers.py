@@ -93,6 +93,7 @@ def as_refusal(error: Exception) -> Refusal:
 _DATABASE_AWAY = (
     OSError,  # TimeoutError is one
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # so asyncpg meets what a server that shuts down says to an idle connection
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.OperatorInterventionError,

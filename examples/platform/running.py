@@ -36,13 +36,24 @@ class Platform:
     """``async with Platform(dsn=…, redis_url=…) as platform``: it answers at `platform.url`, clean.
 
     Leaving the block stops it. On Linux it dies with this process, however that dies: enter the block in the main
-    thread. Started again after `terminate` or `kill` it has the same address. `secret` signs its tokens, `admin` is
-    the token of its switches, `options` are further ones of its command line, `pid` is for a watcher of processes.
+    thread. Started again after `terminate` or `kill` it has the same address.
+
+    `secret` signs its tokens, `admin` is the token of its switches, `options` are further ones of its command line,
+    `pid` is for a watcher of processes. What it complains of is appended to `log`, if that is given.
     """
 
-    def __init__(self, *, dsn: str, redis_url: str, options: Sequence[str] = (), secret: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        redis_url: str,
+        options: Sequence[str] = (),
+        secret: str | None = None,
+        log: Path | None = None,
+    ) -> None:
         self.secret = secret or secrets.token_hex(32)
         self.admin = secrets.token_hex(16)
+        self._log = log
         self._options = tuple(options)
         self._environment = {  # not on the command line, which everybody sees
             "PLATFORM_DSN": dsn,
@@ -75,7 +86,8 @@ class Platform:
     async def start(self) -> None:
         """Start it; returns when it answers. Raises PlatformError."""
         port = self._url.rpartition(":")[2] or "0"
-        with tempfile.TemporaryFile() as log:
+        with self._log.open("a+b") if self._log else tempfile.TemporaryFile() as log:
+            begin = log.seek(0, os.SEEK_END)
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "examples.platform", "--port", port, *self._options),
                 cwd=CLONE,
@@ -87,7 +99,7 @@ class Platform:
             )
             if not await self._says_where(self._process):
                 await self.kill()
-                log.seek(0)
+                log.seek(begin)
                 said = log.read().decode(errors="replace").strip()
                 raise PlatformError(f"the sample platform did not start; it said:\n{said}")
 
