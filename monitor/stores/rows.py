@@ -46,23 +46,14 @@ def _begin(user: str | None, timeout: timedelta, level: Isolation | None = None)
     return _BEGIN.format(level=level_words, user=user_words, ms=round(timeout.total_seconds() * 1000))
 
 
-class RowConnection:
-    """One connection to PostgreSQL, by which one kind of record is kept. `statements` are all that it may send."""
-
-    statements: ClassVar[Mapping[str, str]]
+class Transactions:
+    """One connection to PostgreSQL, and transactions on it that end as they were asked to end, or raise StoreError."""
 
     def __init__(self, postgres: Postgres, connection: asyncpg.Connection[Any], *, ways: Ways) -> None:
         self.postgres = postgres
         self.connection = connection
-        self.instance = ways.instance.mark
         self._timeout = ways.timeout
         self._broken = False
-
-    @classmethod
-    async def open(cls, ways: Ways, label: str, *, place: Place | None = None) -> Self:
-        """A new connection, to the primary unless another place is named. Raises StoreError."""
-        postgres = ways.primary_postgres if place is None else ways.postgres[place]
-        return cls(postgres, await postgres.connect(label), ways=ways)
 
     async def node(self) -> Node:
         """The server at the other end."""
@@ -105,15 +96,37 @@ class RowConnection:
         if end == "COMMIT" and tag != end:
             raise self.postgres.error(Reason.INCONCLUSIVE, f"answered {end} by {tag}: the transaction did not happen")
 
-    async def change(self, statement: str, *arguments: object) -> None:
-        """Run a statement that must touch exactly one row; else the server has not acknowledged what was asked."""
-        tag = await self.connection.execute(self.statements[statement], *arguments)
+    def must_touch_one(self, statement: str, tag: str) -> None:
+        """Raise StoreError unless a statement was answered by one row; MissingError where there was none to change."""
         if tag.endswith(" 1"):
             return
         what = f"answered {statement} by {tag!r}, where one row was expected: nothing was acknowledged"
         if tag in {"UPDATE 0", "DELETE 0"}:
             raise MissingError(f"PostgreSQL at {self.postgres.address} {what}", store=Store.POSTGRES)
         raise self.postgres.error(Reason.INCONCLUSIVE, what)
+
+
+class RowConnection(Transactions):
+    """One connection by which one kind of record is kept in Holdfast's own schema.
+
+    `statements` are all that it may send.
+    """
+
+    statements: ClassVar[Mapping[str, str]]
+
+    def __init__(self, postgres: Postgres, connection: asyncpg.Connection[Any], *, ways: Ways) -> None:
+        super().__init__(postgres, connection, ways=ways)
+        self.instance = ways.instance.mark
+
+    @classmethod
+    async def open(cls, ways: Ways, label: str, *, place: Place | None = None) -> Self:
+        """A new connection, to the primary unless another place is named. Raises StoreError."""
+        postgres = ways.primary_postgres if place is None else ways.postgres[place]
+        return cls(postgres, await postgres.connect(label), ways=ways)
+
+    async def change(self, statement: str, *arguments: object) -> None:
+        """Run a statement that must touch exactly one row; else the server has not acknowledged what was asked."""
+        self.must_touch_one(statement, await self.connection.execute(self.statements[statement], *arguments))
 
 
 async def sweep_rows(postgres: Postgres, broom: Broom, *, dry_run: bool) -> int:
