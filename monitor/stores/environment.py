@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 
@@ -120,7 +121,7 @@ class LiveEnvironment:
                 for place, url in addresses.items()
                 if place.store is Store.REDIS
             },
-            api=None if api is None else Api(api, tally=tally, timeout=timeout),
+            api=None if api is None else Api(_with_headers(api, binding), tally=tally, timeout=timeout),
         )
         self.surroundings = Surroundings(places=self.ways.places, bound=binding.served() if binding else {})
 
@@ -312,3 +313,8 @@ class LiveEnvironment:
         if store is Store.REDIS:
             return await count_keys(self.ways.primary_redis, environment=self.name, instance=self._instance)
         return await count_rows(self.ways.primary_postgres)
+
+
+def _with_headers(api: ApiAddress, binding: Binding | None) -> ApiAddress:
+    """An API's address with the headers that its binding gives to every request."""
+    return replace(api, headers=binding.api.headers) if binding and binding.api else api

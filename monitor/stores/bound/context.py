@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitor.bindings import Binding
+from monitor.stores.api import Who
 from monitor.stores.bound.identities import Identities
 from monitor.stores.ways import Ways
 
@@ -16,3 +17,7 @@ class Bound:
     ways: Ways
     binding: Binding
     identities: Identities
+
+    def who(self, user: str) -> Who:
+        """A synthetic user as the application's API knows it."""
+        return Who(id=self.identities.user(user), account=self.identities.account(user))
