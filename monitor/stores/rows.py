@@ -96,15 +96,6 @@ class Transactions:
         if end == "COMMIT" and tag != end:
             raise self.postgres.error(Reason.INCONCLUSIVE, f"answered {end} by {tag}: the transaction did not happen")
 
-    def must_touch_one(self, statement: str, tag: str) -> None:
-        """Raise StoreError unless a statement was answered by one row; MissingError where there was none to change."""
-        if tag.endswith(" 1"):
-            return
-        what = f"answered {statement} by {tag!r}, where one row was expected: nothing was acknowledged"
-        if tag in {"UPDATE 0", "DELETE 0"}:
-            raise MissingError(f"PostgreSQL at {self.postgres.address} {what}", store=Store.POSTGRES)
-        raise self.postgres.error(Reason.INCONCLUSIVE, what)
-
 
 class RowConnection(Transactions):
     """One connection by which one kind of record is kept in Holdfast's own schema.
@@ -126,7 +117,13 @@ class RowConnection(Transactions):
 
     async def change(self, statement: str, *arguments: object) -> None:
         """Run a statement that must touch exactly one row; else the server has not acknowledged what was asked."""
-        self.must_touch_one(statement, await self.connection.execute(self.statements[statement], *arguments))
+        tag = await self.connection.execute(self.statements[statement], *arguments)
+        if tag.endswith(" 1"):
+            return
+        what = f"answered {statement} by {tag!r}, where one row was expected: nothing was acknowledged"
+        if tag in {"UPDATE 0", "DELETE 0"}:
+            raise MissingError(f"PostgreSQL at {self.postgres.address} {what}", store=Store.POSTGRES)
+        raise self.postgres.error(Reason.INCONCLUSIVE, what)
 
 
 async def sweep_rows(postgres: Postgres, broom: Broom, *, dry_run: bool) -> int:

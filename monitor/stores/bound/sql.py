@@ -13,7 +13,7 @@ import asyncpg
 from monitor.bindings import PostgresBinding
 from monitor.bindings.statements import Statement
 from monitor.core.verdict import Reason
-from monitor.ports import Isolation, Place, StoreError, Way
+from monitor.ports import Isolation, MissingError, Place, Store, StoreError, Way
 from monitor.stores.bound.context import Bound
 from monitor.stores.bound.values import UnfitError, sent
 from monitor.stores.postgres import Postgres
@@ -106,14 +106,27 @@ class SqlConnection(Transactions):
             found = await prepared.fetch(*self._arguments(statement, prepared, values or {}))
             return (found[0] if found else None), prepared.get_statusmsg()
 
-    async def change(self, statement: Statement, values: Values | None = None) -> asyncpg.Record | None:
+    async def change(
+        self, statement: Statement, values: Values | None = None, *, acknowledged: bool = True
+    ) -> asyncpg.Record | None:
         """Carry out a statement that must touch exactly one row; -> what it returns of it.
 
-        Raises MissingError where there was nothing to change.
+        Raises MissingError where what it works on was `acknowledged` before, and is not there.
         """
         row, tag = await self.done(statement, values)
-        self.must_touch_one(f"{statement.name} of the binding", tag)
-        return row
+        if tag.endswith(" 1"):
+            return row
+        what = f"answered {statement.name} of the binding by {tag!r}, where one row was expected"
+        if acknowledged and tag.endswith(" 0"):
+            raise MissingError(f"PostgreSQL at {self.postgres.address} {what}", store=Store.POSTGRES)
+        raise self.postgres.error(Reason.INCONCLUSIVE, f"{what}: nothing was acknowledged")
+
+    def column(self, statement: Statement, row: asyncpg.Record, name: str) -> Any:  # noqa: ANN401  asyncpg has no types
+        """What a row has in a column. Raises StoreError where there is no such column."""
+        try:
+            return row[name]
+        except KeyError:
+            raise self.postgres.error(Reason.MISCONFIGURED, lacking(statement, name, list(row.keys()))) from None
 
     async def each(self, statement: Statement, several: Sequence[Values]) -> list[asyncpg.Record]:
         """Carry out a statement once for each set of values, all sent at once; -> all that is returned, in order."""
@@ -166,6 +179,12 @@ class SqlConnection(Transactions):
                 what = f"{statement.name} of the binding: {text}{_place(statement, error)} ({advice})"
                 return self.postgres.error(reason, what)
         return None
+
+
+def lacking(statement: Statement, name: str, found: Sequence[str]) -> str:
+    """The sentence on a column that a statement should return and does not."""
+    there = f"it returns {', '.join(found)}" if found else "it returns nothing"
+    return f"{statement.name} of the binding returns no column {name}; {there} (name one of them: … AS {name})"
 
 
 def _place(statement: Statement, error: asyncpg.PostgresError) -> str:
