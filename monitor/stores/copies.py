@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from monitor.core.document import Document, decode
+from monitor.core.document import Document
 from monitor.core.freshness import Look, Origin
 from monitor.core.payload import synthetic_user
 from monitor.core.residue import key_of
@@ -61,6 +61,10 @@ class OwnCopies:
     async def source(self, label: str) -> Rows:
         """A new connection to the primary of PostgreSQL."""
         return await Rows.open(self._ways, label)
+
+    async def witness(self, store: Store, label: str) -> Rows:  # noqa: ARG002  only one has rows
+        """The same: nothing else has rows."""
+        return await self.source(label)
 
     async def cache(self, label: str) -> Keys:
         """A new connection to the primary of Redis."""
@@ -126,8 +130,8 @@ class Keys(CopyConnection):
 
     async def look(self, document: Document, *, key: str, position: str) -> Look:  # noqa: ARG002  it is a key
         """The version of a copy; the server is asked in the same pipeline, but before, what it has applied."""
-        info, value = await self.ask(("INFO", "replication"), ("GET", key))
-        found, told = decode(value if isinstance(value, bytes) else None).document, fields([info])
+        info, reply = await self.ask(("INFO", "replication"), self.reading(key))
+        found, told = self.cached(reply).document, fields([info])
         return Look(
             version=found.version if found else None,
             applied=_applied(told, position),

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from monitor.core.document import Cached, Document, decode
-from monitor.core.verdict import Reason
-from monitor.ports import Store, StoreError
+from monitor.stores.encodings import acknowledged
 from monitor.stores.keys import REMEMBER_SHOWN, KeyConnection
+from monitor.stores.redis import Command, Reply
 from monitor.stores.rows import BEGIN_SHOWN, RowConnection
 
 STATEMENTS: Mapping[str, str] = {
@@ -74,14 +74,24 @@ class DocumentConnection(RowConnection):
 class CopyConnection(KeyConnection):
     """One connection to a cache of documents."""
 
+    def writing(self, key: str, document: Document) -> tuple[Command, ...]:
+        """What keeps a copy; the last reply acknowledges it."""
+        return *self.remember(key, ttl=LIFE), ("SET", key, document.encode(), "PX", round(LIFE * 1000))
+
+    def reading(self, key: str) -> Command:
+        """What reads a copy."""
+        return ("GET", key)
+
+    def cached(self, reply: Reply) -> Cached:
+        """What the reply to `reading` shows."""
+        return decode(reply if isinstance(reply, bytes) else None)
+
     async def put(self, key: str, document: Document) -> None:
         """Keep a copy under a key of our own."""
-        command = ("SET", key, document.encode(), "PX", round(LIFE * 1000))
-        *_, answer = await self.ask(*self.remember(key, ttl=LIFE), command, writing=True)
-        if answer != b"OK":
-            raise StoreError(Reason.INCONCLUSIVE, f"Redis answered SET of a copy by {answer!r}", store=Store.REDIS)
+        *_, answer = await self.ask(*self.writing(key, document), writing=True)
+        acknowledged(answer, "SET of a copy")
 
     async def peek(self, key: str) -> Cached:
         """What is under a key."""
-        (value,) = await self.ask(("GET", key))
-        return decode(value if isinstance(value, bytes) else None)
+        (reply,) = await self.ask(self.reading(key))
+        return self.cached(reply)

@@ -95,7 +95,7 @@ class OwnSessionConnection(KeyConnection):
             *(("PTTL", key) for key in keys),
             ("TIME",),
         )
-        values = tuple(self.encoding.value(reply) for reply in middle[: len(keys)])
+        values = tuple(self.encoding.value(key, reply) for key, reply in zip(keys, middle, strict=False))
         remaining = middle[len(keys) :]
         return Look(
             values=values,
