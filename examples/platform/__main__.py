@@ -68,7 +68,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         asyncio.run(_run(parse(arguments)))
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError) as error:
-        print(f"platform: cannot run: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        hint = "; --schema NAME makes one" if isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
+        print(f"platform: cannot run: {type(error).__name__}: {error}{hint}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

@@ -70,7 +70,7 @@ async def open_database(dsn: str, *, schema: str) -> AsyncIterator[Database]:
         raise ValueError(f"--schema: expected a name in small letters, found {schema!r}")
     async with asyncpg.create_pool(
         dsn,
-        min_size=1,
+        min_size=0,  # none is kept up while the server is away
         max_size=10,
         timeout=_SECONDS,
         command_timeout=_SECONDS,
