@@ -18,8 +18,6 @@ from monitor.expansion import KeyPath, kind
 _LATER = frozenset(
     {
         ("environments", "*", "impact"),
-        ("environments", "*", "api"),
-        ("environments", "*", "binding"),
         ("environments", "*", "postgres", "pooler"),
         ("environments", "*", "postgres", "replicas"),
         ("environments", "*", "postgres", "isolation"),
@@ -78,11 +76,17 @@ def in_words(message: str) -> str:
 
 
 def explain(
-    detail: ErrorDetails, *, base: type[BaseModel], hidden: Callable[[KeyPath], bool]
+    detail: ErrorDetails,
+    *,
+    base: type[BaseModel],
+    hidden: Callable[[KeyPath], bool],
+    filled: Callable[[KeyPath], Iterable[str] | None],
 ) -> Iterator[tuple[KeyPath, str]]:
     """The key and the message of an error; several where one check has found several things.
 
     What an operator gave is not in a message, but for keys and numbers: any text may be a secret at the wrong place.
+    A binding may be quoted, but for the texts that ${…} stood for in it: these are what `filled` gives there, and None
+    elsewhere.
     """
     path = tuple(str(part) for part in detail["loc"] if part != "[key]")
     context = detail.get("ctx", {})
@@ -90,11 +94,18 @@ def explain(
         for below, message in context["problems"]:
             yield (*path, *below), message
         return
-    yield path, _message(detail, path, base=base, context=context, hidden=hidden(path))
+    message = _message(detail, path, base=base, context=context, hidden=hidden(path), quotable=filled(path) is not None)
+    yield path, Scrubber(filled(path) or ())(message)
 
 
 def _message(
-    detail: ErrorDetails, path: KeyPath, *, base: type[BaseModel], context: Mapping[str, Any], hidden: bool
+    detail: ErrorDetails,
+    path: KeyPath,
+    *,
+    base: type[BaseModel],
+    context: Mapping[str, Any],
+    hidden: bool,
+    quotable: bool,
 ) -> str:
     given = detail["input"]
     found = "what ${…} stands for" if hidden else kind(given)
@@ -105,7 +116,7 @@ def _message(
             message = f"missing; {_description(base, path)}".removesuffix("; ")
         case "value_error" | "assertion_error":
             error = context.get("error", detail["msg"])
-            texts = () if isinstance(error, AddressError) else _texts(given)
+            texts = () if quotable or isinstance(error, AddressError) else _texts(given)
             message = Scrubber(text for text in texts if hidden or not _HARMLESS.fullmatch(text))(str(error))
         case "literal_error" | "enum":
             choices = re.findall(r"'([^']*)'", str(context["expected"]))
@@ -164,6 +175,8 @@ def settable(base: type[BaseModel], *, environments: Iterable[str]) -> Iterator[
 
     def walk(annotation: Any, path: KeyPath) -> Iterator[KeyPath]:  # noqa: ANN401 any annotation
         keys: Iterable[str] = names if path == ("environments",) else _fields(annotation)
+        if path[2:] == ("binding",):  # it is a file of its own
+            keys = ()
         if not keys and path != ("environments",):
             yield path
         for key in keys:
@@ -180,7 +193,7 @@ def _description(base: type[BaseModel], path: KeyPath) -> str:
 def _fields(annotation: Any) -> Mapping[str, Any]:  # noqa: ANN401 any annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation.model_fields
-    if _is_mapping(annotation):
+    if _is_mapping(annotation) or _is_list(annotation):
         return {}
     return next((fields for part in get_args(annotation) if (fields := _fields(part))), {})
 
@@ -192,12 +205,18 @@ def _below(annotation: Any, key: str) -> Any:  # noqa: ANN401 any annotation
         return field.annotation if field else None
     if _is_mapping(annotation):
         return get_args(annotation)[-1]
+    if _is_list(annotation):
+        return get_args(annotation)[0]
     return next((below for part in get_args(annotation) if (below := _below(part, key)) is not None), None)
 
 
 def _is_mapping(annotation: Any) -> bool:  # noqa: ANN401 any annotation
     origin = get_origin(annotation)
     return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _is_list(annotation: Any) -> bool:  # noqa: ANN401 any annotation
+    return get_origin(annotation) in {tuple, list}
 
 
 def _texts(value: object) -> Iterator[str]:

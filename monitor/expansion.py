@@ -39,11 +39,14 @@ class Fault:
 
 @dataclass(slots=True, kw_only=True)
 class Document:
-    """A YAML file as values. `lines` has the line of each key, `expanded` the keys whose value came from elsewhere."""
+    """A YAML file as values. `lines` has the line of each key.
+
+    `expanded` are the keys whose value came from elsewhere, each with the texts that did; a default is none of them.
+    """
 
     data: dict[str, object] = field(default_factory=dict)
     lines: dict[KeyPath, int] = field(default_factory=dict)
-    expanded: set[KeyPath] = field(default_factory=set)
+    expanded: dict[KeyPath, list[str]] = field(default_factory=dict)
     variables: set[str] = field(default_factory=set)
     files: set[Path] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
@@ -124,10 +127,10 @@ class _Lookup:
         self._environ = environ
         self._folder = folder
 
-    def __call__(self, body: str) -> str:
-        """The value of what is between the braces. Raises ValueError with what to do."""
+    def __call__(self, body: str) -> tuple[str, bool]:
+        """The value of what is between the braces, and whether it stands there. Raises ValueError with what to do."""
         if body.startswith("file:"):
-            return self._file(body.removeprefix("file:").strip())
+            return self._file(body.removeprefix("file:").strip()), False
         match = _VARIABLE.fullmatch(body)
         if not match:
             raise ValueError(f"what is between ${{ and }} is no name of a variable; {_FORMS}")
@@ -135,10 +138,10 @@ class _Lookup:
         self._document.variables.add(name)
         value = self._environ.get(name)
         if default is not None:
-            return value or str(default)  # as in a shell, `:-` is also for what is set to nothing
+            return value or str(default), not value  # as in a shell, `:-` is also for what is set to nothing
         if value is None:
             raise ValueError(f"the environment variable {name} is not set; set it, or write ${{{name}:-DEFAULT}}")
-        return value
+        return value, False
 
     def _file(self, name: str) -> str:
         path = self._folder / name
@@ -161,7 +164,9 @@ class _Lookup:
 class _Builder:
     """Nodes to values. The line of each key and every fault go to the document."""
 
-    def __init__(self, document: Document, *, hidden: list[str], letter: str, look: Callable[[str], str]) -> None:
+    def __init__(
+        self, document: Document, *, hidden: list[str], letter: str, look: Callable[[str], tuple[str, bool]]
+    ) -> None:
         self._document = document
         self._hidden = hidden
         self._token = re.compile(rf"{letter}(\d{{1,9}}){letter}")
@@ -246,8 +251,10 @@ class _Builder:
                 return reference[1:]
             if not reference.startswith("${"):
                 return reference
-            self._document.expanded.add(path)
-            return self._look(reference[2:-1])
+            came = self._document.expanded.setdefault(path, [])
+            value, own = self._look(reference[2:-1])
+            came += [] if own else [value]
+            return value
 
         if "${" in node.value:
             raise ValueError(_UNFINISHED)

@@ -28,7 +28,17 @@ from monitor.bindings import Auth, Binding
 from monitor.core.eviction import Policy
 from monitor.ports import Isolation, Place, Store, Surroundings, Way
 from monitor.probe import Probe, Probes
-from monitor.values import Connections, EnvironmentName, LabelName, Length, OrNothing, ReplicaName, Shown, no_truth
+from monitor.values import (
+    Connections,
+    EnvironmentName,
+    LabelName,
+    Length,
+    OfFile,
+    OrNothing,
+    ReplicaName,
+    Shown,
+    no_truth,
+)
 
 ENV_PREFIX = "HOLDFAST_"
 ENV_DELIMITER = "__"
@@ -164,7 +174,7 @@ class EnvironmentSettings(Section):
     postgres: Postgres | None = Field(default=None, description="The PostgreSQL of this environment.")
     redis: Redis | None = Field(default=None, description="The Redis of this environment.")
     api: Api | None = Field(default=None, description="The HTTP API of the application that stands before them.")
-    binding: Binding | None = Field(
+    binding: Annotated[Binding, OfFile()] | None = Field(
         default=None,
         description="A file that says how an application stores things, so that probes use its tables, keys and API.",
     )
@@ -200,6 +210,24 @@ class EnvironmentSettings(Section):
                     f"raise it to {wants} or disable the probe"
                 )
                 problems.append(((store.value, "max_connections"), message))
+        if problems:
+            text = "; ".join(f"{'.'.join(below)} {message}" for below, message in problems)
+            raise PydanticCustomError("below", "{text}", {"text": text, "problems": problems})
+        return self
+
+    @model_validator(mode="after")
+    def _binding_fits(self) -> EnvironmentSettings:
+        """What a binding names is somewhere."""
+        sections = {} if self.binding is None else {store: getattr(self.binding, store.value) for store in Store}
+        problems = [
+            (
+                ("binding", store.value),
+                f"needs {article} `{store}`, which this environment does not have; give it one, or remove the section",
+            )
+            for store, section in sections.items()
+            if section is not None and store not in self.stores
+            for article in ("an" if store is Store.API else "a",)
+        ]
         if problems:
             text = "; ".join(f"{'.'.join(below)} {message}" for below, message in problems)
             raise PydanticCustomError("below", "{text}", {"text": text, "problems": problems})

@@ -47,15 +47,15 @@ class Variables(EnvSettingsSource):
 
 
 def sourced(
-    base: type[Settings], *, flags: dict[str, Any], variables: Variables, file: dict[str, Any]
+    base: type[Settings], flags: dict[str, Any], variables: dict[str, Any], file: dict[str, Any]
 ) -> type[Settings]:
-    """The settings class that reads these sources, the first over the second over the third."""
+    """The settings class that takes these values, the first over the second over the third."""
 
     class Sourced(base):  # type: ignore[valid-type,misc]  # made at run time, for the probes that were found
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], **_: PydanticBaseSettingsSource
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (_Given(settings_cls, flags), variables, _Given(settings_cls, file))
+            return tuple(_Given(settings_cls, values) for values in (flags, variables, file))
 
     return Sourced

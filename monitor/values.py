@@ -58,6 +58,22 @@ class OrNothing:
         return {"anyOf": [handler(schema), {"type": "null"}]}
 
 
+class OfFile:
+    """A section that stands in a file of its own, of which the path is given; or it stands where the path would."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._path_or_keys, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+    @staticmethod
+    def _path_or_keys(value: object) -> object:
+        if isinstance(value, bool | int | float | list):
+            raise ValueError("expected the path of a file")  # noqa: TRY004  as above
+        return value
+
+
 def _label_name(value: str) -> str:
     if not _LABEL_NAME.fullmatch(value) or value.startswith("__"):
         raise ValueError("is not a Prometheus label name; use letters, digits and _, and begin with a letter")

@@ -46,7 +46,7 @@ class Binding(Part):
 
     name: str = Field(default="", description="What people call the application.")
     ids: Ids = Field(default_factory=Ids, description="How things are identified.")
-    messages: Messages = Field(default_factory=Messages, description="What a message can hold.")
+    messages: Messages = Field(default_factory=Messages, description="What its messages can hold.")
     threads: Way | None = Field(
         default=None, description="Which way conversations take; none: by the API where it has them, else by SQL."
     )

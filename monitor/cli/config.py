@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import orjson
 import typer
 import yaml
@@ -10,7 +12,7 @@ from rich.text import Text
 import monitor.probes
 from monitor.cli import common
 from monitor.cli.statefile import hindrance, home_in
-from monitor.configfile import effective, schema
+from monitor.configfile import binding_schema, effective, schema
 from monitor.probe import discover
 
 app = typer.Typer(
@@ -49,18 +51,31 @@ def check(config: common.Config = None, quiet: common.Quiet = False) -> None:
 
 @app.command()
 def show(config: common.Config = None) -> None:
-    """Print the configuration in force, every default included, every secret masked.
+    """Print the configuration in force, every default included, every secret masked; bindings stand in it whole.
 
     Example:  holdfast config show
     """
     values = effective(common.configuration(config).settings)
-    typer.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
+    typer.echo(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True), nl=False)
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML in which a text of several lines, such as a statement, stands as one would write it."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
 
 
 @app.command("schema")
-def show_schema() -> None:
-    """Print the JSON Schema of the configuration file, for editors.
+def show_schema(
+    binding: Annotated[bool, typer.Option("--binding", help="That of the file of a binding.")] = False,
+) -> None:
+    """Print the JSON Schema of the configuration file, or of a binding's, for editors.
 
     Example:  holdfast config schema > holdfast.schema.json
     """
-    typer.echo(orjson.dumps(schema(discover(monitor.probes)), option=orjson.OPT_INDENT_2).decode())
+    made = binding_schema() if binding else schema(discover(monitor.probes))
+    typer.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2).decode())

@@ -53,6 +53,8 @@ def test_example_is_right(probes: dict[str, type[Probe[object]]], tmp_path: Path
     """The example environment of the file is one that works, and it shows the defaults of what has one."""
     file = tmp_path / "holdfast.yaml"
     file.write_text(example())
+    (tmp_path / "bindings").mkdir()
+    (tmp_path / "bindings" / "app.yaml").write_text('redis: {session: {key: "session:{user_id}:{session_id}"}}\n')
     environ = {"HOLDFAST_PASSWORD": "p", "HOLDFAST_TOKEN": "t"}
     result = load(file, probes=probes, environ=environ)
     production = result.settings.environments["production"]
