@@ -136,8 +136,7 @@ class App:
                 ("ledgers", self._every(_STANDING, self._books.show)),
                 ("sweep", self._every(_SWEEP, self._sweep_all)),
                 ("prune", self._every(_PRUNE, self._prune)),
-                ("reload", self._reload_on_request()),
-                ("files", self._watch_files()),
+                ("reload", self._reload_on_change()),
             )
         } | {web}
         stopped = asyncio.create_task(stop.wait())
@@ -299,10 +298,9 @@ class App:
         """Read the configuration anew soon; SIGHUP calls this."""
         self._hup.set()
 
-    async def _reload_on_request(self) -> None:
+    async def _reload_on_change(self) -> None:
         while True:
-            await self._hup.wait()
-            self._hup.clear()
+            await self._changed()
             try:
                 self._apply(await asyncio.to_thread(self._reload))
             except ConfigError as error:
@@ -313,17 +311,20 @@ class App:
             self._rejected = ()
             self.metrics.reloaded(self.clock.now())
 
-    async def _watch_files(self) -> None:
-        """Ask for a reload when what a file of the configuration holds changes, however it came to.
+    async def _changed(self) -> None:
+        """Wait for a request or until what a file of the configuration holds changes, however it came to: once for both.
 
         They are read every second, since notices of changes are lost where a folder above is swapped or a file system
         is shared, and there are only so many of them to be had on one machine.
         """
-        while True:
-            await asyncio.sleep(_LOOK.total_seconds())
+        changed = False
+        while not changed:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hup.wait(), _LOOK.total_seconds())
+            changed = self._hup.is_set()
+            self._hup.clear()
             before, self._seen = self._seen, await asyncio.to_thread(_contents, self._loaded.files)
-            if any(before.get(file, now) != now for file, now in self._seen.items()):
-                self._hup.set()
+            changed = changed or any(before.get(file, now) != now for file, now in self._seen.items())
 
     def _apply(self, loaded: Loaded) -> None:
         """Put a configuration in force: probes keep their rhythm where nothing changed for them.
