@@ -33,7 +33,7 @@ _BOUNDED = "add `= :thread_id`, and LIMIT :limit, for it must not grow with what
 
 TASKS: Mapping[str, Task] = {
     "begin": Task(kind="begin"),
-    "parents": Task(),
+    "parents": Task(kind="begin"),
     "clean": Task(has=("before", "before_ms"), kind="clean"),
 }
 """Of all users."""
