@@ -312,7 +312,7 @@ class App:
             self.metrics.reloaded(self.clock.now())
 
     async def _changed(self) -> None:
-        """Wait for a request or until what a file of the configuration holds changes, however it came to: once for both.
+        """Wait for a request or until what a file of the configuration holds changes, whatever did it: once for both.
 
         They are read every second, since notices of changes are lost where a folder above is swapped or a file system
         is shared, and there are only so many of them to be had on one machine.
