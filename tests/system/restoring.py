@@ -278,7 +278,7 @@ async def deployment(folder: Path, *, pgbackrest: bool = False) -> AsyncIterator
             ledger=ledgers.of(ENVIRONMENT),
         )
         await environment.prepare({Store.POSTGRES: 1, Store.REDIS: 1})
-        for store in Store:
+        for store in environment.stores:
             environment.scribe(store).kept = True
         made = Deployment(
             servers=servers,
@@ -292,6 +292,6 @@ async def deployment(folder: Path, *, pgbackrest: bool = False) -> AsyncIterator
         try:
             yield made
         finally:
-            for store in Store:
+            for store in environment.stores:
                 await environment.scribe(store).close()
             await ledgers.close()
