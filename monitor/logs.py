@@ -101,7 +101,16 @@ def set_up(*, form: str, level: str, scrubbing: Scrubbing, stream: TextIO = sys.
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in ("apscheduler", "uvicorn.access", "uvicorn.error", "asyncio", "aiosqlite", "alembic"):
+    for name in (
+        "apscheduler",
+        "uvicorn.access",
+        "uvicorn.error",
+        "asyncio",
+        "aiosqlite",
+        "alembic",
+        "httpx",
+        "httpcore",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)  # one line a run is what people read
 
 

@@ -67,8 +67,9 @@ class Listing(Request):
     after: JmesPath | None = Field(
         default=None,
         description="The JMESPath of the cursor of the next page, sent as {after}; null, false or missing ends it."
-        " Without it {offset} counts, or the Link header leads on.",
+        " Without it {offset} counts, or `linked` leads on.",
     )
+    linked: bool = Field(default=False, description="Whether the Link header (rel=next) leads to the next page.")
     limit: int = Field(default=50, ge=1, le=1000, description="How many a page has, sent as {limit}.")
     newest_first: bool = Field(default=False, description="Whether the newest come first.")
 

@@ -12,6 +12,7 @@ from monitor.bindings.ids import Ids
 from monitor.bindings.part import Part
 from monitor.bindings.postgres import PostgresBinding
 from monitor.bindings.redis import RedisBinding
+from monitor.bindings.telling import make_sure_told
 from monitor.core.payload import CONTENT, Metadata, Speech
 from monitor.ports import Ability, Layers, Served, Store
 
@@ -67,6 +68,18 @@ class Binding(Part):
                     raise ValueError(f"{what}.{direction} is {layer}, but {layer} has no {what}")
         if not self.served():
             raise ValueError("binds nothing; give it threads, profile, session or events in postgres, redis or api")
+        return self
+
+    @model_validator(mode="after")
+    def _tells_enough(self) -> Binding:
+        if (way := self.threads_way) and self.api and self.api.threads:
+            make_sure_told(
+                self.api.threads,
+                ids=self.ids,
+                speech=self.speech,
+                writes=way.write == "api",
+                reads=way.read == "api",
+            )
         return self
 
     @property
@@ -140,6 +153,6 @@ class Binding(Part):
             found |= {"page"} if sql.page else set()
             found |= {"newest"} if sql.newest else set()
         if way.read == "api" and self.api and (api := self.api.threads):
-            found |= {"page"}
+            found |= set() if api.messages.newest_first else {"page"}
             found |= {"newest"} if api.newest else set()
         return frozenset(found)

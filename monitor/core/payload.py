@@ -185,6 +185,16 @@ def _nests(value: Json) -> bool:
     return value is None or isinstance(value, list | dict)
 
 
+def written_as(metadata: str) -> UUID | None:
+    """The id of the message that an author has written with this metadata; None where no author has."""
+    try:
+        key = json.loads(metadata)["key"]
+        environment, probe, run_id, thread, number, _ = key.split("/")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return Author(environment=environment, probe=probe, run_id=run_id).id("thread", thread, "message", number)
+
+
 def noise(key: str, length: int) -> str:
     """`length` hexadecimal characters that only this key makes."""
     return hashlib.shake_256(key.encode()).hexdigest((length + 1) // 2)[:length]

@@ -28,13 +28,14 @@ _SHORTEST_PART = 16
 class ApiAddress:
     """Where an API is, and how synthetic users log in to it; `ca` is a file with certificates to trust.
 
-    `headers` go with every request. They may be secrets.
+    `headers` go with every request. What they say is never shown, and neither are `secrets`.
     """
 
     base_url: str
     auth: Auth | None = None
     ca: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ class Api:
         self.tally = tally
         parts = urlsplit(address.base_url)
         self.host = parts.netloc.rpartition("@")[2]
-        self._secrets = [*address.headers.values(), *(address.auth.secrets if address.auth else ())]
+        self._secrets = [*address.secrets, *address.headers.values(), *(address.auth.secrets if address.auth else ())]
         self._had: list[str] = []
 
     def url(self, path: str) -> str:

@@ -112,9 +112,7 @@ class ApiConnection:
         link: str | None,
         fine: Collection[int],
     ) -> Asked:
-        known: dict[str, JsonValue] = {
-            name: str(value) if isinstance(value, UUID) else value for name, value in values.items()
-        }
+        known = plain(values)
         try:
             path = filled_path(request.path, known)
             query = {name: filled(value, known) for name, value in request.query.items()}
@@ -187,6 +185,11 @@ class ApiConnection:
             )
         except ValueError as error:
             raise self._wire.error(asked, Reason.MISCONFIGURED, str(error), outcome=lost) from None
+
+
+def plain(values: Mapping[str, Value]) -> dict[str, JsonValue]:
+    """The same as JSON has it."""
+    return {name: str(value) if isinstance(value, UUID) else value for name, value in values.items()}
 
 
 def _values(request: Request, document: JsonValue) -> Mapping[str, JsonValue]:
