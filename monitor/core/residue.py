@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from uuid import UUID
 
 PREFIX = "holdfast:"
 ABANDONED = timedelta(hours=1)
 """No run lives so long: an older record has no daemon that will come back for it, whoever wrote it."""
 
+_RUN = r"(?P<run>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})"
+_MARK = r"(?P<id>[0-9a-f]{8})-(?P<incarnation>0|[1-9][0-9]{0,8})"
 _KEY = re.compile(
-    r"holdfast:(?P<environment>[a-z0-9][a-z0-9_-]{0,62}):(?P<id>[0-9a-f]{8})-(?P<incarnation>0|[1-9][0-9]{0,8})"
-    r":(?:session|copy|cache|stream|channel|tenant|canary|ballast):(?P<run>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}):(?P<name>[a-z-]{1,32})"
+    rf"holdfast:(?P<environment>[a-z0-9][a-z0-9_-]{{0,62}}):{_MARK}"
+    rf":(?:session|copy|cache|stream|channel|tenant|canary|ballast):{_RUN}:(?P<name>[a-z-]{{1,32}})"
 )
+_WORD = re.compile(rf"holdfast-(?P<environment>[0-9a-f]{{8}})-{_MARK}-{_RUN}-(?P<name>[a-z-]{{1,32}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,30 @@ class Instance:
 def key_of(environment: str, instance: Instance, run_id: str, name: str, *, kind: str) -> str:
     """The key of a synthetic thing of one run. `kind` is one that a sweep knows, `name` lower-case words."""
     return f"{PREFIX}{environment}:{instance.mark}:{kind}:{run_id}:{name}"
+
+
+def word_of(environment: str, instance: Instance, run_id: str, name: str) -> str:
+    """The same as a word of letters, digits and hyphens, which may stand anywhere in a key of an application's.
+
+    A sweep knows it there. It is at most 100 characters long where `name` has some ten, as ids of sessions may be.
+    """
+    return f"{_stem(environment)}-{instance.mark}-{run_id}-{name}"
+
+
+def word_in(key: str) -> str | None:
+    """The first such word in a key."""
+    found = _WORD.search(key)
+    return found[0] if found else None
+
+
+def words_pattern(environment: str) -> str:
+    """The pattern of all such words of an environment, for SCAN."""
+    return f"{_stem(environment)}-*"
+
+
+def _stem(environment: str) -> str:
+    """How such words begin. An environment's name has hyphens itself, so its hash stands for it."""
+    return f"holdfast-{sha256(environment.encode()).hexdigest()[:8]}"
 
 
 def index_key(environment: str, instance_id: str) -> str:
@@ -78,9 +106,9 @@ class Broom:
     any_age: timedelta = ABANDONED
 
     def takes(self, key: str, now: datetime) -> bool:
-        """Whether a Redis key is a leftover. Whatever does not have the exact form of Holdfast's keys is foreign."""
-        found = _KEY.fullmatch(key)
-        if found is None or found["environment"] != self.environment:
+        """Whether a Redis key is a leftover. Whatever is not exactly of Holdfast's making is foreign."""
+        found = self._ours(key)
+        if found is None:
             return False
         age = now.timestamp() - (UUID(found["run"]).int >> 80) / 1000  # a UUIDv7 begins with its milliseconds
         if found["id"] == self.instance.id and int(found["incarnation"]) != self.instance.incarnation:
@@ -89,6 +117,13 @@ class Broom:
         return age > (self.own_age if own else self.any_age).total_seconds()
 
     def index_of(self, key: str) -> str | None:
-        """The index in which a key of Holdfast's stands."""
-        found = _KEY.fullmatch(key)
-        return index_key(found["environment"], found["id"]) if found else None
+        """The index in which a key of Holdfast's in this environment stands."""
+        found = self._ours(key)
+        return index_key(self.environment, found["id"]) if found else None
+
+    def _ours(self, key: str) -> re.Match[str] | None:
+        """A key of this environment's: one under Holdfast's prefix, or one of an application's with a word in it."""
+        if found := _KEY.fullmatch(key):
+            return found if found["environment"] == self.environment else None
+        word = _WORD.search(key)
+        return word if word and word[0].startswith(f"{_stem(self.environment)}-") else None

@@ -9,7 +9,7 @@ from monitor.ports.ledger import Durables, Ledger, Reader, Scribe, Writer
 from monitor.ports.notices import Notices
 from monitor.ports.profiles import Profiles
 from monitor.ports.registers import ConflictError, RegisterConnection, Registers
-from monitor.ports.sessions import Discipline, SessionConnection, Sessions
+from monitor.ports.sessions import Declared, Discipline, SessionConnection, Sessions
 from monitor.ports.state import State, StateError, StateTakenError
 from monitor.ports.stores import (
     Connection,
@@ -36,6 +36,7 @@ __all__ = [
     "Copies",
     "Count",
     "Crowd",
+    "Declared",
     "Discipline",
     "Durables",
     "Environment",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from monitor.core.expiry import Lease, Removals
@@ -11,6 +12,14 @@ from monitor.ports.stores import Connection
 
 Discipline = Literal["watch", "lua", "fields", "naive"]
 """How an application changes a value that others change too. `naive` reads, then writes, and loses updates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What an application declares of its sessions: how many seconds they live, whether each use begins that anew."""
+
+    ttl: float
+    sliding: bool
 
 
 class SessionConnection(Connection, Protocol):
@@ -47,8 +56,12 @@ class Sessions(Protocol):
     def under(self, discipline: Discipline) -> Sessions:
         """The same sessions, kept and changed in another way."""
 
-    def key(self, run_id: str, name: str) -> str:
-        """The key of a session of one run; no other daemon makes the same."""
+    @property
+    def declared(self) -> Declared | None:
+        """What an application declares of its sessions; None where the probe's own settings say it."""
+
+    def key(self, run_id: str, name: str, *, user: str) -> str:
+        """The key of a user's session of one run; no other daemon makes the same."""
 
     async def connect(self, label: str) -> SessionConnection:
         """A new connection; `label` names the probe to whoever looks at the server."""

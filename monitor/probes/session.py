@@ -16,7 +16,16 @@ from monitor.core.payload import synthetic_user
 from monitor.core.session import COUNTERS, Session
 from monitor.core.sightings import NOTHING_REMOVED, Ending, Judge, Look, Misrouting, Must, Seen, Sighting
 from monitor.core.verdict import Finding, Kind
-from monitor.ports import Discipline, MisroutedError, MissingError, SessionConnection, Sessions, Store, StoreError
+from monitor.ports import (
+    Declared,
+    Discipline,
+    MisroutedError,
+    MissingError,
+    SessionConnection,
+    Sessions,
+    Store,
+    StoreError,
+)
 from monitor.probe import Duration, Probe, Run, Use, together
 
 COUNTER = COUNTERS[0]
@@ -132,11 +141,12 @@ class SessionProbe(Probe[Seen | Misrouting]):
         """Save three sessions; update one from two clients; go away, come back, and look at each promise in turn."""
         sessions = run.environment.sessions.under(self.discipline)
         connect, key = sessions.connect, sessions.key
-        ttl, brief_ttl = self.ttl.total_seconds(), self.brief_ttl.total_seconds()
+        declared = sessions.declared or Declared(ttl=self.ttl.total_seconds(), sliding=self.sliding)
+        ttl, brief_ttl = declared.ttl, self.brief_ttl.total_seconds()
         user, stranger = synthetic_user(0), synthetic_user(1)
-        own = Session.of(key(run.run_id, f"{attempt}-own"), user=user)
-        other = Session.of(key(run.run_id, f"{attempt}-other"), user=stranger)
-        brief = Session.of(key(run.run_id, f"{attempt}-brief"), user=user)
+        own = Session.of(key(run.run_id, f"{attempt}-own", user=user), user=user)
+        other = Session.of(key(run.run_id, f"{attempt}-other", user=stranger), user=stranger)
+        brief = Session.of(key(run.run_id, f"{attempt}-brief", user=user), user=user)
 
         async with run.connection(connect, step="connect") as writer:
             removed = await writer.removals()
@@ -156,7 +166,7 @@ class SessionProbe(Probe[Seen | Misrouting]):
                 return await watch.end(reader)
             if watch.missing is not None:
                 raise watch.missing
-            if self.sliding:
+            if declared.sliding:
                 async with run.step("touch"):  # twice as long: an expiry that did not move is then far off
                     prolonged = await reader.touch(own.key, ttl=2 * ttl)
                 if not await self._right(watch, reader, "after use", replace(updated, lease=prolonged)):

@@ -41,8 +41,9 @@ from monitor.stores.bound.copies import BoundCopies
 from monitor.stores.bound.identities import Identities
 from monitor.stores.bound.notices import BoundNotices
 from monitor.stores.bound.profiles import BoundProfiles
-from monitor.stores.bound.sessions import BoundSessions
+from monitor.stores.bound.sessions import BoundSessions, sentinel_patterns
 from monitor.stores.bound.sweeping import sweep_bound
+from monitor.stores.bound.sweeping_keys import sweep_copies
 from monitor.stores.bound.tenants import BoundTenants
 from monitor.stores.bound.threads import BoundThreads
 from monitor.stores.copies import OwnCopies
@@ -284,7 +285,7 @@ class LiveEnvironment:
         if store is Store.API:
             return gone
         if store is Store.REDIS:
-            return gone + await sweep_keys(self.ways.primary_redis, broom, everybody=everybody, dry_run=dry_run)
+            return gone + await self._sweep_keys(broom, everybody=everybody, dry_run=dry_run)
         await make_sure(self.ways.primary_postgres, environment=self.name, provision=self._provision)
         return gone + await sweep_rows(self.ways.primary_postgres, broom, dry_run=dry_run)
 
@@ -295,8 +296,14 @@ class LiveEnvironment:
         if store is Store.API:
             return 0
         if store is Store.REDIS:
-            return await sweep_keys(self.ways.primary_redis, broom, everybody=everybody, dry_run=True)
+            return await self._sweep_keys(broom, everybody=everybody, dry_run=True)
         return await sweep_rows(self.ways.primary_postgres, broom, dry_run=True)
+
+    async def _sweep_keys(self, broom: Broom, *, everybody: bool, dry_run: bool) -> int:
+        patterns = sentinel_patterns(self.bound) if self.binding else ()
+        copies = await sweep_copies(self.bound, broom, dry_run=dry_run) if self.binding else 0
+        redis = self.ways.primary_redis
+        return copies + await sweep_keys(redis, broom, everybody=everybody, dry_run=dry_run, patterns=patterns)
 
     async def remembered(self, store: Store) -> int:
         """How many records of ledgers a sweep leaves alone, because a daemon looks for them again."""
@@ -316,5 +323,8 @@ class LiveEnvironment:
 
 
 def _with_headers(api: ApiAddress, binding: Binding | None) -> ApiAddress:
-    """An API's address with the headers that its binding gives to every request."""
-    return replace(api, headers=binding.api.headers) if binding and binding.api else api
+    """An API's address with the headers that its binding gives to every request, and what that says is secret."""
+    if binding is None or binding.api is None:
+        return api
+    secrets = tuple(secret.get_secret_value() for secret in binding.secrets)
+    return replace(api, headers=binding.api.headers, secrets=secrets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from time import time
 from typing import Self
@@ -57,16 +57,19 @@ class KeyConnection:
         await self.ask(("DEL", *keys), ("ZREM", self._index, *keys), writing=True)
 
 
-async def sweep_keys(redis: Redis, broom: Broom, *, everybody: bool, dry_run: bool) -> int:
+async def sweep_keys(
+    redis: Redis, broom: Broom, *, everybody: bool, dry_run: bool, patterns: Sequence[str] = ()
+) -> int:
     """Remove leftover keys. Returns how many went (or would go).
 
     This daemon's are found in its index. `everybody` walks through the whole key space for those of all daemons of
-    the environment: only people ask for that.
+    the environment: only people ask for that. `patterns` are of keys that are not under Holdfast's own prefix.
     """
     connection = await redis.connect("sweep")
     gone = 0
     try:
-        async for found in _scanned(connection, broom) if everybody else _indexed(connection, broom):
+        everywhere = (f"{PREFIX}{broom.environment}:*", *patterns)
+        async for found in _scanned(connection, everywhere) if everybody else _indexed(connection, broom):
             now = datetime.now(UTC)
             leftovers = [key for key in found if broom.takes(key, now)]
             gone += len(leftovers)
@@ -86,17 +89,16 @@ async def _indexed(connection: RedisConnection, broom: Broom) -> AsyncIterator[l
         yield keys[start : start + _BATCH]
 
 
-async def _scanned(connection: RedisConnection, broom: Broom) -> AsyncIterator[list[str]]:
-    pattern, cursor = f"{PREFIX}{broom.environment}:*", b"0"
-    while True:
-        (reply,) = await connection.ask(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
-        match reply:
-            case [bytes() as cursor, [*keys]]:
-                yield _texts(keys)
-            case _:
-                raise StoreError(Reason.INCONCLUSIVE, f"Redis answered SCAN by {reply!r}", store=Store.REDIS)
-        if cursor == b"0":
-            return
+async def _scanned(connection: RedisConnection, patterns: Sequence[str]) -> AsyncIterator[list[str]]:
+    for pattern in patterns:
+        cursor = b""
+        while cursor != b"0":
+            (reply,) = await connection.ask(("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", 1000))
+            match reply:
+                case [bytes() as cursor, [*keys]]:
+                    yield _texts(keys)
+                case _:
+                    raise StoreError(Reason.INCONCLUSIVE, f"Redis answered SCAN by {reply!r}", store=Store.REDIS)
 
 
 def _texts(reply: Reply) -> list[str]:

@@ -9,7 +9,7 @@ from monitor.core.residue import key_of
 from monitor.core.session import Session
 from monitor.core.sightings import Look
 from monitor.core.verdict import Reason
-from monitor.ports import Discipline, Store, StoreError
+from monitor.ports import Declared, Discipline, Store, StoreError
 from monitor.stores.encodings import ENCODINGS, Encoding, acknowledged
 from monitor.stores.keys import REMEMBER_SHOWN, KeyConnection
 from monitor.stores.redis import Reply, fields
@@ -59,7 +59,9 @@ class OwnSessions:
         """The same sessions, kept and changed in another way."""
         return OwnSessions(self._ways, discipline=discipline)
 
-    def key(self, run_id: str, name: str) -> str:
+    declared: Declared | None = None
+
+    def key(self, run_id: str, name: str, *, user: str) -> str:  # noqa: ARG002  the name says enough
         """The key of a session of one run."""
         return key_of(self._ways.environment, self._ways.instance, run_id, name, kind="session")
 

@@ -220,7 +220,7 @@ async def test_what_a_killed_daemon_left_is_taken_by_its_next_incarnation(make_s
     await run_ok(killed, ThreadProbe())
     run_id = "01a203df-6d7d-74c0-b2d2-881acb5edeb3"
     connection = await killed.environment.sessions.connect("session")
-    session_key = killed.environment.sessions.key(run_id, "a-own")
+    session_key = killed.environment.sessions.key(run_id, "a-own", user="holdfast-user-0")
     await connection.save(Session.of(session_key, user="holdfast-user-0"), ttl=60)
     await connection.close()
     author = Author(environment="env-killed", probe="thread", run_id=run_id)
