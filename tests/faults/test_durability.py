@@ -229,7 +229,7 @@ def _watch(bench: Bench, stack: AsyncExitStack, rate: float) -> None:
     pulses = Pulses(SystemClock())
     pulses.watch(
         bench.environment,
-        {store: bench.environment.scribe(store) for store in Store},
+        {store: bench.environment.scribe(store) for store in bench.environment.stores},
         rate=rate,
         patience=timedelta(seconds=1),
         audit=bench.run,

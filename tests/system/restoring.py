@@ -53,7 +53,7 @@ class Deployment:
         done = [
             await self.environment.scribe(store).write(identified=n % 3 == 0)
             for n in range(times)
-            for store in stores or tuple(Store)
+            for store in stores or sorted(self.environment.stores)
         ]
         return [entry for entry in done if entry.store == Store.POSTGRES]
 
