@@ -294,7 +294,7 @@ class LiveEnvironment:
         at_once = timedelta()
         broom = Broom(environment=self.name, instance=self._instance, own_age=at_once, any_age=at_once)
         if store is Store.API:
-            return 0
+            return await sweep_bound(self.bound, store, broom, dry_run=True) if self.binding else 0
         if store is Store.REDIS:
             return await self._sweep_keys(broom, everybody=everybody, dry_run=True)
         return await sweep_rows(self.ways.primary_postgres, broom, dry_run=True)
