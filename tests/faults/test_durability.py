@@ -195,7 +195,7 @@ async def bench(
         probe = DurabilityProbe(
             every=timedelta(seconds=30), timeout=timedelta(seconds=20), budget=timedelta(seconds=9), ladder=LADDER
         )
-        desk.metrics.expect(NAME, labels={}, probes=[probe], stores=environment.stores, places=environment.places)
+        desk.metrics.expect(NAME, labels={}, probes=[probe], stores=environment.stores, around=environment.surroundings)
         await environment.prepare(dict.fromkeys(Store, 1))
         client = Client(site=site, store=store)
         await client.prepare()
