@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from monitor.bindings.fence import fenced
-from monitor.bindings.statements import compiled, known
+from monitor.bindings.statements import SENTINELS, compiled, known
 
 _ALWAYS = ("user_id", "claims", "now", "now_ms")
 _SPOKEN = ("message_id", "role", "type", "content", "metadata", "number")
@@ -71,5 +71,6 @@ PROFILE: Mapping[str, Task] = {
 def checked(sql: str, task: Task) -> str:
     """A statement as it was given. Raises ValueError where it could touch, or read, more than what is synthetic."""
     known(compiled(sql).names, (*_ALWAYS, *task.has))
-    fenced(sql, kind=task.kind)
+    ids = [name for name in (*task.has, *_ALWAYS) if name in SENTINELS]
+    fenced(sql, kind=task.kind, ids=ids)
     return sql
