@@ -10,7 +10,7 @@ from datetime import timedelta
 from monitor.core.document import Document
 from monitor.core.freshness import Failure, Link, Look, Trace
 from monitor.core.record import Propagation
-from monitor.ports import Place, StoreError, Way
+from monitor.ports import Place, Store, StoreError
 from monitor.ports.copies import Target
 from monitor.probe import Run
 
@@ -33,13 +33,22 @@ class Written:
 
 @dataclass(slots=True, kw_only=True)
 class Course:
-    """Where a change has to go, whether somebody waits for it there (`ready`), and what was written then."""
+    """Where a change has to go, whether somebody waits for it there (`ready`), and what was written then.
+
+    `truth` is the store whose primary knows what there has to be.
+    """
 
     link: Link
     place: Place
+    truth: Store
     step: str = "propagate"
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     written: asyncio.Future[Written] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def at_source(self) -> bool:
+        """Whether that is where one would ask what there has to be."""
+        return self.place == Place(self.truth)
 
 
 async def follow(
@@ -52,8 +61,8 @@ async def follow(
 ) -> Trace | Failure:
     """Look at a place until the change is there; then, as a session that comes back, on a new connection once more.
 
-    A replica or a pooler that cannot be asked is a Failure: it says nothing of the others. Raises StoreError where it
-    is the primary itself.
+    A place that cannot be asked is a Failure: it says nothing of the others. Raises StoreError where nobody else could
+    be asked for the truth.
     """
     seconds = patience.total_seconds()
     try:
@@ -68,7 +77,7 @@ async def follow(
             async with run.connection(connect) as target:
                 trace = await _come_back(run, course, written, target, trace=trace, patience=seconds)
     except StoreError as error:
-        if error.place.way is Way.PRIMARY:
+        if error.place == Place(course.truth):
             raise
         return Failure(reason=error.reason, message=str(error), place=str(error.place))
     finally:
@@ -84,9 +93,9 @@ async def _until_there(run: Run, course: Course, written: Written, target: Targe
         look = await written.look(target)
         trace = Trace(
             link=course.link,
-            store=course.place.store,
+            store=course.truth,
             place=str(course.place),
-            at_source=course.place.way is Way.PRIMARY,
+            at_source=course.at_source,
             written=written.document.version,
             took=None,
             resolution=0.0,

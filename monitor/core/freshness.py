@@ -11,7 +11,7 @@ from functools import partial
 
 from monitor.core import confirmation
 from monitor.core.confirmation import Judgement, Reading
-from monitor.core.document import Cached
+from monitor.core.document import Cached, Document
 from monitor.core.record import Node
 from monitor.core.verdict import Finding, Json, Kind, Reason, Violation
 
@@ -69,7 +69,7 @@ class Trace:
     part of it after the last question that missed it was sent; `waited` the time until that question was sent. `store`
     names the store whose primary knows the truth. `back` are the looks of a session that came back on a new
     connection, the second where the first was old, and `origin` is then what the target says of itself.
-    `at_source` is a target that is the primary itself.
+    `at_source` is a target that is the source itself.
     """
 
     link: Link
@@ -166,11 +166,8 @@ class Judge:
             doubt = _doubt(trace, control)
             if doubt or control is None:
                 yield Judgement(doubt=f"{trace.link}: version {trace.written} was missed{doubt}")
-            elif trace.at_source:
-                yield Judgement(violations=(self._violation(Kind.LOST, trace, control),))
             else:
-                kind = Kind.DIVERGED if trace.took is None else Kind.STALE
-                yield Judgement(violations=(self._violation(kind, trace, control),))
+                yield Judgement(violations=(self._violation(_kind(trace, control), trace, control),))
 
     def _late(self, trace: Trace, took: float) -> Judgement:
         if took - trace.resolution <= self.deadline:  # it may have been there for long when it was looked at
@@ -186,16 +183,17 @@ class Judge:
         return Judgement(violations=(violation,))
 
     def _violation(self, kind: Kind, trace: Trace, control: Control) -> Violation:
-        found = trace.back[-1] if kind is Kind.STALE else trace.last
+        gone_back = kind is Kind.STALE and trace.took is not None
+        found = trace.back[-1] if gone_back else trace.last
         actual = "nothing" if found.version is None else f"version {found.version}"
-        if kind is Kind.STALE:
+        if gone_back:
             actual += f" for a session that had seen version {trace.written}"
         elif kind is Kind.DIVERGED and found.applied:
             actual += ", although it has applied the position of the write"
         elif kind is Kind.DIVERGED:
             behind = "" if found.applied is None else ", and has not applied the position of the write"
             actual += f" {trace.waited:.3f} s after the acknowledgement{behind}"
-        truth = "was acknowledged" if kind is Kind.LOST else "the source has"
+        truth = "was acknowledged" if trace.at_source else "the source has"
         return Violation(
             kind=kind,
             subject=f"a change on its way from {trace.link}",
@@ -203,6 +201,13 @@ class Judge:
             actual=actual,
             evidence={**_evidence(trace), "source_version": control.version, "confirmed_by": control.node.evidence()},
         )
+
+
+def _kind(trace: Trace, control: Control) -> Kind:
+    """Whether an acknowledged change is gone, or an older state is shown for it, or two stores disagree."""
+    if trace.at_source:
+        return Kind.LOST if control.version is None else Kind.STALE
+    return Kind.DIVERGED if trace.took is None else Kind.STALE
 
 
 def _doubt(trace: Trace, control: Control | None) -> str:
@@ -218,9 +223,10 @@ def _doubt(trace: Trace, control: Control | None) -> str:
         return f", and {control.node.address}, which took the write, is no primary any more"
     if control.origin.akin(trace.origin) is None:
         return ", and nothing tells whether the two belong together"
+    kept = trace.fresh(Look(version=control.version))
     if trace.at_source:  # a server that was just promoted may have been asked before it had caught up
-        return "" if control.version is None else " by one connection to the source only"
-    return "" if trace.fresh(Look(version=control.version)) else ", and the source itself has not kept it"
+        return " by one connection to the source only" if kept else ""
+    return "" if kept else ", and the source itself has not kept it"
 
 
 def stale_copy(copied: Copied, cached: Cached) -> Iterator[Violation]:
@@ -233,6 +239,18 @@ def stale_copy(copied: Copied, cached: Cached) -> Iterator[Violation]:
             actual=f"version {cached.document.version}",
             evidence={"source": copied.link.source, "target": copied.link.target},
         )
+
+
+def version_in(found: Document | None, expected: Document) -> int | None:
+    """The version that was found; what says that it is the expected one and has other content is the one before.
+
+    So a permission that was revoked, and still stands, is old, whatever number stands beside it.
+    """
+    if found is None:
+        return None
+    if found.version < expected.version or found.digest == expected.digest:
+        return found.version
+    return expected.version - 1 or None
 
 
 def _foreign(trace: Trace, control: Control | None) -> Failure | None:

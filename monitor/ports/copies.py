@@ -6,7 +6,7 @@ from typing import Protocol
 
 from monitor.core.document import Cached, Document
 from monitor.core.freshness import Look, Origin
-from monitor.ports.stores import Connection, Place
+from monitor.ports.stores import Connection, Place, Store
 
 
 class Original(Connection, Protocol):
@@ -15,7 +15,7 @@ class Original(Connection, Protocol):
     async def position(self) -> str:
         """A position at which all is done that was acknowledged by now; a copy that has applied it has all of that.
 
-        It tells as well which server took it, so that a look can know that server again.
+        It tells as well which server took it, so that a look can know that server again. Empty where nobody can say.
         """
 
     async def origin(self) -> Origin:
@@ -23,7 +23,10 @@ class Original(Connection, Protocol):
 
 
 class RowSource(Original, Protocol):
-    """The primary of PostgreSQL. Every method returns once the store has acknowledged, or raises StoreError."""
+    """Where documents are written and read: rows, or an API before them.
+
+    Every method returns once the store has acknowledged, or raises StoreError.
+    """
 
     async def insert(self, document: Document) -> None:
         """Store a new document."""
@@ -72,10 +75,16 @@ class Copies(Protocol):
         """The key of a copy of one run; no other daemon makes the same."""
 
     async def source(self, label: str) -> RowSource:
-        """A new connection to the primary of PostgreSQL; `label` names the probe to whoever looks at the server."""
+        """A new connection to where changes are made; `label` names the probe to whoever looks at the server."""
+
+    async def witness(self, store: Store, label: str) -> RowSource:
+        """A new connection to a store (other than Redis) by which it can be told what there is."""
 
     async def cache(self, label: str) -> CopySource:
-        """A new connection to the primary of Redis. Raises LookupError where there is none."""
+        """A new connection to the primary of Redis. Raises LookupError where there is none.
+
+        By the key `profile` it may be an application's own copy.
+        """
 
     async def target(self, place: Place, label: str) -> Target:
         """A new connection to any place."""

@@ -14,7 +14,7 @@ class Publisher(Connection, Protocol):
         """Publish messages; several of them in one transaction."""
 
     async def withdraw(self, text: str) -> None:
-        """Publish a message in a transaction that is rolled back."""
+        """Publish a message in a transaction that is rolled back; nothing where the channel has none."""
 
     async def forget(self) -> None:
         """Delete what the channel keeps, if it keeps anything."""

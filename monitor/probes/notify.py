@@ -25,7 +25,8 @@ _GLANCE = 0.25  # seconds between two looks at whether enough time has passed
 class NotifyProbe(Probe[Seen]):
     """A change that is pushed arrives once, in order and in time, and what was rolled back never does.
 
-    By LISTEN/NOTIFY, by pub/sub, and by a stream whose consumer vanishes with a message in its hands.
+    By LISTEN/NOTIFY, by pub/sub, by a stream whose consumer vanishes with a message in its hands, and by the events of
+    an API that is bound.
     """
 
     name: ClassVar = "notify"
@@ -45,7 +46,10 @@ class NotifyProbe(Probe[Seen]):
 
     def left_out(self, around: Surroundings) -> tuple[str, ...]:
         """What is pushed by other means, by a store that is not there, or through a pooler."""
-        sentences = ["events that an API pushes (server-sent events, WebSocket) are not checked: no API is bound"]
+        if self.name in around.bound and Place(Store.API) in around.places:
+            sentences = ["that nothing is pushed of what is rolled back is not checked for events of an API"]
+        else:
+            sentences = ["events that an API pushes (server-sent events, WebSocket) are not checked: no API is bound"]
         if Place(Store.POSTGRES) not in around.places:
             sentences.append("LISTEN/NOTIFY is not checked: there is no postgres")
         if Place(Store.REDIS) not in around.places:

@@ -18,16 +18,79 @@ from monitor.core.freshness import Control, Copied, Failure, Judge, Link, Seen, 
 from monitor.core.payload import SYNCED, synthetic_user
 from monitor.core.verdict import Finding, Kind
 from monitor.following import Course, Written, arrived, follow
-from monitor.ports import Place, Store, StoreError, Surroundings, Way
+from monitor.ports import Layers, Place, Store, StoreError, Surroundings, Way
 from monitor.ports.copies import Copies, CopySource, RowSource
 from monitor.probe import Duration, Probe, Run, Use, together
 
-ROWS, CACHE = Place(Store.POSTGRES), Place(Store.REDIS)
-LOG_IN = Link("login", "postgres")
+ROWS, CACHE, API = Place(Store.POSTGRES), Place(Store.REDIS), Place(Store.API)
 NAMES = ("login", "profile", "permissions")
 INVALIDATED, OVERWRITTEN = Link("postgres", "redis"), Link("permission", "redis")
 
 _NO_API = "API to database, region to region, and log-ins by JWT or OAuth2 are not checked: no API is bound"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The ways that a change takes in an environment."""
+
+    around: Surroundings
+
+    @property
+    def layers(self) -> Layers:
+        """Through which stores."""
+        return self.around.layers(SyncProbe.name)
+
+    @property
+    def holding(self) -> tuple[Place, ...]:
+        """Every way into a store that has profiles, or copies of them."""
+        return self.around.holding(SyncProbe.name)
+
+    @property
+    def source(self) -> Store:
+        """Where changes are made."""
+        return self.layers.writes
+
+    @property
+    def truth(self) -> Store:
+        """The store whose primary is asked what there is: that of the rows, where it is known."""
+        return Store.POSTGRES if ROWS in self.holding else Store.API
+
+    @property
+    def log_in(self) -> Link:
+        """From a session to the row of its user."""
+        return Link("login", str(self.truth))
+
+    @property
+    def invalidates(self) -> bool:
+        """Whether whoever writes has to delete the cached copy: an API does that itself."""
+        return self.source is Store.POSTGRES and CACHE in self.around.places
+
+    @property
+    def followed(self) -> tuple[tuple[Link, Place], ...]:
+        """Every place at which a change is waited for, an API's own reads and the copy that it caches included."""
+        holding, source = self.holding, self.source
+        behind = [place for place in self.around.places if place.store is Store.REDIS and place.way is Way.REPLICA]
+        rows = [place for place in holding if place.store is not Store.REDIS and place != ROWS]
+        through = [place for place in (ROWS, CACHE) if place in holding] if source is Store.API else []
+        return (
+            *((Link(str(source), str(place)), place) for place in (*through, *rows)),
+            *((Link(str(Store.REDIS), str(place)), place) for place in behind),
+        )
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """Between which ends propagation is timed."""
+        cached = (self.log_in, OVERWRITTEN) if CACHE in self.around.places else ()
+        return (*cached, *((INVALIDATED,) if self.invalidates else ()), *(link for link, _ in self.followed))
+
+    def courses(self) -> list[Course]:
+        """Who follows a change. The rows behind an API are told by what the API says, and all else by the rows."""
+        return [Course(link=link, place=place, truth=self._truth_of(place)) for link, place in self.followed]
+
+    def _truth_of(self, place: Place) -> Store:
+        if place.store is Store.REDIS and place.way is Way.REPLICA:
+            return Store.REDIS
+        return self.source if place == ROWS else self.truth
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +99,7 @@ class Story:
 
     run: Run
     copies: Copies
+    paths: Paths
     first: Document
     second: Document
     traces: list[Trace] = field(default_factory=list)
@@ -51,7 +115,7 @@ class Story:
         """Tell those who follow changes of a store that the second version was acknowledged."""
         written = Written(document=self.second, key=self.key("permissions"), acknowledged=since, position=position)
         for course in courses:
-            if course.place.store is store:
+            if course.link.source == store:
                 course.written.set_result(written)
 
     def end(self, controls: Mapping[str, Control]) -> Seen:
@@ -68,7 +132,8 @@ class Story:
 class SyncProbe(Probe[Seen]):
     """A change arrives in every replica, pooler and cache in time, and nobody who has seen it reads older again.
 
-    Whoever has just logged in is found in the database; what was revoked is gone from the cache.
+    Whoever has just logged in is found in the database; what was revoked is gone from the cache. Where an application
+    is bound, what is written through one of its layers arrives in the others.
     """
 
     name: ClassVar = "sync"
@@ -102,21 +167,39 @@ class SyncProbe(Probe[Seen]):
         """Redis as well, where there is one."""
         return {Store.POSTGRES: 3, Store.REDIS: 3}
 
+    def wants_in(self, around: Surroundings) -> Mapping[Store, int]:
+        """The same of every layer that an application has."""
+        return dict.fromkeys((*around.layers(self.name).holds, Store.REDIS), 3)
+
     def left_out(self, around: Surroundings) -> tuple[str, ...]:
-        """What is not followed for want of a place."""
+        """What is not followed for want of a place, or because no binding names it."""
+        holding = around.holding(self.name)
         found = {(place.store, place.way) for place in around.places}
-        absent = {
+        rows = {
             (Store.POSTGRES, Way.REPLICA): "primary to replica is not checked for postgres: none is configured",
             (Store.POSTGRES, Way.POOLER): "the pooler is not checked: none is configured",
+        }
+        keys = {
             (Store.REDIS, Way.PRIMARY): "cache, log-in and permissions are not checked: there is no redis",
             (Store.REDIS, Way.REPLICA): "primary to replica is not checked for redis: none is configured",
         }
-        return (*(sentence for place, sentence in absent.items() if place not in found), _NO_API)
+        looked_for = {**rows, **keys} if ROWS in holding else keys
+        unbound = {
+            "rows, their replicas and the pooler are not checked: no profile in postgres is bound": ROWS in holding,
+            "what the application caches is not checked: no copy of a profile in redis is bound": (
+                self.name not in around.bound or CACHE in holding or CACHE not in around.places
+            ),
+            _NO_API: API in holding,
+            "region to region is not checked: one API is bound": API not in holding,
+        }
+        return (
+            *(sentence for place, sentence in looked_for.items() if place not in found),
+            *(sentence for sentence, untrue in unbound.items() if not untrue),
+        )
 
     def links(self, around: Surroundings) -> tuple[tuple[str, str], ...]:
         """Every way that a change takes in such an environment."""
-        cached = (LOG_IN, INVALIDATED, OVERWRITTEN) if CACHE in around.places else ()
-        return tuple((link.source, link.target) for link in (*cached, *map(_link, _behind(around.places))))
+        return tuple((link.source, link.target) for link in Paths(around=around).links)
 
     def plan(self) -> tuple[Use, ...]:
         """What one healthy run sends where each store has one replica, and a pooler; a look may take several tries."""
@@ -141,7 +224,9 @@ class SyncProbe(Probe[Seen]):
         """Write, log in, connect everywhere, change, follow the change; then ask the sources about what is wrong."""
         copies, user = run.environment.copies, synthetic_user(SYNCED)
         first, second = (document.profile(run.author, user=user, version=version) for version in (1, 2))
-        story = Story(run=run, copies=copies, first=first, second=second)
+        story = Story(
+            run=run, copies=copies, paths=Paths(around=run.environment.surroundings), first=first, second=second
+        )
         async with run.connection(copies.source, step="connect") as source:
             if Store.REDIS in run.environment.stores:
                 async with run.connection(copies.cache, step="connect") as cache:
@@ -151,11 +236,14 @@ class SyncProbe(Probe[Seen]):
     async def _scenario(self, story: Story, source: RowSource, cache: CopySource | None) -> Seen:
         async with story.run.step("write"):
             await source.insert(story.first)
+        if cache is not None and story.paths.invalidates and CACHE in story.paths.holding:
+            await cache.delete(story.key("profile"))  # of an earlier run, for an application has one for each user
         if cache is not None:
             await self._log_in(story, cache)
         if not freshness.wrong(story.traces):
+            await _warm(story)
             kept = {} if cache is None else await _fill(story, cache)
-            courses = [Course(link=_link(place), place=place) for place in _behind(story.run.environment.places)]
+            courses = story.paths.courses()
             change = self._change(story, courses, source, cache, kept)
             await together(change, *(self._follow(story, course) for course in courses))
         controls = {store: await _control(story, store) for store in sorted(freshness.wrong(story.traces))}
@@ -175,7 +263,8 @@ class SyncProbe(Probe[Seen]):
         if session is None:
             story.doubts.append("the session of a log-in was not to be found; the probe `session` tells more")
             return
-        course = Course(link=LOG_IN, place=ROWS, step="log_in")
+        truth = story.paths.truth
+        course = Course(link=story.paths.log_in, place=Place(truth), truth=truth, step="log_in")
         course.written.set_result(Written(document=session, key=key, acknowledged=acknowledged))
         await self._follow(story, course)
 
@@ -193,13 +282,14 @@ class SyncProbe(Probe[Seen]):
         async with run.step("change"):
             await source.update(story.second)
         changed = run.clock.monotonic()
-        story.tell(courses, Store.POSTGRES, since=changed, position=await source.position())
+        story.tell(courses, story.paths.source, since=changed, position=await source.position())
         if cache is None:
             return
         async with run.connection(story.copies.cache) as reader:
-            await cache.delete(story.key("profile"))
-            invalidated = run.clock.monotonic()
-            await _read_copy(story, reader, INVALIDATED, name="profile", kept=kept, since=invalidated)
+            if story.paths.invalidates:
+                await cache.delete(story.key("profile"))
+                invalidated = run.clock.monotonic()
+                await _read_copy(story, reader, INVALIDATED, name="profile", kept=kept, since=invalidated)
             await cache.put(story.key("permissions"), story.second)
             overwritten = run.clock.monotonic()
             story.tell(courses, Store.REDIS, since=overwritten, position=await cache.position())
@@ -220,21 +310,28 @@ class SyncProbe(Probe[Seen]):
         return Judge(deadline=self.deadline.total_seconds())(seen)
 
 
-def _behind(places: Collection[Place]) -> list[Place]:
-    """Every place that is not itself a source."""
-    return [place for place in places if place.way is not Way.PRIMARY]
+def _caches(around: Surroundings) -> list[Place]:
+    return [place for place in around.places if place.store is Store.REDIS]
 
 
-def _link(place: Place) -> Link:
-    return Link(str(place.store), str(place))
+async def _warm(story: Story) -> None:
+    """Read what was written through an API, where there is one, so that what it caches is there, and can be old."""
+    if API in (place for _, place in story.paths.followed):
+        with suppress(StoreError):  # whoever follows it will say so
+            async with story.run.connection(partial(story.copies.target, API)) as api:
+                await api.look(story.first, key="", position="")
 
 
 async def _fill(story: Story, cache: CopySource) -> dict[str, bool]:
-    """Cache the first version; -> for each copy whether the cache has kept it."""
-    kept = {}
+    """Cache the first version, unless an API has done so; -> for each copy whether the cache has kept it."""
+    kept, by_api = {}, CACHE in (place for _, place in story.paths.followed)
     for name in ("profile", "permissions"):
-        await cache.put(story.key(name), story.first)
-        kept[name] = (await cache.peek(story.key(name))).document == story.first
+        key = story.key(name)
+        if not (by_api and name == "profile" and (await cache.peek(key)).present):
+            await cache.put(key, story.first)
+        kept[name] = (await cache.peek(key)).document == story.first
+    if by_api and not kept["profile"]:
+        story.doubts.append("the cached copy was not kept before the change, so nothing could be old")
     return kept
 
 
@@ -259,7 +356,7 @@ async def _read_copy(
         took = run.clock.monotonic() - since
         arrived(run, link, took=took, resolution=took)
     if copied.reading.first.document is None:
-        async with run.connection(story.copies.source) as rows:
+        async with run.connection(partial(story.copies.witness, story.paths.truth)) as rows:
             row = await rows.load(story.second)
         if row is not None:
             await reader.put(key, row)
@@ -269,8 +366,8 @@ async def _read_copy(
 
 async def _control(story: Story, store: str) -> Control:
     """Ask the primary of a store, on a new connection, who it is and which version it has."""
-    if store == Store.POSTGRES:
-        async with story.run.connection(story.copies.source) as rows:
+    if store != Store.REDIS:
+        async with story.run.connection(partial(story.copies.witness, Store(store))) as rows:
             story.run.node = await rows.node()
             row = await rows.load(story.second)
             return Control(node=story.run.node, version=row.version if row else None, origin=await rows.origin())

@@ -41,7 +41,10 @@ def test_what_is_not_checked_through_a_pooler_is_said() -> None:
     """A transaction pooler cannot LISTEN; without one there is nothing to say of it."""
     places = [Place(Store.POSTGRES), Place(Store.REDIS)]
     assert not any("pooler" in sentence for sentence in PROBE.left_out(Surroundings(places=tuple(places))))
-    assert any("pooler" in sentence for sentence in PROBE.left_out([*places, Place(Store.POSTGRES, Way.POOLER)]))
+    assert any(
+        "pooler" in sentence
+        for sentence in PROBE.left_out(Surroundings(places=(*places, Place(Store.POSTGRES, Way.POOLER))))
+    )
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ async def test_is_ok_again_and_again_times_every_link_and_leaves_nothing(site: S
         record = await run_ok(site, probe)
         assert {(each.source, each.target) for each in record.propagations} == declared
         assert all(timedelta() <= each.resolution <= each.took for each in record.propagations)
-        assert record.finding.left_out == probe.left_out(site.environment.places)
+        assert record.finding.left_out == probe.left_out(site.environment.surroundings)
         assert len(record.finding.left_out) == 1
     for store in Store:
         assert await site.environment.census(store) == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from monitor.ports import Place, Store
 from monitor.ports.notices import Channel
 from monitor.stores.bound.context import Bound
+from monitor.stores.bound.events import EventChannel
 from monitor.stores.notices import OwnNotices
 
 
@@ -15,4 +17,7 @@ class BoundNotices:
 
     def channels(self, run_id: str) -> tuple[Channel, ...]:
         """One channel of each kind."""
-        return OwnNotices(self._bound.ways).channels(run_id)
+        own, api = OwnNotices(self._bound.ways).channels(run_id), self._bound.binding.api
+        if api is None or api.events is None or Place(Store.API) not in self._bound.ways.places:
+            return own
+        return (*own, EventChannel(self._bound, api.events, run_id))
