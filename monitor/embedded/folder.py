@@ -142,11 +142,14 @@ class PrivateFolder:
         farewell: signal.Signals = signal.SIGKILL,
         environment: dict[str, str] | None = None,
         text: str = "",
+        as_ourselves: bool = False,
     ) -> Child:
         """Start a process as the runtime user, in a session of its own, its output appended to `log`.
 
-        `text` is its standard input. `farewell` is the signal that it gets should this process die.
+        `text` is its standard input. `farewell` is the signal that it gets should this process die. `as_ourselves` it
+        keeps this process's user.
         """
+        uid = None if as_ourselves else self.uid
         with log.open("ab") as output, tempfile.TemporaryFile() as stdin:
             self._give(log)
             stdin.write(text.encode())
@@ -154,9 +157,9 @@ class PrivateFolder:
             try:
                 process = subprocess.Popen(  # noqa: S603 - our servers, no shell
                     command,
-                    user=self.uid,
-                    group=self.uid,
-                    extra_groups=None if self.uid is None else [],
+                    user=uid,
+                    group=uid,
+                    extra_groups=None if uid is None else [],
                     umask=0o077,
                     env=ENVIRONMENT | (environment or {}),
                     cwd=log.parent,
@@ -167,7 +170,7 @@ class PrivateFolder:
                     preexec_fn=die_with(os.getpid(), farewell),  # noqa: PLW1509 - it takes no lock
                 )
             except OSError as error:
-                raise EmbeddedError(f"cannot start {command[0]} as uid {self.uid}: {error}") from error
+                raise EmbeddedError(f"cannot start {command[0]} as uid {uid}: {error}") from error
         self._reaper.watch(process.pid, farewell=farewell)
         return Child(process, self._reaper.release)
 

@@ -30,6 +30,7 @@ class Server(ABC):
     title: ClassVar[str]  # its name in messages
     stop_requests: ClassVar[Sequence[tuple[signal.Signals, float]]]  # how it is asked to stop, and how long it gets
     farewell: ClassVar[signal.Signals] = signal.SIGKILL  # what it gets should this process die
+    ours: ClassVar[bool] = False  # whether it runs as this process's user, who alone may read what it is made of
 
     def __init__(self, folder: PrivateFolder, name: str) -> None:
         self.variables: dict[str, str] = {}  # in the environment of a server that is started from now on
@@ -89,13 +90,13 @@ class Server(ABC):
             before = len(read(self.log))
             if await self._launch():
                 return
-            if chosen or "Address already in use" not in read(self.log)[before:]:
+            if chosen or "address already in use" not in read(self.log)[before:].lower():
                 break
         raise EmbeddedError(f"{self.title} did not start on port {self.port}; its log ends with:\n{self.log_tail()}")
 
     async def _launch(self) -> bool:
         child = self._child = self._folder.spawn(
-            self._command(), log=self.log, farewell=self.farewell, environment=self.variables
+            self._command(), log=self.log, farewell=self.farewell, environment=self.variables, as_ourselves=self.ours
         )
         deadline = time.monotonic() + START_SECONDS
         while not child.ended() and time.monotonic() < deadline:

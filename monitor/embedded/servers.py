@@ -9,6 +9,7 @@ from typing import Self
 
 from monitor.embedded.folder import PrivateFolder
 from monitor.embedded.pgbouncer import EmbeddedPgBouncer
+from monitor.embedded.platform import EmbeddedPlatform, make_sure_it_is_here
 from monitor.embedded.postgres import EmbeddedPostgres
 from monitor.embedded.server import Server
 from monitor.embedded.valkey import EmbeddedValkey
@@ -17,7 +18,8 @@ from monitor.embedded.valkey import EmbeddedValkey
 class Servers:
     """``async with Servers() as servers``: PostgreSQL and Valkey answer, the database and its role are there.
 
-    With `replicas` each has a replica behind it, with `pooler` a PgBouncer stands before PostgreSQL.
+    With `replicas` each has a replica behind it, with `pooler` a PgBouncer stands before PostgreSQL, with `platform`
+    the sample platform before both; NotInstalledError where that is not to be had.
 
     Leaving the block stops them and removes the folder; so does the death of this process, within 3 s.
     Make it and enter it in the main thread. The servers and `servers.folder` are set from the
@@ -37,7 +39,10 @@ class Servers:
         valkey_maxmemory: str = "64mb",
         replicas: bool = False,
         pooler: bool = False,
+        platform: bool = False,
     ) -> None:
+        if platform:
+            make_sure_it_is_here()
         self.private = PrivateFolder()
         self.postgres = EmbeddedPostgres(
             self.private, bindir=postgres_bindir, fsync=fsync, settings=postgres_settings, hba=postgres_hba
@@ -68,12 +73,14 @@ class Servers:
             else None
         )
         self.pgbouncer = EmbeddedPgBouncer(self.private, self.postgres) if pooler else None
+        self.platform = EmbeddedPlatform(self.private, self.postgres, self.valkey) if platform else None
         self._stack = AsyncExitStack()
 
     @property
     def all(self) -> tuple[Server, ...]:
         """Every server that there is, primaries first."""
-        servers = (self.postgres, self.valkey, self.postgres_replica, self.valkey_replica, self.pgbouncer)
+        behind = (self.postgres_replica, self.valkey_replica, self.pgbouncer, self.platform)
+        servers = (self.postgres, self.valkey, *behind)
         return tuple(server for server in servers if server is not None)
 
     @property
@@ -93,6 +100,8 @@ class Servers:
                 for start in starts:
                     start.cancel()
                 await asyncio.gather(*starts, return_exceptions=True)
+            if self.platform is not None:
+                await self.platform.start()
             self._stack = stack.pop_all()
         return self
 

@@ -26,7 +26,7 @@ sys.path[:0] = json.loads(sys.argv[1])
 from monitor.embedded import Servers
 
 async def main():
-    servers = Servers(fsync=False)
+    servers = Servers(fsync=False, platform="platform" in sys.argv)
     print(json.dumps({"folder": str(servers.folder)}), flush=True)
     async with servers:
         uid = (await servers.postgres.sql("SELECT rolname FROM pg_roles WHERE rolname = 'holdfast'")).strip()
@@ -39,11 +39,11 @@ asyncio.run(main())
 
 
 @contextmanager
-def owner(*, interpreter: str = sys.executable, uid: int | None = None) -> Iterator["subprocess.Popen[str]"]:
+def owner(*more: str, interpreter: str = sys.executable, uid: int | None = None) -> Iterator["subprocess.Popen[str]"]:
     """A process that owns servers; it tells its folder first, and more once they run."""
     path = [str(REPOSITORY), *(entry for entry in sys.path if entry.endswith("site-packages"))]
     process = subprocess.Popen(
-        [interpreter, "-c", OWNER, json.dumps(path)],
+        [interpreter, "-c", OWNER, json.dumps(path), *more],
         stdout=subprocess.PIPE,
         text=True,
         cwd="/",
@@ -157,6 +157,18 @@ def test_the_death_of_the_owner_while_starting_leaves_nothing() -> None:
         while not any(told_of(child, "name") == "initdb" for child in family(process.pid)):
             assert process.poll() is None
         started = family(process.pid)
+        process.kill()
+        assert left(started) == []
+        assert not folder.exists()
+
+
+def test_the_death_of_the_owner_ends_the_sample_platform() -> None:
+    """The sample platform does not outlive its owner either."""
+    with owner("platform") as process:
+        folder = Path(told(process)["folder"])
+        told(process)
+        started = family(process.pid)
+        assert [each for each in started if "examples.platform" in each.cmdline()] != []
         process.kill()
         assert left(started) == []
         assert not folder.exists()
