@@ -21,6 +21,8 @@ NOBODY = "whoever is no user"
 """Who asks without ever having said which user it is."""
 NO_LONGER_ANYBODY = "whoever is no user any more"
 """Who asks on a connection on which somebody was a user before."""
+STRANGER = "whoever brings a token that nobody gave"
+"""Who asks an API with something that only looks like a token."""
 THE_REDIS_USER = "the Redis user"
 """Who asks for keys that are not Holdfast's, for all the users that share it."""
 SOMEBODY_ELSE = "somebody else"
@@ -106,6 +108,11 @@ def owners_of(rows: Iterable[Row], tenants: Sequence[Tenant]) -> frozenset[str]:
         if content in secrets:
             found.add(secrets[content])
     return frozenset(found)
+
+
+def owners_in(text: str, tenants: Sequence[Tenant]) -> frozenset[str]:
+    """Whose secrets stand anywhere in a text, such as the whole reply of an API."""
+    return frozenset(tenant.user for tenant in tenants if tenant.secret in text)
 
 
 def leaks(look: Look) -> bool:

@@ -10,11 +10,14 @@ from monitor.ports.stores import Connection, Place
 
 
 class TenantConnection(Connection, Protocol):
-    """Users over one connection to PostgreSQL. Every method returns once it was acknowledged, or raises StoreError."""
+    """Users over one connection to PostgreSQL, or to an application's API.
+
+    Every method returns once it was acknowledged, or raises StoreError.
+    """
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """What this server does not have, and which paths are therefore not tried, a sentence each."""
+        """Which paths are not tried, or prove nothing, a sentence each: complete once all has been tried."""
 
     async def settle(self, tenant: Tenant) -> None:
         """Store one thing of every sort for a user, its secret in each, in one transaction."""
@@ -26,7 +29,10 @@ class TenantConnection(Connection, Protocol):
         """
 
     async def tamper(self, tenants: Sequence[Tenant]) -> Look:
-        """As each, and then as nobody, try to change what is everybody's. Nothing of it is ever committed."""
+        """As each, and then as nobody, try to change what is everybody's.
+
+        In PostgreSQL nothing of it is ever committed; an API is tried with things that are made for it.
+        """
 
     async def clear(self, tenant: Tenant) -> None:
         """Delete everything of a user."""
@@ -52,8 +58,12 @@ class TenantKeys(Connection, Protocol):
 class Tenants(Protocol):
     """The place where an environment keeps what belongs to users."""
 
+    @property
+    def users(self) -> int:
+        """How many users it can tell apart, at least 2."""
+
     async def connect(self, label: str, *, place: Place | None = None) -> TenantConnection:
-        """A new connection to PostgreSQL, to the primary unless another place is named."""
+        """A new connection to the primary of PostgreSQL, or to the pooler or the API where that is named."""
 
     async def connect_keys(self, label: str) -> TenantKeys:
         """A new connection to Redis. Raises LookupError where the environment has none."""

@@ -1,4 +1,7 @@
-"""Give some users a secret each, and try by every path to reach it as each other, as nobody, and through the pooler."""
+"""Give some users a secret each, and try by every path to reach it as each other, as nobody, and through the pooler.
+
+An application that a binding names is asked by all that the binding has: its statements, and its requests.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from monitor.core import tenancy
 from monitor.core.payload import PROFILED
 from monitor.core.tenancy import Look, Part, Seen, Tenant, Unseen, tenants_of
 from monitor.core.verdict import Finding, Kind
-from monitor.ports import Connection, Place, Store, StoreError, Surroundings, TenantConnection, TenantKeys, Way
+from monitor.ports import Connection, Place, Store, StoreError, Surroundings, Way
 from monitor.probe import Duration, Probe, Run, Use
 
 C = TypeVar("C", bound=Connection)
@@ -23,6 +26,7 @@ C = TypeVar("C", bound=Connection)
 ROWS_OF_ONE = 6
 SECRET_BYTES = 48
 POOLER = Place(Store.POSTGRES, Way.POOLER)
+API = Place(Store.API)
 
 NO_FENCE = (
     "whether Redis keeps Holdfast from other keys: the URL names no user of its own; give it one with the ACL that"
@@ -59,11 +63,10 @@ class Notes:
         )
         self.parts.append(Part(name=name, reading=reading))
 
-    async def aside(self, connect: Callable[[str], Awaitable[C]], part: Callable[[C], Awaitable[None]]) -> None:
+    async def aside(self, part: Awaitable[None]) -> None:
         """A part that the others do not depend on: where it fails they are carried out all the same."""
         try:
-            async with self.run.connection(connect) as connection:
-                await part(connection)
+            await part
         except StoreError as error:
             self.unseen.append(Unseen(reason=error.reason, message=str(error), place=str(error.place)))
 
@@ -80,7 +83,10 @@ class Notes:
 class IsolationProbe(Probe[Seen]):
     """What belongs to one user is neither seen nor changed by another, nor by whoever is nobody, on any path.
 
-    The paths are tables, partitions, views, a function, prepared statements, writes, a pooler, and keys in Redis.
+    The paths are tables, partitions, views, a function, prepared statements, writes, a pooler, and keys in Redis. Of an
+    application that is bound they are its own: each statement, on behalf of each user with the ids of each other, and
+    where the database has policies with their names as well; each request, with each user's token and each other's
+    ids, without a token, and with one that nobody gave. What is cached by path alone shows when several ask in turn.
     """
 
     name: ClassVar = "isolation"
@@ -95,6 +101,9 @@ class IsolationProbe(Probe[Seen]):
         "look",
         "tamper",
         "clear",
+        "settle_through_api",
+        "look_through_api",
+        "tamper_through_api",
     )
 
     every: Duration = Field(default=timedelta(minutes=1), description="One run each so often.")
@@ -111,14 +120,21 @@ class IsolationProbe(Probe[Seen]):
         return {Store.POSTGRES: 2, Store.REDIS: 2}
 
     def left_out(self, around: Surroundings) -> tuple[str, ...]:
-        """What an environment without a pooler or a Redis does not let it see."""
-        stores = {place.store for place in around.places}
+        """What an environment that has no more than this does not let it see."""
+        layers = self._layers(around)
         absent = {
-            "paths through the application's API: this version does not speak to one": True,
-            "what leaks through a pooler: the environment names none": POOLER not in around.places,
-            "keys in Redis: the environment has none": Store.REDIS not in stores,
+            "paths through the application's API: none is bound": Store.API not in layers,
+            "paths through the application's tables: the binding names none": Store.POSTGRES not in layers,
+            "what leaks through a pooler: the environment names none": Store.POSTGRES in layers
+            and POOLER not in around.places,
+            "keys in Redis: the environment has none": Store.REDIS not in around.stores,
         }
         return tuple(sentence for sentence, is_so in absent.items() if is_so)
+
+    def _layers(self, around: Surroundings) -> dict[Store, int]:
+        """Where the users' rows are asked for: in the database, through an application's API, or both."""
+        moved = around.moved(self.name, self.needs)
+        return {store: count for store, count in moved.items() if store in around.stores}
 
     def plan(self) -> tuple[Use, ...]:
         """What one healthy run sends."""
@@ -141,35 +157,48 @@ class IsolationProbe(Probe[Seen]):
         )
 
     async def observe(self, run: Run) -> Seen:
-        """Settle the users and go away; look through the pooler, at Redis, and on the primary; tamper; clear.
+        """Look at rows, and through the API where one is bound, then at Redis.
+
+        Of the database and an API, each is asked even where the other is down.
+        """
+        notes = Notes(run=run, tenants=tenants_of(run.author, min(self.users, run.environment.tenants.users)))
+        looks = {Store.POSTGRES: self._look_at_rows, Store.API: self._look_through_api}
+        wanted = [looks[store] for store in self._layers(run.environment.surroundings)]
+        if len(wanted) == 1:
+            await wanted[0](notes)
+        else:
+            for look in wanted:
+                await notes.aside(look(notes))
+        if Store.REDIS in run.environment.stores:
+            await notes.aside(self._look_at_keys(notes))
+        return notes.end()
+
+    async def _look_at_rows(self, notes: Notes) -> None:
+        """Settle the users and go away; look through the pooler, and on the primary; tamper; clear.
 
         On each new connection nobody asks first: there nobody has said yet who it is.
         """
-        notes = Notes(run=run, tenants=tenants_of(run.author, self.users))
-        where, tenants, connect = "on the primary", notes.tenants, run.environment.tenants.connect
+        run, where, tenants = notes.run, "on the primary", notes.tenants
+        connect = run.environment.tenants.connect
         async with run.connection(connect, step="connect") as writer:
             for tenant in tenants:
                 async with run.step("settle"):
                     await writer.settle(tenant)
         if POOLER in run.environment.places:
-            await self._look_through_pooler(notes)
-        if Store.REDIS in run.environment.stores:
-            await self._look_at_keys(notes)
+            await notes.aside(self._look_through_pooler(notes))
         async with run.connection(connect, step="reconnect") as reader:
-            notes.left_out += reader.left_out
             await notes.read(where, lambda on: on.look(tenants), on=reader, connect=connect, step="look")
             await notes.read(where, lambda on: on.tamper(tenants), on=reader, connect=connect, step="tamper")
+            notes.left_out += reader.left_out
             with suppress(StoreError):  # what was seen outweighs a failure to tidy up, which the sweep makes good
                 for tenant in tenants:
                     async with run.step("clear"):
                         await reader.clear(tenant)
-        return notes.end()
 
     async def _look_through_pooler(self, notes: Notes) -> None:
         """The same as on the primary, but for what only the primary can tell."""
         connect = partial(notes.run.environment.tenants.connect, place=POOLER)
-
-        async def look(connection: TenantConnection) -> None:
+        async with notes.run.connection(connect) as connection:
             await notes.read(
                 "through the pooler",
                 lambda on: on.look(notes.tenants),
@@ -178,14 +207,30 @@ class IsolationProbe(Probe[Seen]):
                 step="look_through_pooler",
             )
 
-        await notes.aside(connect, look)
+    async def _look_through_api(self, notes: Notes) -> None:
+        """Each user's token against each other's ids, on each request that the binding names."""
+        run, where, tenants = notes.run, "through the API", notes.tenants
+        connect = partial(run.environment.tenants.connect, place=API)
+        async with run.connection(connect) as user:
+            try:
+                async with run.step("settle_through_api"):
+                    for tenant in tenants:
+                        await user.settle(tenant)
+                await notes.read(where, lambda on: on.look(tenants), on=user, connect=connect, step="look_through_api")
+                await notes.read(
+                    where, lambda on: on.tamper(tenants), on=user, connect=connect, step="tamper_through_api"
+                )
+                notes.left_out += user.left_out
+            finally:
+                with suppress(StoreError):
+                    for tenant in tenants:
+                        await user.clear(tenant)
 
     async def _look_at_keys(self, notes: Notes) -> None:
         """Each user's key, and where there is a fence around Holdfast's keys, what lies beyond it."""
         run = notes.run
         connect = run.environment.tenants.connect_keys
-
-        async def look(keys: TenantKeys) -> None:
+        async with run.connection(connect) as keys:
             fence = self.fence and keys.fenced
             if self.fence and not fence:
                 notes.left_out.append(NO_FENCE)
@@ -199,8 +244,6 @@ class IsolationProbe(Probe[Seen]):
             )
             with suppress(StoreError):
                 await keys.clear(run.run_id, notes.tenants)
-
-        await notes.aside(connect, look)
 
     def judge(self, seen: Seen) -> Finding:
         """Each path, from each user to each other; then whether each found what is its own."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
+from monitor.core.payload import PROFILED
 from monitor.core.record import Node
 from monitor.core.tenancy import NO_LONGER_ANYBODY, NOBODY, Look, Row, Sight, Tenant, owners_of
 from monitor.ports import Place, Way
@@ -104,6 +105,11 @@ class OwnTenants:
 
     def __init__(self, ways: Ways) -> None:
         self._ways = ways
+
+    @property
+    def users(self) -> int:
+        """All but those whose profiles are for other probes."""
+        return PROFILED
 
     async def connect(self, label: str, *, place: Place | None = None) -> OwnTenantConnection:
         """A new connection."""
