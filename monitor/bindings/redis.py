@@ -48,8 +48,7 @@ class Keys(Part):
     def pattern(self, words: Mapping[str, str]) -> str:
         """The pattern, of SCAN or of an ACL, of all such keys; `words` are patterns, and what is not in them is *."""
         return "".join(
-            _SPECIAL.sub(r"\\\1", literal) + ("" if name is None else words.get(name, "*"))
-            for literal, name in parts(self.key)
+            escaped(literal) + ("" if name is None else words.get(name, "*")) for literal, name in parts(self.key)
         )
 
     @cached_property
@@ -110,6 +109,11 @@ class RedisBinding(Part):
     session: SessionKeys | None = Field(default=None, description="Sessions.")
     profile: CacheKeys | None = Field(default=None, description="The cached copy of a user's profile.")
     permissions: CacheKeys | None = Field(default=None, description="The cached permissions of a user.")
+
+
+def escaped(text: str) -> str:
+    """The pattern that only this text fits."""
+    return _SPECIAL.sub(r"\\\1", text)
 
 
 def _is_flat(envelope: Envelope) -> bool:

@@ -20,6 +20,7 @@ from monitor.metrics import Metrics
 from monitor.ports import Store, StoreError
 from monitor.probe import Probe
 from monitor.settings import EnvironmentSettings
+from monitor.stores.bound.check_redis import grants
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.operations import CATALOGUE
 from monitor.stores.provision import grant, redis_acl, roles_sql
@@ -120,7 +121,8 @@ def setup(
                 common.err().print(Text(_REDIS))
             else:
                 typer.echo(f"# Redis of {environment}, for redis-cli\n{textwrap.indent(_REDIS, '# ')}\n")
-            typer.echo(f"{redis_acl(user=role)}\nACL SAVE")
+            made = live(environment, settings, NOBODY)
+            typer.echo(f"{redis_acl(user=role, more=grants(made.bound) if made.binding else ())}\nACL SAVE")
         return
 
     async def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any
@@ -47,8 +48,11 @@ def roles_sql(environment: str, *, role: str, connections: int = 4) -> str:
     return text
 
 
-def redis_acl(*, user: str) -> str:
-    """The Redis ACL for a user that may do what the probes do, on Holdfast's own keys only."""
+def redis_acl(*, user: str, more: Sequence[str] = ()) -> str:
+    """The Redis ACL for a user that may do what the probes do, on Holdfast's own keys only.
+
+    `more` are words for what a binding names besides: patterns of keys, and commands of modules.
+    """
     commands = (
         "+ping +echo +time +info +client|setname +select +get +mget +set +setrange +del +unlink +pexpire +pttl"
         " +hset +hgetall +hdel +hexists +hincrby +zadd +zrem +zremrangebyscore +zrange +zcard"
@@ -56,7 +60,7 @@ def redis_acl(*, user: str) -> str:
         " +xreadgroup +xack +xpending +xclaim"
     )
     fence = "resetkeys ~holdfast:* resetchannels &holdfast:*"
-    return f"ACL SETUSER {user} on >CHOOSE-A-PASSWORD {fence} nocommands {commands}"
+    return f"ACL SETUSER {user} on >CHOOSE-A-PASSWORD {fence} nocommands {' '.join((commands, *more))}"
 
 
 async def make_sure(postgres: Postgres, *, environment: str, provision: bool) -> None:

@@ -48,21 +48,20 @@ class OwnTenantKeys(KeyConnection):
 
     async def settle(self, run_id: str, tenants: Sequence[Tenant]) -> None:
         """Store a session for each user."""
-        for key, tenant in self._keys(run_id, tenants):
-            *_, answer = await self.ask(
-                *self.remember(key, ttl=_TTL), ("SET", key, tenant.secret, "PX", round(_TTL * 1000)), writing=True
-            )
+        for key, tenant in self.keys(run_id, tenants):
+            commands = self.writing(key, tenant, round(_TTL * 1000))
+            *_, answer = await self.ask(*self.remember(key, ttl=_TTL), *commands, writing=True)
             acknowledged(answer, "a session")
 
     async def look(self, run_id: str, tenants: Sequence[Tenant], *, fence: bool) -> Look:
         """As each, read its own key in every way; with `fence`, ask for a key that nobody has, outside the prefix."""
         sights = []
-        for key, tenant in self._keys(run_id, tenants):
-            commands: list[Command] = [tuple(word.format(key=key) for word in words) for words in _PATHS.values()]
-            replies = await self.ask(*commands)
+        for key, tenant in self.keys(run_id, tenants):
+            paths = self.paths(key)
+            replies = await self.ask(*paths.values())
             sights += [
-                Sight(path=path, viewer=tenant.user, owners=owners_of([(None, _text(reply))], tenants))
-                for path, reply in zip(_PATHS, replies, strict=True)
+                Sight(path=path, viewer=tenant.user, owners=owners_of(_secrets_in(reply, tenants), tenants))
+                for path, reply in zip(paths, replies, strict=True)
             ]
         if fence:
             sights.append(await self._beyond())
@@ -79,18 +78,35 @@ class OwnTenantKeys(KeyConnection):
 
     async def clear(self, run_id: str, tenants: Sequence[Tenant]) -> None:
         """Delete the sessions."""
-        await self.delete(*(key for key, _ in self._keys(run_id, tenants)))
+        await self.delete(*(key for key, _ in self.keys(run_id, tenants)))
 
-    def _keys(self, run_id: str, tenants: Sequence[Tenant]) -> list[tuple[str, Tenant]]:
+    def keys(self, run_id: str, tenants: Sequence[Tenant]) -> list[tuple[str, Tenant]]:
         """The key of each user; names in keys have letters only."""
         return [
-            (key_of(self.ways.environment, self.ways.instance, run_id, f"user-{letter}", kind="tenant"), tenant)
+            (self.key(run_id, f"user-{letter}", tenant), tenant)
             for letter, tenant in zip(ascii_lowercase, tenants, strict=False)
         ]
 
+    def key(self, run_id: str, name: str, tenant: Tenant) -> str:  # noqa: ARG002  the name says enough
+        """The key of one user."""
+        return key_of(self.ways.environment, self.ways.instance, run_id, name, kind="tenant")
+
+    def writing(self, key: str, tenant: Tenant, milliseconds: int) -> tuple[Command, ...]:
+        """What stores a session. The last reply acknowledges it."""
+        return (("SET", key, tenant.secret, "PX", milliseconds),)
+
+    def paths(self, key: str) -> Mapping[str, Command]:
+        """Every way to read a session, by its name."""
+        return {path: tuple(word.format(key=key) for word in words) for path, words in _PATHS.items()}
+
+
+def _secrets_in(reply: Reply, tenants: Sequence[Tenant]) -> list[tuple[None, str]]:
+    """The secrets in a reply, whatever stands around them."""
+    if isinstance(reply, list):
+        return [found for part in reply for found in _secrets_in(part, tenants)]
+    text = _text(reply) or ""
+    return [(None, tenant.secret) for tenant in tenants if tenant.secret in text]
+
 
 def _text(reply: Reply) -> str | None:
-    """A bulk reply, or the only one in a list."""
-    if isinstance(reply, list) and len(reply) == 1:
-        (reply,) = reply
     return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else None

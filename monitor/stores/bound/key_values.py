@@ -63,6 +63,10 @@ class AsModule:
         """The document."""
         return json.loads(reply if isinstance(reply, bytes) else b"")  # type: ignore[no-any-return]  # JSON it is
 
+    def as_read(self, value: Json) -> Json:
+        """As it is."""
+        return value
+
     def rewrite(self, key: str, value: Json) -> Command:
         """JSON.SET, which keeps the expiry."""
         return ("JSON.SET", key, "$", json.dumps(value, ensure_ascii=False))
