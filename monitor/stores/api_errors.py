@@ -83,6 +83,8 @@ def of_exception(error: Exception) -> tuple[Reason, str, bool]:
 
 def _at_the_door(cause: BaseException) -> str | None:
     match cause:
+        case ssl.SSLWantReadError() | ssl.SSLWantWriteError():  # while a socket waits, as it should
+            return None
         case ssl.SSLCertVerificationError():
             said = cause.verify_message
             return f"its certificate is not trusted: {said} (check base_url, or name its authority under `ca`)"
