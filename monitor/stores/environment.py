@@ -59,7 +59,7 @@ from monitor.stores.profiles import OwnProfiles
 from monitor.stores.provision import make_sure
 from monitor.stores.redis import Redis
 from monitor.stores.registers import OwnRegisters
-from monitor.stores.rows import count_rows, sweep_rows
+from monitor.stores.rows import count_rows, has_rows, sweep_rows
 from monitor.stores.sessions import OwnSessions
 from monitor.stores.slots import Slots
 from monitor.stores.tenants import OwnTenants
@@ -286,8 +286,14 @@ class LiveEnvironment:
             return gone
         if store is Store.REDIS:
             return gone + await self._sweep_keys(broom, everybody=everybody, dry_run=dry_run)
+        if not await self._has_own_rows():
+            return gone
         await make_sure(self.ways.primary_postgres, environment=self.name, provision=self._provision)
         return gone + await sweep_rows(self.ways.primary_postgres, broom, dry_run=dry_run)
+
+    async def _has_own_rows(self) -> bool:
+        """Whether the schema `holdfast` can hold any: an environment whose probes all go through a binding has none."""
+        return self.binding is None or await has_rows(self.ways.primary_postgres)
 
     async def left(self, store: Store, *, everybody: bool = False) -> int:
         """How many rows or keys a sweep would find, of whatever age. Raises StoreError."""
@@ -297,7 +303,9 @@ class LiveEnvironment:
             return await sweep_bound(self.bound, store, broom, dry_run=True) if self.binding else 0
         if store is Store.REDIS:
             return await self._sweep_keys(broom, everybody=everybody, dry_run=True)
-        return await sweep_rows(self.ways.primary_postgres, broom, dry_run=True)
+        left = await sweep_bound(self.bound, store, broom, dry_run=True) if self.binding else 0
+        own = await sweep_rows(self.ways.primary_postgres, broom, dry_run=True) if await self._has_own_rows() else 0
+        return left + own
 
     async def _sweep_keys(self, broom: Broom, *, everybody: bool, dry_run: bool) -> int:
         patterns = sentinel_patterns(self.bound) if self.binding else ()
@@ -311,7 +319,7 @@ class LiveEnvironment:
             return 0
         if store is Store.REDIS:
             return await remembered_keys(self.ways.primary_redis, environment=self.name)
-        return await abandoned.remembered(self.ways.primary_postgres)
+        return await abandoned.remembered(self.ways.primary_postgres) if await self._has_own_rows() else 0
 
     async def census(self, store: Store) -> int:
         """How many synthetic conversations, other records or keys a store holds now. Raises StoreError."""
@@ -319,7 +327,7 @@ class LiveEnvironment:
             return 0
         if store is Store.REDIS:
             return await count_keys(self.ways.primary_redis, environment=self.name, instance=self._instance)
-        return await count_rows(self.ways.primary_postgres)
+        return await count_rows(self.ways.primary_postgres) if await self._has_own_rows() else 0
 
 
 def _with_headers(api: ApiAddress, binding: Binding | None) -> ApiAddress:

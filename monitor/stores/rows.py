@@ -126,6 +126,19 @@ class RowConnection(Transactions):
         raise self.postgres.error(Reason.INCONCLUSIVE, what)
 
 
+async def has_rows(postgres: Postgres) -> bool:
+    """Whether there are tables of Holdfast's own at all. Raises StoreError."""
+    connection = await postgres.connect("sweep")
+    broken = True
+    try:
+        async with postgres.asked():
+            there = await connection.fetchval("SELECT to_regclass('holdfast.threads') IS NOT NULL")
+        broken = False
+    finally:
+        await postgres.close(connection, broken=broken)
+    return bool(there)
+
+
 async def sweep_rows(postgres: Postgres, broom: Broom, *, dry_run: bool) -> int:
     """Remove leftover records of all kinds. Returns how many rows went (or would go).
 

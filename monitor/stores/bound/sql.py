@@ -137,6 +137,17 @@ class SqlConnection(Transactions):
             )
             return found
 
+    @property
+    def standing(self) -> Values:
+        """What is known of the user on whose behalf the transaction is, as values of parameters."""
+        return self._standing
+
+    async def plan(self, statement: Statement, values: Values) -> None:
+        """Let the server make a plan of a statement, which asks for rights, and not carry it out."""
+        with self.named(statement):
+            prepared = await self.connection.prepare(f"EXPLAIN {statement.compiled.sql}", name="")
+            await prepared.fetch(*self._arguments(statement, prepared, values))
+
     async def _prepare(self, statement: Statement) -> Any:  # noqa: ANN401  asyncpg has no types
         """The statement as the server has understood it.
 
