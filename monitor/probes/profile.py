@@ -152,7 +152,9 @@ class ProfileProbe(Probe[Seen]):
         """What is not read for want of a place, or because an application has none for it."""
         around_it = Readers(around=around)
         sentences = {
-            "reading through a pooler is not checked: none is configured": POOLER in around.places,
+            "reading through a pooler is not checked: none is configured": (
+                POOLER in around.places or ROWS not in around_it.holding
+            ),
             "rows are not read: no profile in postgres is bound": ROWS in around_it.holding,
             "what services read by an API is not checked: no API is bound": API in around_it.holding,
             "cached copies are not checked: no copy of a profile in redis is bound": around_it.caches,

@@ -329,7 +329,8 @@ async def _fill(story: Story, cache: CopySource) -> dict[str, bool]:
         key = story.key(name)
         if not (by_api and name == "profile" and (await cache.peek(key)).present):
             await cache.put(key, story.first)
-        kept[name] = (await cache.peek(key)).document == story.first
+        held = (await cache.peek(key)).document
+        kept[name] = held is not None and held.digest == story.first.digest
     if by_api and not kept["profile"]:
         story.doubts.append("the cached copy was not kept before the change, so nothing could be old")
     return kept
