@@ -25,7 +25,7 @@ OF_ONE: Final = frozenset({"user_id", "thread_id", "message_id"})
 _NEW: Final = frozenset({"threads.append", "threads.append_many"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a request holds mappings, which have no hash
 class Deed:
     """A request that changes something, by its name in the binding."""
 

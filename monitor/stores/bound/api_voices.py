@@ -56,7 +56,7 @@ class Voices(ApiConnection):
         limit = request.limit if isinstance(request, Listing) else None
         page: dict[str, Value] = {"limit": limit, "after": None, "offset": 0}
         link: str | None = None
-        text, items, values = "", list[Mapping[str, JsonValue]](), dict[str, JsonValue]()
+        text, items, found = "", list[Mapping[str, JsonValue]](), dict[str, JsonValue]()
         for _ in range(_PAGES):
             fine = {*request.expect, *request.missing}
             asked = self._asked(request, {**values, **page}, self._sent_along(request), link=link, fine=fine)
@@ -69,12 +69,12 @@ class Voices(ApiConnection):
                 return Heard(done=False, text=text, values={})
             answer = self._answer(request, asked, reply)
             items += answer.items
-            values |= answer.values
+            found |= answer.values
             link = answer.link
             page |= {"after": answer.after, "offset": len(items)}
             if not (answer.items and (answer.after or link or len(answer.items) == limit)):
                 break
-        return Heard(done=True, text=text, values=values, items=tuple(items))
+        return Heard(done=True, text=text, values=found, items=tuple(items))
 
     async def other(self, request: Request, values: Mapping[str, Value], *, by: str) -> Heard:
         """Ask by a user, by NOBODY or by a STRANGER for what is not its own. To be refused is an answer.
