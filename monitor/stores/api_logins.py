@@ -24,7 +24,7 @@ from monitor.stores.api_wire import Asked, Wire
 _OK, _REFUSALS = 200, frozenset({400, 401, 403})
 _FOREVER = float("inf")
 _LEAST_LEFT = 30.0  # seconds; a token with less is renewed, so that it does not end on its way
-_SHARE_LEFT = 0.2  # of the life of a token that lives shorter
+_SHARE_LEFT = 0.2  # of the life of a token that lives shorter; its end is given in whole seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class Logins:
             self._api.keep_secret(refresh)
         return Login(
             headers={auth.header: f"{auth.scheme} {token}".strip()},
-            until=monotonic() + life - min(_LEAST_LEFT, life * _SHARE_LEFT) if life < _FOREVER else _FOREVER,
+            until=monotonic() + life - min(_LEAST_LEFT, max(1.0, life * _SHARE_LEFT)),
             refresh=refresh,
         )
 
