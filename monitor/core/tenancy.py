@@ -36,6 +36,7 @@ Row = tuple[str | None, str | None]
 class Tenant:
     """A synthetic user of one run, the identifier of all that it owns, and the secret that stands in all of it."""
 
+    run_id: str
     user: str
     id: UUID
     secret: str
@@ -45,6 +46,7 @@ def tenants_of(author: Author, count: int) -> tuple[Tenant, ...]:
     """The users of one run, 2 up to as many as there are synthetic ones."""
     return tuple(
         Tenant(
+            run_id=author.run_id,
             user=synthetic_user(number),
             id=author.id("tenant", number),
             secret=f"holdfast-secret-{author.id('secret', number).hex}",

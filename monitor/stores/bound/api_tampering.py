@@ -19,6 +19,8 @@ from monitor.stores.bound.belongings import Sights
 if TYPE_CHECKING:
     from monitor.stores.bound.api_tenants import ApiTenantConnection
 
+UNTOLD: Final = "nobody logs in, and it names no {user_id} beside what it asks for"
+UNSEEN: Final = "what is read back does not show it, so that nobody can tell whom it changed"
 _BRINGS: Final = ("append", "append_many", "edit", "rename")
 OF_ONE: Final = frozenset({"user_id", "thread_id", "message_id"})
 """What makes a request one for a certain user's things, so that others can ask for them."""
@@ -74,7 +76,7 @@ class Tampering:
             await self._try_all(target, owner.user)
         for path in self._unseen:
             self._sights.drop(path)
-            self._on.leave_out(f"{path}: what is read back does not show it, so that nobody can tell whom it changed")
+            self._on.leave_out(path, UNSEEN)
         return self._sights
 
     async def _settled(self, owner: Tenant) -> Tenant:
@@ -120,7 +122,7 @@ class Tampering:
             deeds.append(Deed("profile.write", profile.write))
         for deed in deeds:
             if "message_id" in deed.request.names and self._on.bound.identities.messages.id(target.id) is None:
-                self._on.leave_out(f"{deed.path}: the server does not say which id it gave to a message")
+                self._on.leave_out(deed.path, "the server does not say which id it gave to a message")
             elif viewer == target.user or [*self._ways(deed, target, viewer)]:
                 yield deed
 

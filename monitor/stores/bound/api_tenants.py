@@ -18,7 +18,7 @@ from monitor.bindings.templates import filled
 from monitor.core.record import Node
 from monitor.core.tenancy import NOBODY, STRANGER, Look, Tenant, owners_in
 from monitor.stores.api_connection import Value, plain
-from monitor.stores.bound.api_tampering import OF_ONE, Tampering
+from monitor.stores.bound.api_tampering import OF_ONE, UNTOLD, Tampering
 from monitor.stores.bound.api_voices import Heard, Voices
 from monitor.stores.bound.belongings import Belongings, Sights
 from monitor.stores.bound.context import Bound
@@ -47,7 +47,7 @@ class ApiTenantConnection:
         self.voices = voices
         self.api = api
         self.things = Belongings(bound.binding.speech, bound.identities)
-        self._left_out: dict[str, None] = {}
+        self._left_out: dict[str, dict[str, None]] = {}
 
     @classmethod
     async def open(cls, bound: Bound, label: str) -> Self:
@@ -59,11 +59,11 @@ class ApiTenantConnection:
     @property
     def left_out(self) -> tuple[str, ...]:
         """The requests that cannot tell users apart, and the changes that nobody sees."""
-        return tuple(self._left_out)
+        return tuple(f"{', '.join(paths)}: {why}" for why, paths in self._left_out.items())
 
-    def leave_out(self, sentence: str) -> None:
-        """Something is not tried, or proves nothing."""
-        self._left_out[sentence] = None
+    def leave_out(self, path: str, why: str) -> None:
+        """A path is not tried, or proves nothing."""
+        self._left_out.setdefault(why, {})[path] = None
 
     async def node(self) -> Node:
         """What answered last, so far as it says."""
@@ -112,7 +112,7 @@ class ApiTenantConnection:
             if self.voices.tells or self._asks_otherwise(question):
                 await self._others(sights, question, tenants, by_ids=question.path not in shown)
             else:
-                self.leave_out(f"{question.path}: nobody logs in, and it names no {{user_id}} beside what it asks for")
+                self.leave_out(question.path, UNTOLD)
                 sights.drop(question.path)
         await self._own(sights, tenants)
         return Look(sights=sights.all())

@@ -22,13 +22,13 @@ class Belongings:
         self._identities = identities
 
     def thread(self, tenant: Tenant, *, text: str | None = None) -> Thread:
-        """Its thread."""
+        """Its thread, by whose name and metadata a sweep knows what a killed run has left."""
         said = text or tenant.secret
         return Thread(
             id=tenant.id,
             user=tenant.user,
-            name=said if self._speech.names else "",
-            metadata=self._speech.kept({"holdfast": said}),
+            name=f"Holdfast {said}" if self._speech.names else "",
+            metadata=self._speech.kept({"run": tenant.run_id, "holdfast": said}),
         )
 
     def message(self, tenant: Tenant, *, text: str | None = None, new: bool = False) -> Message:

@@ -28,6 +28,7 @@ _SHOWN: Final = frozenset(
     {"name", "metadata", "message_count", "message_id", "role", "type", "content", "number", "profile", "permissions"}
 )
 """What is compared. Other columns may differ each time, such as the moment of the reading."""
+UNSEEN: Final = "what is read back does not show it, so that nobody can tell whom it changed"
 FORGED: Final = " for another's :user_id"
 UNTOLD: Final = "no condition names :user_id, and `begin` does not say who asks: whoever knows an id may"
 
@@ -72,7 +73,7 @@ class Tampering:
         for path in self._unseen:
             self._sights.drop(path)
             self._sights.drop(path + FORGED)
-            self._on.leave_out(f"{path}: what is read back does not show it, so that nobody can tell whom it changed")
+            self._on.leave_out(path, UNSEEN)
         return self._sights
 
     def _deeds(self) -> Iterator[Deed]:
@@ -100,7 +101,7 @@ class Tampering:
                 for owner in self._tenants:
                     await self._attempt(deed, viewer, owner, path=deed.path, name=viewer)
             else:
-                self._on.leave_out(f"{deed.path}: {UNTOLD}")
+                self._on.leave_out(deed.path, UNTOLD)
         if forged:
             for owner in self._tenants:
                 await self._attempt(deed, viewer, owner, path=deed.path + FORGED, name=owner)
@@ -139,7 +140,7 @@ class Tampering:
                 {
                     "thread_id": identities.threads.id(target.id),
                     "message_id": identities.messages.id(said.id),
-                    "name": text,
+                    "name": f"Holdfast {text}",
                     "role": said.role,
                     "type": said.type,
                     "content": said.content,

@@ -50,12 +50,12 @@ class SqlTenantConnection(SqlThreadConnection):
     def __init__(self, postgres: Postgres, connection: asyncpg.Connection[Any], *, bound: Bound) -> None:
         super().__init__(postgres, connection, bound=bound)
         self.things = Belongings(bound.binding.speech, bound.identities)
-        self._left_out: dict[str, None] = {}
+        self._left_out: dict[str, dict[str, None]] = {}
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """The statements that cannot tell users apart, and the changes that nobody sees."""
-        return tuple(self._left_out)
+        return tuple(f"{', '.join(paths)}: {why}" for why, paths in self._left_out.items())
 
     @cached_property
     def told(self) -> bool:
@@ -112,7 +112,7 @@ class SqlTenantConnection(SqlThreadConnection):
         """On behalf of a user, in its own name: what is its own first."""
         for question in self._questions:
             if not self.tells(question.statement):
-                self.leave_out(f"{question.path}: {UNTOLD}")
+                self.leave_out(question.path, UNTOLD)
                 continue
             for owner in (viewer, *(tenant for tenant in tenants if tenant is not viewer)):
                 rows = await self._ask(question, owner, tenants, must=owner is viewer)
@@ -216,9 +216,9 @@ class SqlTenantConnection(SqlThreadConnection):
         """Whether it touches tables of which the server itself keeps users apart."""
         return not kept.isdisjoint(tables_of(statement.sql))
 
-    def leave_out(self, sentence: str) -> None:
-        """Something is not tried, or proves nothing."""
-        self._left_out[sentence] = None
+    def leave_out(self, path: str, why: str) -> None:
+        """A path is not tried, or proves nothing."""
+        self._left_out.setdefault(why, {})[path] = None
 
     @asynccontextmanager
     async def saved(self, user: str | None, *, end: str = "COMMIT") -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from monitor.core.payload import PROFILED, synthetic_user
 from monitor.ports import Place, Store, TenantConnection, TenantKeys
 from monitor.stores.bound.context import Bound
 from monitor.stores.bound.sql_tenants import SqlTenantConnection
+from monitor.stores.bound.tenant_keys import BoundTenantKeys
 from monitor.stores.tenants import OwnTenants
 
 
@@ -31,5 +32,8 @@ class BoundTenants:
         return await SqlTenantConnection.open(self._bound, label, place=place)
 
     async def connect_keys(self, label: str) -> TenantKeys:
-        """A new connection to Redis."""
+        """A new connection to Redis: to the application's sessions, or where these are not bound to Holdfast's own."""
+        redis = self._bound.binding.redis
+        if redis is not None and redis.session is not None:
+            return await BoundTenantKeys.of(self._bound, label)
         return await OwnTenants(self._bound.ways).connect_keys(label)
