@@ -27,6 +27,7 @@ COMMANDS = {
     "run": "monitor.cli.run:command",
     "check": "monitor.cli.check:command",
     "config": "monitor.cli.config:app",
+    "bind": "monitor.cli.bind:app",
     "plan": "monitor.cli.data:plan",
     "setup": "monitor.cli.data:setup",
     "sweep": "monitor.cli.sweep:command",

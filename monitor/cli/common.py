@@ -39,7 +39,7 @@ PLACES = (Path("holdfast.yaml"), Path("/etc/holdfast/holdfast.yaml"))
 """Where a configuration is looked for that no flag names; the first counts."""
 
 
-def _known_environments(context: typer.Context, incomplete: str) -> list[str]:
+def known_environments(context: typer.Context, incomplete: str) -> list[str]:
     """Names for tab completion, from whatever configuration is found; none where it cannot be read."""
     try:
         settings = read(context.params.get("config")).settings
@@ -63,14 +63,14 @@ Config = Annotated[
     ),
 ]
 Environment = Annotated[
-    str, typer.Argument(metavar="ENV", help="An environment of the configuration.", autocompletion=_known_environments)
+    str, typer.Argument(metavar="ENV", help="An environment of the configuration.", autocompletion=known_environments)
 ]
 Environments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[ENV]...",
         help="Environments; all without any.",
-        autocompletion=_known_environments,
+        autocompletion=known_environments,
         show_default=False,
     ),
 ]
@@ -125,12 +125,17 @@ def configuration(path: Path | None, overrides: Mapping[str, object] | None = No
         raise typer.Exit(WRONG_CONFIGURATION) from None
 
 
-def complain(error: ConfigError) -> None:
+def from_flags(overrides: Mapping[str, object]) -> Loaded:
+    """A configuration of nothing but flags. Raises ConfigError."""
+    return load(None, probes=discover(monitor.probes), environ={}, overrides=overrides)
+
+
+def complain(error: ConfigError, *, what: str = "the configuration") -> None:
     """Say everything that is wrong with a configuration."""
     console = err()
     count = len(error.problems)
     console.print(
-        Text(f"holdfast: the configuration cannot be used: {count} problem{'s' * (count > 1)}", style="bold red")
+        Text(f"holdfast: {what} cannot be used: {count} problem{'s' * (count > 1)}", style="bold red")
     )
     for problem in error.problems:
         line = Text("  ")
