@@ -71,7 +71,8 @@ def _then(connection: ApiConnection, listing: Listing, answer: Answer, place: Pl
     if "offset" in listing.names:
         short = came < limit if "limit" in listing.names else not came
         return Place(offset=place.offset + came, ended=short)
-    if answer.link is None and not listing.linked and came >= limit:
-        what = f"its page is full ({came}), nothing leads to the next; name `after`, send {{offset}}, or say `linked`"
+    full = "limit" in listing.names and came >= limit
+    if full and answer.link is None and not listing.linked:
+        what = f"the page is full ({came}), and nothing leads on; name `after`, send {{offset}}, or say `linked`"
         raise connection.error(listing, Reason.MISCONFIGURED, what)
     return Place(link=answer.link, ended=answer.link is None or answer.link == place.link)
