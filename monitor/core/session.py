@@ -12,6 +12,7 @@ from monitor.core.payload import noise
 from monitor.core.verdict import Json, Kind, Violation
 
 COUNTERS = ("messages", "tools")
+_AROUND = b"around the session: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,12 @@ def decode(value: bytes) -> Stored | None:
         return None
 
 
+def around(declared: Json, found: Json) -> bytes:
+    """What is judged in the place of a session around which an application's value is not as it was declared."""
+    spelled = (json.dumps(value, ensure_ascii=False, sort_keys=True) for value in (declared, found))
+    return _AROUND + difference(*spelled).encode("utf-8", "backslashreplace")
+
+
 def _digest(spoken: object) -> str:
     spelled = json.dumps(spoken, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return sha256(spelled.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -84,7 +91,15 @@ def compare(expected: Session, value: bytes) -> Iterator[Violation]:
     """Whether a value that is present is this session's: its own, and undamaged. Counters are judged apart."""
     stored = decode(value)
     subject = f"session {expected.key}"
-    if stored is None or not stored.whole:
+    if value.startswith(_AROUND):
+        yield Violation(
+            kind=Kind.CORRUPT,
+            subject=subject,
+            expected="around it what the binding declares",
+            actual="something else",
+            evidence={"key": expected.key, "first_difference": value.removeprefix(_AROUND).decode()},
+        )
+    elif stored is None or not stored.whole:
         shown = value.decode("utf-8", "replace")
         yield Violation(
             kind=Kind.CORRUPT,

@@ -175,7 +175,7 @@ class Encoding:
     def value(self, key: str, reply: Reply) -> bytes | None:
         """The stored session as `Session.encode` makes it, from the reply to `read`; None where there is none.
 
-        Where it, or what has to stand around it, is damaged, bytes that no session is.
+        Where it is damaged, or what has to stand around it, bytes that no session is.
         """
         raw = self.kept.raw(reply)
         if raw is None:
@@ -186,10 +186,10 @@ class Encoding:
             stored = sessions.decode(session)
             if stored is None or not stored.whole or stored.key != key:
                 return session  # what it is worth is for the judge
-            declared = self.kept.as_read(self._envelope.seal(None, self._words(key, stored.user)))
-            around = self._envelope.beside(value)
-            if around != self._envelope.beside(declared):
-                return json.dumps({"around the session": around}, ensure_ascii=False).encode()
+            sealed = self.kept.as_read(self._envelope.seal(None, self._words(key, stored.user)))
+            declared, found = self._envelope.beside(sealed), self._envelope.beside(value)
+            if declared != found:
+                return sessions.around(declared, found)
         except UNREADABLE:
             return raw
         return session

@@ -198,5 +198,5 @@ async def test_a_fixed_expiry_is_not_moved(make_bound: MakeBound, make_proxy: Ma
     here = await make_bound(WAYS["fixed expiry"], port=proxy.port)
     await run_ok(here, PROBE)
     lives = {command[4] for command in sent if command[0] == b"SET" and command[3] == b"PX"}
-    prolonged = [command for command in sent if command[0] == b"PEXPIRE" and b"session:" in command[1]]
+    prolonged = [command for command in sent if command[0] == b"PEXPIRE" and b"-own" in command[1]]
     assert (lives, prolonged) == ({b"1800000", b"150"}, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import pickletools
 from io import BytesIO
 from typing import NoReturn
 
@@ -14,6 +15,14 @@ from monitor.stores.encodings import AsHash, AsText, Kept
 from monitor.stores.redis import Command, Reply
 
 _MOST_PARTS = 100_000  # a pickle of a few bytes can mean more than any memory holds
+
+
+_PLAIN = (
+    "PROTO FRAME STOP MARK MEMOIZE BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4"
+    " BINFLOAT SHORT_BINUNICODE BINUNICODE BINUNICODE8 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS"
+    " EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 TUPLE"
+)
+"""What pickles of plain values are made of. LONG_BINPUT is not: a few bytes of it would ask for gigabytes."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -34,6 +43,7 @@ class AsPickle(AsText):
     def load(self, stored: bytes) -> Json:
         """Plain values. Raises ValueError."""
         try:
+            _make_sure_it_is_plain(stored)
             value = _PlainUnpickler(BytesIO(stored)).load()
         except Exception as error:  # noqa: BLE001  a pickle that is broken fails in whatever way it likes
             raise ValueError(f"no pickle of plain values: {error}") from None
@@ -93,6 +103,12 @@ def word_for(bound: Bound, user: str) -> str | int:
     """The application's id of a synthetic user, as it stands in a value."""
     theirs = bound.identities.user(user)
     return theirs if isinstance(theirs, int) else str(theirs)
+
+
+def _make_sure_it_is_plain(stored: bytes) -> None:
+    """Raises ValueError where a pickle is made of what no plain value needs."""
+    if foreign := {code.name for code, _, _ in pickletools.genops(stored)}.difference(_PLAIN.split()):
+        raise ValueError(f"it has {', '.join(sorted(foreign))}")
 
 
 def _make_sure_it_is_small(value: object) -> None:
