@@ -80,7 +80,22 @@ class Auth(Part):
             )
         if self.accounts:
             _make_sure_enough(self.kind, self.accounts)
+        if self.client_auth == "basic" and self.kind in {"client_credentials", "password"}:
+            _make_sure_basic(self)
         return self
+
+
+def _make_sure_basic(auth: Auth) -> None:
+    shown = [auth.client_id, auth.client_secret.get_secret_value() if auth.client_secret else ""]
+    if auth.kind == "client_credentials":
+        shown = [
+            text
+            for own in auth.accounts
+            if own.password
+            for text in (own.username or "", own.password.get_secret_value())
+        ]
+    if not all(text.isascii() for text in shown):
+        raise ValueError("HTTP Basic cannot carry every letter of these log-ins; say client_auth: post")
 
 
 def _make_sure_enough(kind: str, accounts: tuple[Account, ...]) -> None:

@@ -66,7 +66,8 @@ class Api:
     @cached_property
     def tls(self) -> ssl.SSLContext:
         """The authorities of the system, and those of `ca`. Raises StoreError."""
-        if urlsplit(self.address.base_url).scheme == "http" and not self.address.ca:
+        urls = (self.address.base_url, self.address.auth.token_url if self.address.auth else "")
+        if not any(url.startswith("https:") for url in urls) and not self.address.ca:
             return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; to read the system's takes 30 ms
         context = ssl.create_default_context()
         if self.address.ca:

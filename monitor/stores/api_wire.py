@@ -21,7 +21,7 @@ MOST_BYTES = 8 * 1024 * 1024
 """The most that an answer may have."""
 _REDIRECTS = frozenset({301, 302, 307, 308})  # not 303: that says that the request is done
 _MOST_REDIRECTS = 3
-_IDLE = 2.0  # seconds; servers close a connection that says nothing after five or more
+_IDLE = 1.0  # seconds; servers close a connection that says nothing after two or more
 _GRACE = 0.5  # seconds for a whole answer beyond what each part of it may take
 _ERRORS = 400
 _SERVER_ERRORS = 500

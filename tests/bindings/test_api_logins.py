@@ -255,6 +255,14 @@ async def test_no_secret_is_shown() -> None:
             {"kind": "client_credentials", "token_url": "/t", "accounts": [{"id": n} for n in "abcd"]},
             "needs username and password of each account; a has none",
         ),
+        (
+            {
+                "kind": "client_credentials",
+                "token_url": "/t",
+                "accounts": [{**each, "password": "plänted"} for each in ACCOUNTS],
+            },
+            "HTTP Basic cannot carry every letter of these log-ins; say client_auth: post",
+        ),
         ({"kind": "jwt"}, "kind jwt needs key: the secret"),
         ({"kind": "jwt", "algorithm": "RS256"}, "kind jwt needs key: the private key in PEM"),
         ({"kind": "jwt", "algorithm": "RS256", "key": "planted secret"}, "key is no private RSA key in PEM"),
@@ -269,6 +277,7 @@ def test_what_is_missing_is_told_at_load(given: dict[str, Any], words: str) -> N
         Auth.model_validate(given)
     assert words in str(refused.value)
     assert "planted" not in str(refused.value)
+    assert "plänted" not in str(refused.value)
     assert "password-of" not in str(refused.value)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from joserfc import jwt
+from joserfc.jwk import OctKey
 
 from examples.platform.running import Platform
 from monitor.bindings import Auth, Binding
@@ -205,6 +208,22 @@ async def test_a_log_in_that_is_refused_is_unknown(make_api: MakeApi) -> None:
     record = await (await make_api(shipped("platform"), auth=auth)).run(THREAD)
     assert (record.verdict, record.finding.reason) == (Verdict.UNKNOWN, Reason.REFUSED)
     assert "planted" not in str(record)
+
+
+async def test_accounts_of_the_application(make_api: MakeApi, platform: Platform) -> None:
+    """Where users are four accounts, several of ours are one of them, and each thread is still its owner's."""
+    key, claims = OctKey.import_key(platform.secret), {"exp": int(time.time()) + 600}
+    given = {name: jwt.encode({"alg": "HS256"}, {**claims, "sub": name}, key) for name in ("ann", "bob", "cy", "di")}
+    accounts = [{"id": name, "token": token} for name, token in given.items()]
+    site = await make_api(shipped("platform"), auth=Auth.model_validate({"kind": "token", "accounts": accounts}))
+    author, connection = _author(site), await site.environment.threads.connect("test")
+    threads = [author.thread(number, user=synthetic_user(number)) for number in range(10)]
+    for thread in threads:
+        await connection.create(thread)
+    read = [(await connection.load(thread)).thread for thread in threads]
+    await connection.close()
+    assert [thread and thread.digest for thread in read] == [thread.digest for thread in threads]
+    assert [await site.environment.sweep(Store.API), await left(site)] == [10, 0]
 
 
 class Shelf:

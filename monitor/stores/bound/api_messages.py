@@ -46,7 +46,7 @@ class Translation:
         metadata = "metadata" in sent or "metadata_json" in sent
         return Thread(
             id=self._identities.threads.ours(given) if (given := _id(values.get("thread_id"))) else thread.id,
-            user=self._identities.user_of(_text(user)) if "user_id" in values else thread.user,
+            user=self._identities.owner(_text(user), asked=thread.user) if "user_id" in values else thread.user,
             name=_text(values.get("name")) if "name" in sent else thread.name,
             metadata=_json(values.get("metadata")) if metadata else thread.metadata,
         )

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from monitor.bindings import ApiThreads
+from monitor.bindings import ApiThreads, Listing
 from monitor.core.payload import USERS, synthetic_user
 from monitor.core.residue import Broom
 from monitor.stores.api_connection import ApiConnection, Value
@@ -26,7 +26,7 @@ _NAME = "Holdfast "
 async def sweep_api(bound: Bound, broom: Broom, *, dry_run: bool) -> int:
     """Delete the threads that killed runs have left; -> how many went (or would go). Raises StoreError."""
     api = bound.binding.api.threads if bound.binding.api else None
-    if api is None or api.list is None:
+    if api is None or api.list is None or not _is_fenced(bound, api.list):
         return 0
     connection = await bound.ways.primary_api.connect("sweep")
     try:
@@ -48,7 +48,10 @@ async def _sweep_user(
         item["thread_id"]
         async for leaf in leaves(connection, api.list, values, user=who, most=_MOST)
         for item in leaf.items
-        if item.get("thread_id") and _is_ours(item) and (made := _made(item)) is not None and made < oldest
+        if item.get("thread_id")
+        and _is_ours(item, str(values["user_id"]))
+        and (made := _made(item)) is not None
+        and made < oldest
     ]
     for thread_id in dict.fromkeys(map(str, left)):
         if dry_run:
@@ -59,7 +62,15 @@ async def _sweep_user(
     return gone
 
 
-def _is_ours(item: Mapping[str, JsonValue]) -> bool:
+def _is_fenced(bound: Bound, listing: Listing) -> bool:
+    """Whether it lists one user's threads: whose, the request says or the log-in."""
+    return "user_id" in listing.names or bound.ways.primary_api.address.auth is not None
+
+
+def _is_ours(item: Mapping[str, JsonValue], user_id: str) -> bool:
+    """Whether a run has made it, and for this user: an API that is broken may show others' threads as well."""
+    if str(item.get("user_id", user_id)) != user_id:
+        return False
     return _run(item) is not None or str(item.get("name") or "").startswith(_NAME)
 
 

@@ -121,6 +121,10 @@ class Identities:
         """Which synthetic user it is; of somebody else, what the application says."""
         return self._back.get(str(theirs), str(theirs))
 
+    def owner(self, theirs: Id, *, asked: str) -> str:
+        """The same where one synthetic user's thing was asked for: two of ours can be one account."""
+        return asked if str(theirs) == str(self.user(asked)) else self.user_of(theirs)
+
     def account(self, ours: str) -> Account | None:
         """The account of a synthetic user, where users are such."""
         return next((account for account in self._accounts if account.id == self._users[ours]), None)

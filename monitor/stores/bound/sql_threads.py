@@ -89,7 +89,7 @@ class SqlThreadConnection(SqlConnection):
             limit = MOST_ROWS if count is None else count + SURPLUS
             rows = await self.rows(messages, {**values, "limit": limit})
         return Transcript(
-            thread=None if header is None else self._header(load, header),
+            thread=None if header is None else self._header(load, header, asked=thread.user),
             count=None if header is None else len(rows) if count is None else count,
             messages=self._messages(messages, rows),
             asked=self._asked(messages, thread),
@@ -200,11 +200,11 @@ class SqlThreadConnection(SqlConnection):
             raise self.postgres.error(Reason.INCONCLUSIVE, f"has not said which id it gave to {ours}")
         return theirs
 
-    def _header(self, statement: Statement, row: asyncpg.Record) -> Thread:
+    def _header(self, statement: Statement, row: asyncpg.Record, *, asked: str) -> Thread:
         speech, identities = self.bound.binding.speech, self.bound.identities
         return Thread(
             id=identities.threads.ours(self.column(statement, row, "thread_id")),
-            user=identities.user_of(self.column(statement, row, "user_id")),
+            user=identities.owner(self.column(statement, row, "user_id"), asked=asked),
             name=_text(self.column(statement, row, "name")) if speech.names else "",
             metadata=self._metadata(statement, row),
         )
