@@ -26,6 +26,7 @@ from monitor.core.secrets import Scrubber
 from monitor.core.verdict import Verdict
 from monitor.embedded.faults import FAULTS, Fault, Site, addresses
 from monitor.embedded.pgbouncer import installed
+from monitor.embedded.platform import BINDING
 from monitor.embedded.postgres import system_bindir
 from monitor.embedded.process import EmbeddedError
 from monitor.embedded.servers import Servers
@@ -83,6 +84,12 @@ def command(
             show_default=False,
         ),
     ] = None,
+    platform: Annotated[
+        bool,
+        typer.Option(
+            "--platform", help="Start the sample platform of Holdfast's repository, too, and probe through its API."
+        ),
+    ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the status page; 0 takes any free one.")] = 9464,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
@@ -96,15 +103,21 @@ def command(
 
       holdfast demo --fault rows-dropped-after-commit --for 30s
 
+      holdfast demo --platform
+
+      holdfast demo --fault api-forgets-where
+
     """
     chosen = FAULTS[common.known(fault, FAULTS, what="fault")] if fault else None
     try:
-        common.run(lambda: _demo(chosen, length=length, port=port, quiet=quiet, verbose=verbose))
+        common.run(lambda: _demo(chosen, platform=platform, length=length, port=port, quiet=quiet, verbose=verbose))
     except (EmbeddedError, ListenError) as error:
         common.fail(str(error), 1)
 
 
-async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, quiet: bool, verbose: bool) -> None:
+async def _demo(
+    fault: Fault | None, *, platform: bool, length: timedelta | None, port: int, quiet: bool, verbose: bool
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -113,11 +126,13 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
         loop.call_later(length.total_seconds(), stop.set)
     for listener in await bind("127.0.0.1", port):  # a port that is taken is told before anything is started
         listener.close()
-    common.err().print("starting PostgreSQL and Valkey, each with a replica …") if not quiet else None
+    started = "PostgreSQL and Valkey, each with a replica"
+    started += ", and the sample platform" if platform or (fault and fault.platform) else ""
+    common.err().print(f"starting {started} …") if not quiet else None
     async with AsyncExitStack() as stack:
         # The daemon's modules take as long to import as the servers take to start; nobody waits for both.
         loading = asyncio.create_task(asyncio.to_thread(import_module, "monitor.app"))
-        servers = await stack.enter_async_context(_servers(fault))
+        servers = await stack.enter_async_context(_servers(fault, platform=platform))
         await loading
         from monitor.app import App  # noqa: PLC0415  loaded just now
 
@@ -141,14 +156,19 @@ async def _demo(fault: Fault | None, *, length: timedelta | None, port: int, qui
             common.err().print("stopping, and removing everything …")
 
 
-def _servers(fault: Fault | None) -> Servers:
+def _servers(fault: Fault | None, *, platform: bool) -> Servers:
     """All that a probe may look at; a fault may need contrib modules, which the wheel's PostgreSQL does not have."""
     if fault and fault.pooler and not installed():
         raise EmbeddedError(f"{fault.name} needs PgBouncer; install it, on Debian by apt-get install pgbouncer")
     bindir = system_bindir() if fault and fault.contrib else None
     if fault and fault.contrib and not bindir:
         raise EmbeddedError(f"{fault.name} needs PostgreSQL's contrib modules; on Debian, apt-get install postgresql")
-    return Servers(replicas=True, pooler=installed() is not None, postgres_bindir=bindir)
+    return Servers(
+        replicas=True,
+        pooler=installed() is not None,
+        platform=platform or (fault is not None and fault.platform),
+        postgres_bindir=bindir,
+    )
 
 
 def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fault | None, port: int) -> Path:
@@ -173,12 +193,20 @@ def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fa
             name: {**_EVERY, **_OTHERWISE.get(name, {}), **special.get(name, {}), **_only(fault, name)}
             for name in sorted(discover(probes))
         },
-        "environments": {ENVIRONMENT: {"postgres": postgres, "redis": redis}},
+        "environments": {ENVIRONMENT: {"postgres": postgres, "redis": redis, **_application(servers, found)}},
     }
     file = servers.folder / "holdfast.yaml"
     file.touch(mode=0o600)  # before there is a password in it
     file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return file
+
+
+def _application(servers: Servers, found: Mapping[Place, str]) -> dict[str, object]:
+    """The sample platform's API, at which Holdfast's users log in by tokens that it mints, and its binding."""
+    if servers.platform is None:
+        return {}
+    log_in = {"kind": "jwt", "algorithm": "HS256", "key": servers.platform.secret}
+    return {"api": {"base_url": found[Place(Store.API)], "auth": log_in}, "binding": str(BINDING)}
 
 
 def _only(fault: Fault | None, probe: str) -> dict[str, object]:

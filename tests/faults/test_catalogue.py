@@ -12,20 +12,25 @@ from functools import partial
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 import monitor.probes
+from monitor.bindingfile import read_binding
+from monitor.bindings import Auth
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
 from monitor.core.verdict import Kind, Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.embedded.faults import FAULTS, Fault, Report, Site
 from monitor.embedded.pgbouncer import installed
+from monitor.embedded.platform import BINDING
 from monitor.embedded.postgres import system_bindir
 from monitor.embedded.process import NotInstalledError
 from monitor.embedded.servers import Servers
-from monitor.ports import Store
+from monitor.ports import Place, Store
 from monitor.probe import Probe, discover
 from monitor.runner import Desk, run_once
+from monitor.stores.api import ApiAddress
 from monitor.stores.environment import LiveEnvironment
 from tests.faults.conftest import versions
 from tests.faults.detection import PAGE, Detection, Measured, shown
@@ -68,7 +73,11 @@ class Bench:
     async def caught(self) -> Detection:
         """Run rounds until all that must report the fault did. Nothing else may be reported meanwhile."""
         fault, began = self.fault, self.desk.clock.monotonic()
-        silent = {name for name, probe in self.probes.items() if fault.required_of(name, probe.needs)}
+        silent = {
+            name
+            for name, probe in self.probes.items()
+            if fault.required_of(name, probe.needs_in(self.environment.surroundings))
+        }
         detection: Detection | None = None
         for number in range(1, fault.rounds + 1):
             ended = await self._round(self.hasty)
@@ -99,7 +108,7 @@ class Bench:
         return dict(zip(self.probes, ended, strict=True))
 
     def _permitted(self, probe: str) -> frozenset[Report]:
-        return self.fault.permitted(probe, self.probes[probe].wants())
+        return self.fault.permitted(probe, self.probes[probe].wants_in(self.environment.surroundings))
 
     async def kept(self, *stages: Stage) -> list[KeptViolation]:
         """The violations that the journal knows in these stages."""
@@ -128,18 +137,25 @@ StartServers = Callable[[Fault], Awaitable[Servers]]
 @pytest.fixture(scope="module")
 async def servers_for(measured: Measured) -> AsyncIterator[StartServers]:
     """Servers with replicas and a pooler, for faults alone: the wheels', or Debian's where a fault needs contrib."""
-    started: dict[bool, Servers] = {}
+    started: dict[tuple[bool, bool], Servers] = {}
     async with AsyncExitStack() as stack:
 
         async def start(fault: Fault) -> Servers:
-            if fault.contrib not in started:
+            sort = fault.contrib, fault.platform
+            if sort not in started:
                 bindir = system_bindir() if fault.contrib else None
                 if fault.contrib and bindir is None:
                     raise NotInstalledError("contrib modules are missing; on Debian, apt-get install postgresql")
-                servers = Servers(fsync=False, replicas=True, pooler=installed() is not None, postgres_bindir=bindir)
-                started[fault.contrib] = await stack.enter_async_context(servers)
+                servers = Servers(
+                    fsync=False,
+                    replicas=True,
+                    pooler=installed() is not None,
+                    platform=fault.platform,
+                    postgres_bindir=bindir,
+                )
+                started[sort] = await stack.enter_async_context(servers)
                 measured.versions |= await versions(servers)
-            return started[fault.contrib]
+            return started[sort]
 
         yield start
 
@@ -172,9 +188,11 @@ async def bench(
             provision=True,
             isolation=fault.isolation,
             policy=fault.policy,
+            **_application(site),
         )
         environment, hasty = make(), make(timeout=timedelta(seconds=fault.patience))
-        desk.metrics.expect(NAME, labels={}, probes=list(probes.values()), stores=environment.stores)
+        around = environment.surroundings
+        desk.metrics.expect(NAME, labels={}, probes=list(probes.values()), stores=environment.stores, around=around)
         for each in (environment, hasty):
             await each.prepare(dict.fromkeys(Store, 1))
         measured.detections[fault.name] = []
@@ -188,6 +206,17 @@ async def bench(
             probes=probes,
             measured=measured,
         )
+
+
+def _application(site: Site) -> dict[str, Any]:
+    """What binds an environment to the sample platform, where there is one."""
+    if site.servers.platform is None:
+        return {}
+    auth = Auth(kind="jwt", key=SecretStr(site.servers.platform.secret))
+    return {
+        "binding": read_binding(BINDING, environ={}),
+        "api": ApiAddress(base_url=site.addresses()[Place(Store.API)], auth=auth),
+    }
 
 
 async def test_is_caught_as_what_it_is_and_forgiven_once_healed(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from monitor.embedded.faults import (
+    api,
     availability,
     durability,
     eviction,
@@ -36,6 +37,7 @@ AREAS: Mapping[str, tuple[Fault, ...]] = {
     "eviction": eviction.FAULTS,
     "durability": durability.FAULTS,
     "index": indexes.FAULTS,
+    "api": api.FAULTS,
     "availability": availability.FAULTS,
 }
 """Every fault, by what it breaks."""

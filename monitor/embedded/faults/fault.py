@@ -21,6 +21,7 @@ Report: TypeAlias = Kind | Reason | Verdict
 
 POSTGRES, REDIS = Place(Store.POSTGRES), Place(Store.REDIS)
 POOLER = Place(Store.POSTGRES, Way.POOLER)
+API = Place(Store.API)
 WEAKEST = LEVELS[0]  # at which a role's transactions begin unless something else was said
 FENCED_USER = "holdfast"
 POSTGRES_REPLICA = Place(Store.POSTGRES, Way.REPLICA, "replica")
@@ -91,6 +92,8 @@ def addresses(servers: Servers) -> dict[Place, str]:
         found[POSTGRES_REPLICA] = servers.postgres_replica.dsn
     if servers.valkey_replica is not None:
         found[REDIS_REPLICA] = servers.valkey_replica.url
+    if servers.platform is not None:
+        found[API] = servers.platform.url
     return found
 
 
@@ -119,8 +122,9 @@ class Fault:
     which the fault cannot be seen. `isolation` is the level that the environment declares, and at which its role
     begins transactions until something else is injected, `policy` the memory policy of Redis that it declares. Where
     `alone` no other probe runs, for at serializable those that do not concern themselves with isolation are disturbed
-    by each other. `contrib` asks for a PostgreSQL with its
-    contrib modules, such as Debian's; `pooler` for a PgBouncer, `fenced` for a Redis user with Holdfast's ACL.
+    by each other. `contrib` asks for a PostgreSQL with its contrib modules, such as Debian's; `pooler` for a PgBouncer,
+    `fenced` for a Redis user with Holdfast's ACL, `platform` for the sample platform, to which the environment is then
+    bound.
     `patience` is how long a test lets a broken store keep silent, in seconds. `ledger` asks for a ledger on disk and
     its pulse, `cause` is what a loss of acknowledged writes must be put down to.
     """
@@ -141,6 +145,7 @@ class Fault:
     contrib: bool = False
     pooler: bool = False
     fenced: bool = False
+    platform: bool = False
     patience: float = 5.0
     ledger: bool = False
     cause: Cause | None = None

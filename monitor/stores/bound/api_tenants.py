@@ -16,7 +16,7 @@ from typing import Final, Self
 from monitor.bindings import ApiBinding, Request
 from monitor.bindings.templates import filled
 from monitor.core.record import Node
-from monitor.core.tenancy import NOBODY, STRANGER, Look, Tenant, owners_in
+from monitor.core.tenancy import NOBODY, SOMEBODY_ELSE, STRANGER, Look, Tenant, owners_in
 from monitor.stores.api_connection import Value, plain
 from monitor.stores.bound.api_tampering import OF_ONE, UNTOLD, Tampering
 from monitor.stores.bound.api_voices import Heard, Voices
@@ -132,7 +132,8 @@ class ApiTenantConnection:
             if any(owners_in(one.text, tenants) for one in heard.values()):
                 shown.add(question.path)
             for user, one in heard.items():
-                sights.see(question.path, user, self._owners(one, tenants, by_ids=question.path not in shown))
+                others = self._named(one, tenants) - {user}
+                sights.see(question.path, user, self._owners(one, tenants, by_ids=question.path not in shown) | others)
         return frozenset(shown)
 
     async def _others(self, sights: Sights, question: Question, tenants: Sequence[Tenant], *, by_ids: bool) -> None:
@@ -170,6 +171,13 @@ class ApiTenantConnection:
             ids = {tenant.user: str(self.bound.identities.threads.id(tenant.id)) for tenant in tenants}
             found |= {user for user, own in ids.items() if own in heard.text}
         return found
+
+    def _named(self, heard: Heard, tenants: Sequence[Tenant]) -> frozenset[str]:
+        """Whose a reply to somebody's own question says that it is; that it is the asker's proves nothing."""
+        users = {tenant.user for tenant in tenants}
+        named = [each["user_id"] for each in (heard.values, *heard.items) if each.get("user_id") is not None]
+        found = {self.bound.identities.user_of(str(owner)) for owner in named}
+        return frozenset(user if user in users else SOMEBODY_ELSE for user in found)
 
     @cached_property
     def _questions(self) -> tuple[Question, ...]:
