@@ -211,7 +211,7 @@ async def test_what_the_acl_lacks_is_named(make_site: MakeSite, site: Site) -> N
     await run_ok(here, SessionProbe())
     connection = await here.environment.ways.primary_redis.connect("test")
     for foreign in ("app[1]:session:42:5f2c", "user_data:42"):
-        with pytest.raises(StoreError, match="NOPERM"):
+        with pytest.raises(StoreError, match="extend the ACL"):
             await connection.ask(("GET", foreign))
     await connection.close()
     await valkey.command("ACL", "DELUSER", user)

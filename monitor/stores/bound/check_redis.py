@@ -8,7 +8,7 @@ from monitor.bindings.redis import Keys, escaped
 from monitor.core.payload import PROFILED, SYNCED, synthetic_user
 from monitor.core.residue import words_pattern
 from monitor.core.verdict import Reason
-from monitor.ports import StoreError
+from monitor.ports import Place, Store, StoreError
 from monitor.stores.bound.context import Bound
 from monitor.stores.bound.key_values import kept_by, word_for
 from monitor.stores.redis import RedisConnection
@@ -25,7 +25,7 @@ async def make_sure_of_keys(bound: Bound, probe: str) -> None:
     let the user have such keys, which says what to grant.
     """
     wanted = _wanted(bound, probe)
-    if not wanted:
+    if not wanted or Place(Store.REDIS) not in bound.ways.redis:
         return
     await make_sure_of_redis(bound.ways.primary_redis)
     connection = await bound.ways.primary_redis.connect(probe)
