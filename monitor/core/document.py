@@ -69,6 +69,13 @@ def decode(value: bytes | None) -> Cached:
         return Cached(present=True)
 
 
+def told(version: int | None) -> str:
+    """A version that was found, in words; 0 is whatever was there before the first."""
+    if version is None:
+        return "nothing"
+    return f"version {version}" if version else "what an earlier run had written"
+
+
 def profile(author: Author, *, user: str, version: int) -> Document:
     """A user's profile with preferences and permissions. The first version may write, the later ones may not."""
     key = _key(author, "profile", version)

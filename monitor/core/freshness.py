@@ -11,7 +11,7 @@ from functools import partial
 
 from monitor.core import confirmation
 from monitor.core.confirmation import Judgement, Reading
-from monitor.core.document import Cached, Document
+from monitor.core.document import Cached, Document, told
 from monitor.core.record import Node
 from monitor.core.verdict import Finding, Json, Kind, Reason, Violation
 
@@ -185,7 +185,7 @@ class Judge:
     def _violation(self, kind: Kind, trace: Trace, control: Control) -> Violation:
         gone_back = kind is Kind.STALE and trace.took is not None
         found = trace.back[-1] if gone_back else trace.last
-        actual = "nothing" if found.version is None else f"version {found.version}"
+        actual = told(found.version)
         if gone_back:
             actual += f" for a session that had seen version {trace.written}"
         elif kind is Kind.DIVERGED and found.applied:
@@ -236,7 +236,7 @@ def stale_copy(copied: Copied, cached: Cached) -> Iterator[Violation]:
             kind=Kind.STALE,
             subject=f"the cached copy from {copied.link}",
             expected=f"version {copied.written}, or no copy",
-            actual=f"version {cached.document.version}",
+            actual=told(cached.document.version),
             evidence={"source": copied.link.source, "target": copied.link.target},
         )
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from monitor.core import confirmation
 from monitor.core.confirmation import Judgement, Reading
-from monitor.core.document import Cached, Document
+from monitor.core.document import Cached, Document, told
 from monitor.core.verdict import Finding, Json, Kind, Violation
 
 
@@ -73,7 +73,7 @@ def compare(
             continue
         said = next((old.version for old in earlier if old.said == found.said), None)
         if found.version < expected.version:
-            yield _violation(Kind.STALE, "the row", expected, f"version {found.version}")
+            yield _violation(Kind.STALE, "the row", expected, told(found.version))
         elif said is not None:
             yield _violation(Kind.STALE, "the row", expected, f"the content of version {said} as {found.version}")
         else:
@@ -89,7 +89,7 @@ def compare_copy(expected: Document, found: Cached) -> Iterator[Violation]:
     elif found.document.digest == expected.digest:
         return
     elif found.document.version < expected.version:
-        yield _violation(Kind.STALE, "the cached copy", expected, f"version {found.document.version}")
+        yield _violation(Kind.STALE, "the cached copy", expected, told(found.document.version))
     else:
         yield _violation(Kind.DIVERGED, "the cached copy", expected, _shown(found.document))
 

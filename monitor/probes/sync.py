@@ -84,13 +84,15 @@ class Paths:
         return (*cached, *((INVALIDATED,) if self.invalidates else ()), *(link for link, _ in self.followed))
 
     def courses(self) -> list[Course]:
-        """Who follows a change. The rows behind an API are told by what the API says, and all else by the rows."""
-        return [Course(link=link, place=place, truth=self._truth_of(place)) for link, place in self.followed]
+        """Who follows a change."""
+        return [self.course(link, place) for link, place in self.followed]
 
-    def _truth_of(self, place: Place) -> Store:
+    def course(self, link: Link, place: Place, *, step: str = "propagate") -> Course:
+        """Rows behind an API are told by what the API says, a replica of Redis by its primary, all else by the rows."""
+        truth = self.source if place == ROWS else self.truth
         if place.store is Store.REDIS and place.way is Way.REPLICA:
-            return Store.REDIS
-        return self.source if place == ROWS else self.truth
+            truth = Store.REDIS
+        return Course(link=link, place=place, truth=truth, step=step)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -263,8 +265,7 @@ class SyncProbe(Probe[Seen]):
         if session is None:
             story.doubts.append("the session of a log-in was not to be found; the probe `session` tells more")
             return
-        truth = story.paths.truth
-        course = Course(link=story.paths.log_in, place=Place(truth), truth=truth, step="log_in")
+        course = story.paths.course(story.paths.log_in, Place(story.paths.truth), step="log_in")
         course.written.set_result(Written(document=session, key=key, acknowledged=acknowledged))
         await self._follow(story, course)
 
