@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from monitor.core.ledger.found import Standing
 from monitor.metrics import Metrics
-from monitor.ports import Clock, Ledger, StateError, Store
+from monitor.ports import KEEPERS, Clock, Ledger, StateError, Store
 from monitor.probe import Probe
 from monitor.probes.durability import DurabilityProbe
 from monitor.pulse import Pulses
@@ -55,11 +55,11 @@ class Books:
         self.unwatch(environment.name)
         if not isinstance(probe, DurabilityProbe):
             return
-        self._kept[environment.name] = environment.stores
+        self._kept[environment.name] = keepers = environment.stores & KEEPERS
         if environment.ledger.durable:
             self._pulses.watch(
                 environment,
-                {store: environment.scribe(store) for store in environment.stores},
+                {store: environment.scribe(store) for store in keepers},
                 rate=probe.rate,
                 patience=probe.patience,
                 audit=audit,

@@ -15,7 +15,7 @@ from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.families import EDGES, Families
-from monitor.ports import Outcome, Store, Surroundings, Tally
+from monitor.ports import KEEPERS, Outcome, Store, Surroundings, Tally
 from monitor.probe import Probe
 
 LEDGER_STATES = ("live", "lost", "indeterminate", "expired")
@@ -135,7 +135,8 @@ class Metrics:
                 sent=own.cost_bytes.labels(*place, store),
                 items=own.items.labels(*place, store),
             )
-        self._expect_ledgers(environment, place, [store for store in stores if any(map(_keeps_a_ledger, probes))])
+        keepers = [store for store in stores if store in KEEPERS and any(map(_keeps_a_ledger, probes))]
+        self._expect_ledgers(environment, place, keepers)
         self._expect_links(
             environment, place, {link for probe in probes for link in probe.links(around or Surroundings())}
         )

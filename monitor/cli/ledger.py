@@ -26,7 +26,7 @@ from monitor.core.residue import Instance
 from monitor.core.secrets import Scrubber, secrets_of
 from monitor.core.verdict import Verdict, worst
 from monitor.metrics import Metrics
-from monitor.ports import Store
+from monitor.ports import KEEPERS, Store
 from monitor.stores.ledger import Ledgers
 from monitor.stores.restored import Restored
 
@@ -91,7 +91,10 @@ def list_(
     async def look(ledgers: Ledgers, _: Instance) -> list[Kept]:
         found = []
         for name in names:
-            ledger, stores = ledgers.of(name), [each for each in sorted(known[name].stores) if store in (None, each)]
+            ledger, stores = (
+                ledgers.of(name),
+                [each for each in sorted(known[name].stores & KEEPERS) if store in (None, each)],
+            )
             spans = [span for each in stores for span in await ledger.outages(each, limit=limit)]
             seen = [each for each in await ledger.epochs() if store is None or each.place.startswith(store)]
             restored = await ledger.restores()
@@ -149,7 +152,7 @@ def declare_restore(
                 standing(gone, store),
                 point=point,
             )
-            for store in sorted(settings.stores)
+            for store in sorted(settings.stores & KEEPERS)
         ]
         known = any(restore.at == point for restore in await ledger.restores())
         if not dry_run:
@@ -227,7 +230,7 @@ def verify(
         common.fail("--as-of is of a copy; say by --against where it is", common.USAGE)
     copied, url = _address(against, store) if against is not None else (store, "")
     _scrubbing(loaded, url)
-    wanted = [each for each in sorted(settings.stores) if copied in (None, each)]
+    wanted = [each for each in sorted(settings.stores & KEEPERS) if copied in (None, each)]
     if not wanted:
         common.fail(f"environment {environment} has no {copied}; it has {', '.join(settings.stores)}", common.USAGE)
     within = _length(slack)

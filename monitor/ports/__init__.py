@@ -12,6 +12,7 @@ from monitor.ports.registers import ConflictError, RegisterConnection, Registers
 from monitor.ports.sessions import Declared, Discipline, SessionConnection, Sessions
 from monitor.ports.state import State, StateError, StateTakenError
 from monitor.ports.stores import (
+    KEEPERS,
     Connection,
     MisroutedError,
     MissingError,
@@ -29,6 +30,7 @@ from monitor.ports.time import Clock, SystemClock
 from monitor.ports.words import Words, WordsConnection
 
 __all__ = [
+    "KEEPERS",
     "Ability",
     "Clock",
     "ConflictError",

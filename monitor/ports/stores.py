@@ -18,6 +18,10 @@ class Store(StrEnum):
     API = "api"
 
 
+KEEPERS: frozenset[Store] = frozenset({Store.POSTGRES, Store.REDIS})
+"""The stores that keep what is written to them, each with a ledger; an API is a way to what they keep."""
+
+
 class Way(StrEnum):
     """The ways into a store: its primary, a pooler before it, or a replica behind it."""
 

@@ -15,7 +15,7 @@ from monitor.core import collation
 from monitor.core.confirmation import Reading
 from monitor.core.ledger.conclusion import Failure, Shown, conclude
 from monitor.core.verdict import Finding, Kind, Reason
-from monitor.ports import StateError, Store, StoreError, Surroundings, Way
+from monitor.ports import KEEPERS, StateError, Store, StoreError, Surroundings, Way
 from monitor.probe import Duration, Probe, Run, Use
 
 _MARK = 15  # bytes of a mark
@@ -97,7 +97,7 @@ class DurabilityProbe(Probe[Sequence[Shown]]):
 
     async def observe(self, run: Run) -> Sequence[Shown]:
         """Each store by itself, so that what one shows is not hidden by what the other lacks."""
-        return tuple([await self._shown(run, store) for store in sorted(run.environment.stores)])
+        return tuple([await self._shown(run, store) for store in sorted(run.environment.stores & KEEPERS)])
 
     def judge(self, seen: Sequence[Shown]) -> Finding:
         """What the accounts come to that the ledger was given, and what the indexes answered."""

@@ -15,6 +15,7 @@ from monitor.core.payload import Speech
 from monitor.core.residue import ABANDONED, Broom, Instance
 from monitor.core.verdict import Reason
 from monitor.ports import (
+    KEEPERS,
     Copies,
     Durables,
     Isolation,
@@ -221,8 +222,8 @@ class LiveEnvironment:
 
     def durables(self, store: Store) -> Durables:
         """One of its stores as what keeps writes. Raises LookupError if it does not have it."""
-        if store not in self.stores:
-            raise LookupError(f"environment {self.name} has no {store}")
+        if store not in self.stores & KEEPERS:
+            raise LookupError(f"environment {self.name} has no {store} that keeps what is written")
         return RowDurables(self.ways) if store is Store.POSTGRES else KeyDurables(self.ways, keep=self._keep)
 
     def scribe(self, store: Store) -> LedgerScribe:
