@@ -55,7 +55,8 @@ def fenced(sql: str, *, kind: Kind = "other", ids: Sequence[str] = ()) -> None:
     if kind != "begin" and not SENTINELS.intersection(names):
         raise ValueError(f"names no id of Holdfast's own; give it one of {listed(ids)}")
 
-    from monitor.bindings.scopes import Fence, parsed  # noqa: PLC0415  sqlglot costs a daemon without a binding 50 ms
+    from monitor.bindings.scopes import Fence  # noqa: PLC0415  sqlglot costs a daemon without a binding 50 ms
+    from monitor.bindings.trees import parsed  # noqa: PLC0415  the same
 
     tree = parsed(sql)
     _settings_are_local(tree)
@@ -82,25 +83,26 @@ def _ends_with_the_transaction(words: Sequence[Token]) -> None:
         raise ValueError("SET LOCAL takes no parameters; use SELECT set_config('app.user_id', :user_id, true)")
 
 
-def _settings_are_local(tree: exp.Expression) -> None:
+def _settings_are_local(tree: exp.Expr) -> None:
     from sqlglot import exp  # noqa: PLC0415  as above
 
     for call in tree.find_all(exp.Anonymous):
         if call.name.lower() != "set_config":
             continue
         last = call.expressions[-1] if len(call.expressions) == 3 else None  # noqa: PLR2004  set_config(name, value, is_local)
-        if not (isinstance(last, exp.Boolean) and last.this):
+        local = isinstance(last, exp.Boolean) and last.this
+        if not local:
             raise ValueError(
                 "set_config without `true` as its third argument outlives the transaction, and a pooler's next client"
                 " inherits it; write set_config(…, …, true)"
             )
 
 
-def _only_what_is_old(tree: exp.Expression, names: Collection[str]) -> None:
+def _only_what_is_old(tree: exp.Expr, names: Collection[str]) -> None:
     """What is swept must be of a user, and older than any run that is under way."""
     from sqlglot import exp  # noqa: PLC0415  as above
 
-    from monitor.bindings.scopes import shown  # noqa: PLC0415  as above
+    from monitor.bindings.trees import shown  # noqa: PLC0415  as above
 
     if "user_id" not in names:
         raise ValueError("does not say whose leftovers it removes; add `= :user_id`")
@@ -109,9 +111,9 @@ def _only_what_is_old(tree: exp.Expression, names: Collection[str]) -> None:
     for age in tree.find_all(exp.Placeholder):
         if age.name not in {"before", "before_ms"}:
             continue
-        node: exp.Expression | None = age
+        node: exp.Expr | None = age
         while node is not None and not isinstance(node, exp.Where):
-            if isinstance(node, exp.Or | exp.Not | exp.Case):
+            if node.key in {"or", "not", "case"}:
                 raise ValueError(
                     f"would take what a run under way needs: `{shown(node)}` holds for others, too; add"
                     " AND created_at < :before"

@@ -94,9 +94,10 @@ def tokens_of(sql: str) -> list[Token]:
     from sqlglot.errors import TokenError  # noqa: PLC0415
 
     try:
-        return Postgres().tokenize(sql)
+        words: list[Token] = Postgres().tokenize(sql)
     except TokenError as error:
         raise ValueError(f"cannot be read as SQL: {error}; does a quote or a comment not end?") from None
+    return words
 
 
 def _places(sql: str) -> Iterator[tuple[int, int, str]]:

@@ -70,7 +70,8 @@ CREATE TABLE tickets (
     entries int NOT NULL DEFAULT 0
 );
 CREATE TABLE entries (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ticket bigint NOT NULL REFERENCES tickets, position int NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ticket bigint NOT NULL REFERENCES tickets,
+    position int NOT NULL,
     said_by speaker NOT NULL, body text, extra json NOT NULL, said_at timestamp NOT NULL, said_ms bigint NOT NULL,
     UNIQUE (ticket, position)
 );
