@@ -50,6 +50,12 @@ MakeBound = Callable[[Instance], Awaitable[Site]]
 
 
 @pytest.fixture
+def database() -> str:
+    """None is made: nothing here is asked of PostgreSQL."""
+    return "none"
+
+
+@pytest.fixture
 async def make_bound(make_site: MakeSite, site: Site) -> MakeBound:
     """Make the environment of a daemon, on an empty Valkey; all have one name."""
     await site.servers.valkey.command("FLUSHALL")

@@ -12,6 +12,8 @@ import pytest
 
 from monitor.bindings import Binding
 from monitor.core.verdict import Kind
+from monitor.embedded.folder import PrivateFolder
+from monitor.embedded.valkey import EmbeddedValkey
 from monitor.probes.session import SessionProbe
 from tests.conftest import MakeProxy, MakeSite, Site
 from tests.probes.breaking import heals, run_ok, run_violated
@@ -64,6 +66,12 @@ NAIVE: dict[str, Mapping[str, Any]] = {
 }
 
 MakeBound = Callable[..., Awaitable[Site]]
+
+
+@pytest.fixture
+def database() -> str:
+    """None is made: nothing here is asked of PostgreSQL."""
+    return "none"
 
 
 @pytest.fixture
@@ -200,3 +208,40 @@ async def test_a_fixed_expiry_is_not_moved(make_bound: MakeBound, make_proxy: Ma
     lives = {command[4] for command in sent if command[0] == b"SET" and command[3] == b"PX"}
     prolonged = [command for command in sent if command[0] == b"PEXPIRE" and b"-own" in command[1]]
     assert (lives, prolonged) == ({b"1800000", b"150"}, [])
+
+
+FLOOD = (
+    "for number = 1, 40000 do redis.call('SET', 'flood:' .. ARGV[1] .. ':' .. number, string.rep('x', 1000)) end"
+    " return redis.call('TIME')"
+)
+
+
+async def test_a_session_that_is_evicted_is_called_evicted(make_site: MakeSite, make_proxy: MakeProxy) -> None:
+    """Under real memory pressure the server drops an application's session, and its counters say why."""
+    folder = PrivateFolder()
+    settings = {"maxmemory-policy": "allkeys-lru", "maxmemory-samples": "64", "maxmemory-eviction-tenacity": "100"}
+    valkey = EmbeddedValkey(folder, fsync=False, appendonly=False, maxmemory="4mb", settings=settings, name="full")
+    try:
+        await valkey.start()
+        proxy = await make_proxy(valkey.port)
+        url = valkey.url.replace(f":{valkey.port}/", f":{proxy.port}/")
+        binding = Binding.model_validate({"redis": {"session": PLATFORM}})
+        here = await make_site(postgres_dsn=None, redis_url=url, binding=binding)
+        await run_ok(here, PROBE)
+        times = 0
+
+        def flood(command: Command) -> Command:
+            nonlocal times
+            times += command[0] == b"TIME"
+            if command[0] != b"TIME" or times not in {7, 9}:  # the first of each look after three saves
+                return command
+            return [b"EVAL", FLOOD.encode(), b"0", b"%d" % times]
+
+        proxy.rewrite = flood
+        await run_violated(here, PROBE, {Kind.EVICTED})
+        proxy.rewrite = None
+        await valkey.command("FLUSHALL")
+        await heals(here, PROBE)
+    finally:
+        await valkey.stop()
+        folder.close()

@@ -39,6 +39,12 @@ def shipped(name: str) -> Binding:
 
 
 @pytest.fixture
+def database() -> str:
+    """None is made: nothing here is asked of PostgreSQL."""
+    return "none"
+
+
+@pytest.fixture
 def make_shipped(make_site: MakeSite) -> MakeShipped:
     """Make an environment that is bound as one of the files says."""
 

@@ -26,6 +26,12 @@ WAYS: dict[str, tuple[Mapping[str, Any], set[str]]] = {
 }
 
 
+@pytest.fixture
+def database() -> str:
+    """None is made: nothing here is asked of PostgreSQL."""
+    return "none"
+
+
 async def bound(make_site: MakeSite, session: Mapping[str, Any]) -> Site:
     """An environment whose sessions are kept so."""
     return await make_site(postgres_dsn=None, binding=Binding.model_validate({"redis": {"session": session}}))
