@@ -136,8 +136,8 @@ def _parents(guessed: Guessed) -> Iterator[str]:
     if guessed.link is None:
         return
     if (found := parent(guessed)) is None:
-        yield f"  # DECIDE: threads refer to {guessed.link.table}, which is not in this schema. Let `parents` insert the"
-        yield "  # row of :user_id there, or bind the API, whose accounts exist."
+        yield f"  # DECIDE: threads refer to {guessed.link.table}, which is not in this schema. Let `parents` insert"
+        yield "  # the row of :user_id there, or bind the API, whose accounts exist."
         yield ""
         return
     table, values, statement = found
@@ -155,7 +155,7 @@ def _clean(guessed: Guessed) -> Iterator[str]:
         yield "  clean:"
         yield from _each(statements, margin="    ")
     else:
-        yield "  # DECIDE: nothing says how old rows are, so that what a killed daemon left stays; add `clean` if you can."
+        yield "  # DECIDE: nothing says how old rows are, so what a killed daemon left stays; add `clean` if you can."
     yield ""
 
 
@@ -211,18 +211,14 @@ def _broken(statement: str) -> str:
     """A long statement in several lines."""
     if len(statement) <= _WIDTH or "\n" in statement:
         return statement
-    return re.sub(r" (WHERE|AND) (?![^(]*\))", r"\n\1 ", statement)
+    return statement.replace(" WHERE ", "\nWHERE ", 1)
 
 
 def _decide(table: Table, values: Mapping[str, str], *, margin: str) -> Iterator[str]:
     for column in table.columns:
         if values.get(column.name) == UNKNOWN:
             link = table.leads(column.name)
-            told = (
-                f"refers to {link.table}; name a row that is there, or insert one in `parents`,"
-                if link
-                else "needs a value"
-            )
+            told = f"refers to {link.table}: name a row of it, or insert one in `parents`," if link else "needs a value"
             yield f"{margin}# DECIDE: {column.name} ({column.type}) {told} in place of NULL."
 
 

@@ -21,8 +21,8 @@ from monitor.probe import Run
 from monitor.runner import Desk
 from monitor.stores.bound.api_threads import ApiThreadConnection
 from monitor.stores.bound.check import problems_of
+from monitor.stores.bound.check_redis import make_sure_of_keys
 from monitor.stores.environment import LiveEnvironment
-from monitor.stores.versions import make_sure_of_redis
 from monitor.trial import Tried, tidied, try_conversation, try_probe
 
 T = TypeVar("T")
@@ -37,7 +37,8 @@ async def checked(subject: Subject) -> AsyncIterator[Tried]:
         async for each in _statements(live):
             yield each
     if binding.redis is not None:
-        yield (await _timed("redis", "connect", make_sure_of_redis(live.ways.primary_redis)))[0]
+        for probe in (name for name in ("session", "profile") if getattr(binding.redis, name) is not None):
+            yield (await _timed("redis", f"keys of {probe}", make_sure_of_keys(live.bound, probe)))[0]
     if binding.api is not None:
         yield (await _timed("api", "log in", _log_in(live)))[0]
 

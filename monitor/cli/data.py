@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -18,9 +19,11 @@ from monitor.core.residue import Instance
 from monitor.fleet import left_out, live_environment
 from monitor.metrics import Metrics
 from monitor.ports import Store, StoreError
-from monitor.probe import Probe
+from monitor.probe import Probe, Use
 from monitor.settings import EnvironmentSettings
 from monitor.stores.bound.check_redis import grants
+from monitor.stores.bound.grants import grants_sql
+from monitor.stores.bound.plans import sent_instead, sent_keys
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.operations import CATALOGUE
 from monitor.stores.provision import grant, redis_acl, roles_sql
@@ -60,12 +63,13 @@ def _plan_probe(probe: Probe[object], settings: EnvironmentSettings) -> None:
     for title, justify in (("times", "right"), ("operation", "left"), ("rows/h", "right"), ("bytes/h", "right")):
         table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
     table.add_column("sent each time", overflow="fold")
-    uses = [use for use in probe.plan() if use.store in settings.stores]
-    for use in uses:
-        sent = "\n".join(CATALOGUE[use.store][use.operation])
-        written = (f"{use.rows * use.share * hourly:,.0f}", f"{use.payload * use.share * hourly:,.0f}")
-        times = str(use.times) if use.share == 1 else f"{use.times} in 1 of {1 / use.share:.0f} runs"
-        table.add_row(times, f"{use.store} {use.operation}", *written, Text(sent))
+    uses = []
+    for use in probe.plan():
+        for store, sent in _sent(settings, probe.name, use).items():
+            uses += [] if use in uses else [use]
+            written = (f"{use.rows * use.share * hourly:,.0f}", f"{use.payload * use.share * hourly:,.0f}")
+            times = str(use.times) if use.share == 1 else f"{use.times} in 1 of {1 / use.share:.0f} runs"
+            table.add_row(times, f"{store} {use.operation}", *written, Text("\n".join(sent)))
     console.print(table)
     rows = sum(use.rows * use.share for use in uses) * hourly
     payload = sum(use.payload * use.share for use in uses) * hourly
@@ -74,6 +78,17 @@ def _plan_probe(probe: Probe[object], settings: EnvironmentSettings) -> None:
     }
     connections = ", ".join(f"at most {count} connections to {store}" for store, count in wants.items())
     console.print(f"  = {hourly:g} runs, {rows:,.0f} rows or keys and {payload / 1e6:,.1f} MB an hour; {connections}")
+
+
+def _sent(settings: EnvironmentSettings, probe: str, use: Use) -> Mapping[Store, tuple[str, ...]]:
+    """What one operation sends to which store, by the binding where the probe goes through it; empty if left out."""
+    own = {use.store: CATALOGUE[use.store][use.operation]}
+    if settings.binding is not None and use.store is Store.REDIS:
+        own = {use.store: sent_keys(settings.binding, probe, use.operation, CATALOGUE[use.store]) or ()}
+    elif settings.binding is not None:
+        instead = sent_instead(settings.binding, probe, use.operation)
+        own = own if instead is None else {**instead}
+    return {store: sent for store, sent in own.items() if store in settings.stores and sent}
 
 
 def setup(
@@ -113,16 +128,7 @@ def setup(
         common.fail(f"--dsn: {error}", common.USAGE)
     connections = settings.max_connections(Store.POSTGRES)
     if print_:
-        if settings.postgres and store is not Store.REDIS:
-            sql = roles_sql(environment, role=role, connections=connections)
-            typer.echo(f"-- PostgreSQL of {environment}, for psql\n\n{sql}")
-        if settings.redis and store is not Store.POSTGRES:
-            if store is Store.REDIS:  # redis-cli, which may read this, knows no comments
-                common.err().print(Text(_REDIS))
-            else:
-                typer.echo(f"# Redis of {environment}, for redis-cli\n{textwrap.indent(_REDIS, '# ')}\n")
-            made = live(environment, settings, NOBODY)
-            typer.echo(f"{redis_acl(user=role, more=grants(made.bound) if made.binding else ())}\nACL SAVE")
+        _print_what_to_run(environment, settings, store=store, role=role)
         return
 
     async def main() -> None:
@@ -137,6 +143,22 @@ def setup(
     except StoreError as error:
         common.fail(str(error), FAILED)
     common.out().print(Text("✔ ", style="green") + Text(f"{environment} is ready for Holdfast"))
+
+
+def _print_what_to_run(name: str, settings: EnvironmentSettings, *, store: Store | None, role: str) -> None:
+    """What a DBA has to run for each store, or for one."""
+    if settings.postgres and store in {None, Store.POSTGRES}:
+        sql = roles_sql(name, role=role, connections=settings.postgres.max_connections)
+        typer.echo(f"-- PostgreSQL of {name}, for psql\n\n{sql}")
+        if settings.binding is not None:
+            typer.echo(grants_sql(settings.binding, role=role), nl=False)
+    if settings.redis and store in {None, Store.REDIS}:
+        if store is Store.REDIS:  # redis-cli, which may read this, knows no comments
+            common.err().print(Text(_REDIS))
+        else:
+            typer.echo(f"# Redis of {name}, for redis-cli\n{textwrap.indent(_REDIS, '# ')}\n")
+        made = live(name, settings, NOBODY)
+        typer.echo(f"{redis_acl(user=role, more=grants(made.bound) if made.binding else ())}\nACL SAVE")
 
 
 def live(name: str, settings: EnvironmentSettings, instance: Instance) -> LiveEnvironment:
