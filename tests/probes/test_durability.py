@@ -15,6 +15,7 @@ from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.ports import Place, Store, SystemClock, Way
 from monitor.probes.durability import DurabilityProbe
 from monitor.stores import durable_keys, durable_rows
+from monitor.stores.api import ApiAddress
 from monitor.stores.ledger import Ledgers
 from tests.conftest import MakeProxy, MakeSite, Site
 from tests.probes.breaking import RIGHT, heals, kinds, run_ok, run_violated
@@ -56,6 +57,18 @@ async def test_healthy_runs_are_right_and_kept(kept: Site) -> None:
         standing = await kept.environment.ledger.standing(store)
         assert (standing.live, standing.lost, standing.indeterminate) == (3, 0, 0)
     assert await kept.sql("SELECT count(*) FROM holdfast.ledger_records") == "3\n"
+
+
+async def test_an_api_keeps_nothing_of_its_own(make_site: MakeSite, ledgers: Ledgers) -> None:
+    """Where an API stands before the stores a run is of these, and nobody writes by a ledger of the API."""
+    name = f"env-{secrets.token_hex(4)}"
+    site = await make_site(name, ledger=ledgers.of(name), api=ApiAddress(base_url="http://127.0.0.1:9/"))
+    assert Store.API in site.environment.stores
+    for _ in range(3):
+        record = await run_ok(site, DurabilityProbe())
+        assert record.finding.checks > 0
+    with pytest.raises(LookupError):
+        site.environment.durables(Store.API)
 
 
 async def test_without_a_daemon_nothing_stays(site: Site) -> None:

@@ -201,6 +201,19 @@ async def test_a_fault_is_caught(folder: Path, name: str) -> None:
         assert shown.left() == []
 
 
+async def test_the_sample_platform_is_probed_through_its_api(folder: Path) -> None:
+    """A fault of an API starts the sample platform; the probes go through it, healthy first, and see its bug."""
+    with demo(folder, "--fault", "api-forgets-where") as shown:
+        text = await shown.shows("and the sample platform", "violation leaked, found by isolation")
+        assert text.index("demo isolation: ok") < text.index("broken now   api-forgets-where")
+        assert "through the API" in text
+        assert set(re.findall(r"^violation (\w+), found by (\w+)", text, re.MULTILINE)) == {("leaked", "isolation")}
+        assert any("examples.platform" in each.cmdline() for each in shown.family() if each.is_running())
+        shown.process.send_signal(signal.SIGINT)
+        assert await shown.ended() == 0
+        assert shown.left() == []
+
+
 async def test_a_server_that_is_killed_on_purpose_is_unknown(folder: Path) -> None:
     """A fault that kills a server does not end the demo: its probes cannot tell, and the others go on."""
     with demo(folder, "--fault", "redis-killed") as shown:
