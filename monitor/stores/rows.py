@@ -76,13 +76,17 @@ class Transactions:
             await self.start(user, level)
             yield
         async with self.postgres.asked(committing=end == "COMMIT"):
-            self._must_end(await self.connection.execute(end), end)
+            self._must_end(await self.finish(end), end)
         self.ended()
 
     async def start(self, user: str | None, level: Isolation | None) -> None:
         """The beginning of a transaction; for those that do not end where they began."""
         self._broken = True  # until it has ended, nobody else may talk on this connection
         await self.connection.execute(_begin(user, self._timeout, level))
+
+    async def finish(self, end: str) -> str:
+        """Send the end of a transaction; -> the server's tag."""
+        return str(await self.connection.execute(end))
 
     def ended(self) -> None:
         """The transaction that was begun is over."""

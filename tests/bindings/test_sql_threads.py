@@ -102,3 +102,16 @@ async def test_missing(application: Application) -> None:
     with pytest.raises(MissingError):
         await connection.edit(thread, author.message(0, 1, version=1))
     await connection.close()
+
+
+async def test_deferred(make_application: MakeApplication) -> None:
+    """What a constraint refuses at the end of a transaction is told as the application's, too."""
+    application = await make_application("tickets")
+    await application.site.sql(
+        "CREATE TABLE audit (ticket bigint PRIMARY KEY);"
+        " ALTER TABLE tickets ADD FOREIGN KEY (id) REFERENCES audit DEFERRABLE INITIALLY DEFERRED"
+    )
+    record = await application.site.run(THREAD)
+    assert (record.verdict, record.finding.reason) == (Verdict.UNKNOWN, Reason.MISCONFIGURED)
+    assert "the COMMIT after statements of the binding: insert or update on table" in record.finding.message
+    assert "name it in `parents` of the binding" in record.finding.message

@@ -72,6 +72,11 @@ class SqlConnection(Transactions):
             for statement in self.sql.statements("begin"):
                 await self.rows(statement)
 
+    async def finish(self, end: str) -> str:
+        """Send the end of a transaction. What was deferred to it may not fit."""
+        with self.named(Statement(name=f"the {end} after statements", sql=end)):
+            return await super().finish(end)
+
     def _of(self, user: str) -> dict[str, object]:
         """What is always known of a user."""
         theirs = self.bound.identities.user(user)
