@@ -23,8 +23,8 @@ FITS: Mapping[ParameterKind, frozenset[str]] = {
     "text": TEXT,
     "json": JSON | TEXT | {f"{name}[]" for name in TEXT | JSON},
     "integer": NUMBERS | TEXT,
-    "moment": _MOMENTS | NUMBERS | TEXT,
-    "milliseconds": NUMBERS | TEXT,
+    "moment": _MOMENTS | (NUMBERS - {"int2", "float4"}) | TEXT,
+    "milliseconds": (NUMBERS - {"int2", "int4", "float4"}) | TEXT,
 }
 """The types of the server's that a parameter of each kind can have; types of the application's own take any text."""
 
