@@ -7,7 +7,7 @@ What functions do inside is not seen here; whoever names one in a binding answer
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from monitor.bindings.statements import SENTINELS, compiled, listed, tokens_of
@@ -32,6 +32,8 @@ _INSTEAD = {
     "RESET": "use SET LOCAL, which ends with the transaction",
     "LOCK": "rows that are changed are locked anyway",
 }
+
+_GUARDS = frozenset({"statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"})
 
 
 def fenced(sql: str, *, kind: Kind = "other", ids: Sequence[str] = ()) -> None:
@@ -77,10 +79,16 @@ def _only_one(words: Sequence[Token]) -> str:
 
 def _ends_with_the_transaction(words: Sequence[Token]) -> None:
     texts = [word.text.upper() for word in words]
+    _leaves_guards(text.lower() for text in texts)
     if texts[1:2] != ["LOCAL"]:
         raise ValueError("SET outlives the transaction, and a pooler's next client inherits it; use SET LOCAL")
     if ":" in texts:
         raise ValueError("SET LOCAL takes no parameters; use SELECT set_config('app.user_id', :user_id, true)")
+
+
+def _leaves_guards(settings: Iterable[str]) -> None:
+    if found := next((name for name in settings if name in _GUARDS), None):
+        raise ValueError(f"{found} is Holdfast's own guard of the server; leave it out, and see `timeout` of probes")
 
 
 def _settings_are_local(tree: exp.Expr) -> None:
@@ -89,6 +97,7 @@ def _settings_are_local(tree: exp.Expr) -> None:
     for call in tree.find_all(exp.Anonymous):
         if call.name.lower() != "set_config":
             continue
+        _leaves_guards(text.name.lower() for text in call.expressions[:1])
         last = call.expressions[-1] if len(call.expressions) == 3 else None  # noqa: PLR2004  set_config(name, value, is_local)
         local = isinstance(last, exp.Boolean) and last.this
         if not local:

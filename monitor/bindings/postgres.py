@@ -48,6 +48,9 @@ class Section(Part):
 class SqlThreads(Section):
     """Conversations. Parameters: :user_id :thread_id :now everywhere, and what is named at each.
 
+    :now is a moment, as a timestamp with a zone or without, as text, or as seconds in a column of numbers; :now_ms is
+    the same in milliseconds. It is later with each use, by a microsecond at least. :claims are those of a JWT, as JSON.
+
     Results are known by their columns' names (aliases). A thread: thread_id, user_id, name, metadata, and message_count
     where it keeps one. A message: message_id, role, type, content, metadata, and number where it keeps one.
     """

@@ -208,7 +208,7 @@ class Fence:
                 scope.sources.append(Source(name=name, rows=rows))
             case exp.Lateral(this=exp.Subquery()):
                 scope.sources.append(Source(name=name))  # it is looked at once its neighbours are fenced
-            case exp.Table() if node.find(exp.Anonymous) and not mentions(node) and not node.find(exp.Column):
+            case exp.Table() | exp.Lateral() if _is_open(node):
                 raise ValueError(f"`{shown(node)}` may return what is anybody's; give it one of {listed(self._ids)}")
             case _:
                 scope.sources.append(Source(name=name, rows=OURS if mentions(node) else NOT_OURS))
@@ -288,6 +288,11 @@ class Fence:
             f"{does} rows of {source.table} that may be anybody's: {found} equates a column of {source.name} with"
             f" {listed(self._ids)}; {step}, or the column that holds it"
         )
+
+
+def _is_open(node: exp.Expr) -> bool:
+    """Whether a function returns rows, and was told nothing of whose."""
+    return node.find(exp.Anonymous) is not None and not mentions(node) and node.find(exp.Column) is None
 
 
 def _renamed(rows: Rows, node: exp.Expr) -> Rows:

@@ -155,6 +155,7 @@ REFUSED = {
     "SELECT * FROM all_messages() AS m WHERE m.thread_id <> :thread_id": (
         "`ALL_MESSAGES() AS m` may return what is anybody's"
     ),
+    "SELECT * FROM threads t, LATERAL all_of() x WHERE t.id = :thread_id": "may return what is anybody's",
     "INSERT INTO threads (name) VALUES (:name), (:user_id)": "inserts a row without an id of Holdfast's own",
     "INSERT INTO threads (name) SELECT name FROM threads WHERE :user_id <> ''": "reads rows of threads",
     "INSERT INTO users (email, id) VALUES ('x', :user_id) ON CONFLICT (email) DO UPDATE SET a = 1": (
@@ -203,6 +204,8 @@ BEGIN = {
     "SELECT pg_catalog.set_config('app.user_id', :user_id, false)": "inherits it; write set_config(…, …, true)",
     "SELECT set_config('app.user_id', id, true) FROM users": "reads rows of users",
     "RESET ROLE": "use SET LOCAL",
+    "SET LOCAL statement_timeout = 0": "statement_timeout is Holdfast's own guard of the server; leave it out",
+    "SELECT set_config('lock_timeout', '0', true)": "lock_timeout is Holdfast's own guard",
 }
 
 
