@@ -119,11 +119,13 @@ def _make_sure_signs(algorithm: str, key: SecretStr | None) -> None:
     if key is None or not key.get_secret_value():
         raise ValueError(f"kind jwt needs key: the {'secret' if algorithm == 'HS256' else 'private key in PEM'}")
     if algorithm == "RS256":
-        from joserfc.jwk import RSAKey  # noqa: PLC0415  a daemon without a binding does not need it
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  a daemon without a binding needs none
+        from joserfc.errors import JoseError  # noqa: PLC0415  the same
+        from joserfc.jwk import RSAKey  # noqa: PLC0415  the same
 
         try:
             private = RSAKey.import_key(key.get_secret_value()).is_private
-        except Exception:  # noqa: BLE001  whatever a parser makes of it, its text may quote the key
+        except (ValueError, TypeError, JoseError, UnsupportedAlgorithm):  # its text may quote the key
             private = False
         if not private:
             raise ValueError("key is no private RSA key in PEM, which RS256 needs; it begins with -----BEGIN")

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic import ValidationError
@@ -281,7 +281,12 @@ def test_what_is_missing_is_told_at_load(given: dict[str, Any], words: str) -> N
     assert "password-of" not in str(refused.value)
 
 
-def test_a_public_key_signs_nothing(pair: tuple[str, Path]) -> None:
-    """The key of RS256 is the private one."""
-    with pytest.raises(ValidationError, match="key is no private RSA key"):
-        Auth.model_validate({"kind": "jwt", "algorithm": "RS256", "key": pair[1].read_text()})
+def test_only_a_private_rsa_key_signs(pair: tuple[str, Path]) -> None:
+    """The key of RS256 is a private one of RSA, and not behind a password."""
+    private = serialization.load_pem_private_key(pair[0].encode(), None)
+    kinds = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    locked = private.private_bytes(*kinds, serialization.BestAvailableEncryption(b"planted"))
+    other = ec.generate_private_key(ec.SECP256R1()).private_bytes(*kinds, serialization.NoEncryption())
+    for key in (pair[1].read_text(), locked.decode(), other.decode()):
+        with pytest.raises(ValidationError, match="key is no private RSA key"):
+            Auth.model_validate({"kind": "jwt", "algorithm": "RS256", "key": key})
