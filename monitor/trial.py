@@ -215,11 +215,15 @@ async def try_probe(probe: Probe[object], environment: LiveEnvironment, desk: De
         f"{found.kind}: {found.subject}: expected {found.expected}, found {found.actual}"
         for found in finding.violations
     ]
-    said = "; ".join(texts[:3]) or finding.message or f"{finding.checks} checks"
+    said = (
+        "; ".join(texts[:3])
+        or finding.message
+        or (f"{finding.checks} checks" if finding.checks else "nothing to check")
+    )
     yield Tried(
         part=probe.name,
         operation="the whole promise",
-        outcome=ends.get(record.verdict, "equal"),
+        outcome=ends.get(record.verdict, "equal" if finding.checks else "left_out"),
         took=record.took,
         message=said,
     )

@@ -305,8 +305,8 @@ async def _collected(found: AsyncIterator[Any], subject: Subject, *, quiet: bool
             console.print(Text(part, style="bold"))
         mark, style = MARK[each.outcome]
         took = "" if each.took is None else f"{each.took.total_seconds() * 1000:.1f} ms"
-        line = Text(f"  {mark} ", style=style) + Text(f"{each.operation:<28}{took:>10}  " if each.operation else "")
-        console.print(line + Text(scrub(each.message)))
+        timed = f"{each.operation:<28}{took:>10}  " if each.operation else ""
+        console.print(Text(f"  {mark} ", style=style) + Text(f"{timed}{scrub(each.message)}".rstrip()))
     return all_of_it
 
 

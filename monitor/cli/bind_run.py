@@ -50,7 +50,12 @@ async def _statements(live: LiveEnvironment) -> AsyncIterator[Tried]:
         async for statement, problem in problems_of(live.bound):
             right += not problem
             if problem:
-                yield Tried(part="postgres", operation=statement, outcome="failed", message=problem)
+                yield Tried(
+                    part="postgres",
+                    operation=statement,
+                    outcome="failed",
+                    message=problem.removeprefix(f"{statement} of the binding: "),
+                )
     except StoreError as error:
         yield Tried(part="postgres", operation="ask the server", outcome="failed", message=str(error))
         return
