@@ -24,11 +24,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """A cached copy as another service read it, once somebody had made it from the row."""
+    """A cached copy as another service read it, once somebody had made it from the row.
+
+    `by_api`: it may be one that an API has made, in a shape that the binding has to know.
+    """
 
     name: str
     expected: Document
     reading: Reading[Cached]
+    by_api: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,11 @@ def judge(seen: Seen) -> Finding:
         if seen.evicted and not copy.reading.first.present:
             doubt = f"{copy.name}: the copy is gone, and the server has evicted {seen.evicted} keys meanwhile"
             judgements.append(Judgement(doubt=doubt))
+        elif copy.by_api and copy.reading.first.damaged:
+            doubt = (
+                f"{copy.name}: the copy is not as the binding says: nothing tells whether it is damaged, or of a shape"
+            )
+            judgements.append(Judgement(doubt=f"{doubt} of its own"))
         else:
             check = partial(compare_copy, copy.expected)
             judgements.append(confirmation.judge(copy.name, copy.reading, check))

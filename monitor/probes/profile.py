@@ -128,7 +128,8 @@ class Story:
             connect=self.run.environment.profiles.cache,
             step="read_copy",
         )
-        self.copies.append(Copy(name=name, expected=expected, reading=reading))
+        by_api = not self.around.mends
+        self.copies.append(Copy(name=name, expected=expected, reading=reading, by_api=by_api))
         return not reading.doubtful
 
 

@@ -245,7 +245,7 @@ class SyncProbe(Probe[Seen]):
         if not freshness.wrong(story.traces):
             await _warm(story)
             kept = {} if cache is None else await _fill(story, cache)
-            courses = story.paths.courses()
+            courses = [each for each in story.paths.courses() if each.place != CACHE or kept["profile"]]
             change = self._change(story, courses, source, cache, kept)
             await together(change, *(self._follow(story, course) for course in courses))
         controls = {store: await _control(story, store) for store in sorted(freshness.wrong(story.traces))}
@@ -333,7 +333,10 @@ async def _fill(story: Story, cache: CopySource) -> dict[str, bool]:
         held = (await cache.peek(key)).document
         kept[name] = held is not None and held.digest == story.first.digest
     if by_api and not kept["profile"]:
-        story.doubts.append("the cached copy was not kept before the change, so nothing could be old")
+        story.doubts.append(
+            "the copy that the application caches was not there before the change, or not as the binding says, so that"
+            " nothing could be told of it"
+        )
     return kept
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from monitor.bindings import Binding
 from monitor.core import document
 from monitor.core.document import Document
 from monitor.core.payload import PROFILED, Author, synthetic_user
@@ -130,6 +131,15 @@ async def test_what_the_database_does_to_a_profile_is_named(make_layered: MakeLa
     assert {violation.kind for violation in record.finding.violations} == {kind}, record.finding.message
     await site.sql(HEAL)
     await heals(site, PROBE)
+
+
+async def test_a_copy_of_another_shape_is_no_damage(make_layered: MakeLayered) -> None:
+    """Where an API caches in another shape than the binding says, that is inconclusive, and said."""
+    given = profiles(API, API, ALL).model_dump(mode="json", exclude_unset=True)
+    given["redis"]["profile"]["value"] = {"profile": "{payload}"}
+    site = await make_layered(Binding.model_validate(given))
+    record = await run_unknown(site, PROBE, Reason.INCONCLUSIVE)
+    assert "not as the binding says" in record.finding.message
 
 
 async def test_an_api_that_is_down_is_unknown_and_the_rows_go_on(

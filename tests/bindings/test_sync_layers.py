@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from monitor.bindings import Binding
 from monitor.core.verdict import Kind, Reason
 from monitor.embedded.servers import Servers
 from monitor.ports import Store
@@ -115,6 +116,14 @@ async def test_a_cache_that_is_never_told_is_found_by_every_way(
         targets = {violation.evidence["target"] for violation in record.finding.violations}
         assert targets == ({"api"} if way == "api" else {"api", "redis"})
     await heals(site, HASTY)
+
+
+async def test_a_copy_of_another_shape_is_not_followed(make_layered: MakeLayered) -> None:
+    """Where an API caches in another shape than the binding says, that is inconclusive, and said."""
+    given = profiles(API, API, ALL).model_dump(mode="json", exclude_unset=True)
+    given["redis"]["profile"]["value"] = {"profile": "{payload}"}
+    record = await run_unknown(await make_layered(Binding.model_validate(given)), HASTY, Reason.INCONCLUSIVE)
+    assert "not as the binding says" in record.finding.message
 
 
 async def test_rows_that_are_written_past_a_cache_diverge_from_the_api(make_layered: MakeLayered) -> None:

@@ -25,7 +25,8 @@ def behind(proxy: TcpProxy, address: str, port: int) -> str:
 async def caught_up(servers: Servers) -> None:
     """Wait until the replica of PostgreSQL has applied all that was written by now."""
     assert servers.postgres_replica is not None
-    position = (await servers.postgres.sql("SELECT pg_current_wal_insert_lsn()")).strip()
+    # What a SELECT has tidied up is written with the next commit, which may never come.
+    position = (await servers.postgres.sql("SELECT pg_current_wal_flush_lsn()")).strip()
     await servers.postgres_replica.sql(
         f"DO $$ BEGIN WHILE pg_last_wal_replay_lsn() < '{position}' LOOP PERFORM pg_sleep(0.01); END LOOP; END $$"
     )
