@@ -121,18 +121,17 @@ class IsolationProbe(Probe[Seen]):
 
     def left_out(self, around: Surroundings) -> tuple[str, ...]:
         """What an environment that has no more than this does not let it see."""
-        layers = self._layers(around)
+        rows = Store.POSTGRES in around.moved(self.name, self.needs)
         absent = {
-            "paths through the application's API: none is bound": Store.API not in layers,
-            "paths through the application's tables: the binding names none": Store.POSTGRES not in layers,
-            "what leaks through a pooler: the environment names none": Store.POSTGRES in layers
-            and POOLER not in around.places,
+            "paths through the application's API: none is bound": Store.API not in self._layers(around),
+            "paths through the application's tables: the binding names none": not rows,
+            "what leaks through a pooler: the environment names none": rows and POOLER not in around.places,
             "keys in Redis: the environment has none": Store.REDIS not in around.stores,
         }
         return tuple(sentence for sentence, is_so in absent.items() if is_so)
 
     def _layers(self, around: Surroundings) -> dict[Store, int]:
-        """Where the users' rows are asked for: in the database, through an application's API, or both."""
+        """Where users' things are asked for: in the database, through an application's API, or both."""
         moved = around.moved(self.name, self.needs)
         return {store: count for store, count in moved.items() if store in around.stores}
 

@@ -24,6 +24,7 @@ UNSEEN: Final = "what is read back does not show it, so that nobody can tell who
 _BRINGS: Final = ("append", "append_many", "edit", "rename")
 OF_ONE: Final = frozenset({"user_id", "thread_id", "message_id"})
 """What makes a request one for a certain user's things, so that others can ask for them."""
+_ALL: Final = (*_BRINGS, "delete_message", "delete")
 _NEW: Final = frozenset({"threads.append", "threads.append_many"})
 
 
@@ -64,6 +65,11 @@ class Tampering:
 
     async def all(self) -> Sights:
         """Each owner's by each other, by nobody and by a stranger; at last by itself, which is the control."""
+        untold = [deed for deed in self._bound_deeds(_ALL) if not self._on.is_told(deed.request)]
+        for deed in untold:
+            self._on.leave_out(deed.path, UNTOLD)
+        if any(deed.name == "threads.delete" for deed in untold):
+            return self._sights  # what is made for it could not be removed by it
         for owner in self._tenants:
             others = [tenant.user for tenant in self._tenants if tenant is not owner]
             if self._on.voices.tells:
@@ -87,7 +93,7 @@ class Tampering:
 
     async def _try_all(self, target: Tenant, viewer: str) -> bool:
         """Every deed on one thread, what only brings something first; -> whether anything of it was done."""
-        brought = {deed: f"holdfast-attempt-{uuid4().hex}" for deed in self._deeds(_BRINGS, target, viewer)}
+        brought = {deed: f"holdfast-attempt-{uuid4().hex}" for deed in self._deeds(_BRINGS, target)}
         for deed, text in brought.items():
             await self._send(deed, target, viewer, text=text)
         view = await self._view(target)
@@ -95,13 +101,13 @@ class Tampering:
 
         edited = next((text for deed, text in brought.items() if deed.name == "threads.edit"), "")
         said = edited if edited and edited in (view.messages or "") else target.secret
-        for deed in self._deeds(("delete_message",), target, viewer):
+        for deed in self._deeds(("delete_message",), target):
             await self._send(deed, target, viewer)
             left, before = await self._view(target), view.messages or ""
             reached.append(
                 self._see(deed, target, viewer, reached=said in before and said not in (left.messages or ""))
             )
-        for deed in self._deeds(("delete",), target, viewer):
+        for deed in self._deeds(("delete",), target):
             await self._send(deed, target, viewer)
             left = await self._view(target)
             reached.append(self._see(deed, target, viewer, reached=view.thread is not None and left.thread is None))
@@ -113,24 +119,25 @@ class Tampering:
             self._unseen[deed.path] = None
         return reached
 
-    def _deeds(self, names: Sequence[str], target: Tenant, viewer: str) -> Iterator[Deed]:
-        """Those of the binding that one can send; the others are left out, and said so."""
-        threads, profile = self._on.api.threads, self._on.api.profile
-        named = dict(threads.requests) if threads else {}
-        deeds = [Deed(f"threads.{name}", named[name]) for name in names if name in named]
-        if profile and names is _BRINGS:
-            deeds.append(Deed("profile.write", profile.write))
-        for deed in deeds:
-            if "message_id" in deed.request.names and self._on.bound.identities.messages.id(target.id) is None:
+    def _deeds(self, names: Sequence[str], target: Tenant) -> Iterator[Deed]:
+        """Those that one can send to another's; the others are left out, and said so."""
+        for deed in self._bound_deeds(names):
+            unknown = self._on.bound.identities.messages.id(target.id) is None
+            if "message_id" in deed.request.names and unknown:
                 self._on.leave_out(deed.path, "the server does not say which id it gave to a message")
-            elif viewer == target.user or [*self._ways(deed, target, viewer)]:
+            elif OF_ONE & deed.request.names and self._on.is_told(deed.request):
                 yield deed
+
+    def _bound_deeds(self, names: Sequence[str]) -> Iterator[Deed]:
+        threads, profile = self._on.api.threads, self._on.api.profile
+        requests = dict(threads.requests) if threads else {}
+        yield from (Deed(f"threads.{name}", requests[name]) for name in names if name in requests)
+        if profile and "append" in names:
+            yield Deed("profile.write", profile.write)
 
     def _ways(self, deed: Deed, target: Tenant, viewer: str, text: str | None = None) -> Iterator[dict[str, Value]]:
         """What a viewer sends to do it to another."""
         new = deed.name in _NEW
-        if not OF_ONE & deed.request.names:
-            return
         tenant = next((tenant for tenant in self._tenants if tenant.user == viewer), None)
         if tenant is None:
             yield self._on.values(target, text=text, new=new)

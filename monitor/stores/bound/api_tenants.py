@@ -106,25 +106,24 @@ class ApiTenantConnection:
 
     async def look(self, tenants: Sequence[Tenant]) -> Look:
         """Ask by every request that reads: each for its own, then for each other's, then for its own again."""
-        sights = Sights()
-        shown = await self._own(sights, tenants)
+        sights, told = Sights(), [question for question in self._questions if self.is_told(question.request)]
         for question in self._questions:
-            if self.voices.tells or self._asks_otherwise(question):
-                await self._others(sights, question, tenants, by_ids=question.path not in shown)
-            else:
+            if question not in told:
                 self.leave_out(question.path, UNTOLD)
-                sights.drop(question.path)
-        await self._own(sights, tenants)
+        shown = await self._own(sights, told, tenants)
+        for question in told:
+            await self._others(sights, question, tenants, by_ids=question.path not in shown)
+        await self._own(sights, told, tenants)
         return Look(sights=sights.all())
 
     async def tamper(self, tenants: Sequence[Tenant]) -> Look:
         """Try to change what is each other's, with threads that are made for it and gone at the end."""
         return Look(sights=(await Tampering(self, tenants).all()).all())
 
-    async def _own(self, sights: Sights, tenants: Sequence[Tenant]) -> frozenset[str]:
+    async def _own(self, sights: Sights, told: Sequence[Question], tenants: Sequence[Tenant]) -> frozenset[str]:
         """Each asks for its own; -> the paths on which it is shown its secret."""
         shown = set[str]()
-        for question in self._questions:
+        for question in told:
             heard = {
                 tenant.user: await self.voices.own(question.request, self.values(tenant), by=tenant.user)
                 for tenant in tenants
@@ -161,9 +160,9 @@ class ApiTenantConnection:
         if "user_id" in request.names and request.names & {"thread_id", "message_id"}:
             yield {**theirs, "user_id": self.values(viewer)["user_id"]}
 
-    def _asks_otherwise(self, question: Question) -> bool:
-        """Whether a request says who asks beside the ids of what it asks for."""
-        return "user_id" in question.request.names and bool(question.request.names & {"thread_id", "message_id"})
+    def is_told(self, request: Request) -> bool:
+        """Whether it says who asks: by a token, or beside the ids of what it asks for."""
+        return self.voices.tells or ("user_id" in request.names and bool(request.names & {"thread_id", "message_id"}))
 
     def _owners(self, heard: Heard, tenants: Sequence[Tenant], *, by_ids: bool) -> frozenset[str]:
         found = owners_in(heard.text, tenants)

@@ -13,7 +13,6 @@ from pydantic import JsonValue
 
 from monitor.bindings import Listing, Request
 from monitor.core.tenancy import NOBODY, STRANGER
-from monitor.stores.api import Who
 from monitor.stores.api_connection import ApiConnection, Value
 from monitor.stores.api_errors import in_words, of_status
 from monitor.stores.bound.context import Bound
@@ -40,10 +39,8 @@ class Voices(ApiConnection):
 
     def __init__(self, bound: Bound, label: str) -> None:
         super().__init__(bound.ways.primary_api, label)
-        self._identities = bound.identities
-        binding = bound.binding.api
-        self._headers = dict(binding.headers) if binding else {}
-        self._key = binding.idempotency if binding else None
+        self._bound = bound
+        self._key = bound.binding.api.idempotency if bound.binding.api else None
 
     @property
     def tells(self) -> bool:
@@ -52,7 +49,7 @@ class Voices(ApiConnection):
 
     async def own(self, request: Request, values: Mapping[str, Value], *, by: str) -> Heard:
         """Ask by a user for what is its own; of a list, some pages. Raises StoreError where it is refused."""
-        who = Who(id=self._identities.user(by), account=self._identities.account(by))
+        who = self._bound.who(by)
         limit = request.limit if isinstance(request, Listing) else None
         page: dict[str, Value] = {"limit": limit, "after": None, "offset": 0}
         link: str | None = None
@@ -97,11 +94,9 @@ class Voices(ApiConnection):
             return {}
         if by == STRANGER:
             return {auth.header: f"{auth.scheme} {token_hex(16)}".strip()}
-        who = Who(id=self._identities.user(by), account=self._identities.account(by))
-        login = await self.api.logins.login(who)
+        login = await self.api.logins.login(self._bound.who(by))
         return login.headers if login else {}
 
     def _sent_along(self, request: Request) -> dict[str, str]:
-        """The headers of every request, and where one is needed a key of its own: nothing here is said twice."""
-        key = {self._key: uuid4().hex} if self._key and request.method != "GET" else {}
-        return {**self._headers, **key}
+        """A key of its own for what changes something, where the API has such keys: nothing here is said twice."""
+        return {self._key: uuid4().hex} if self._key and request.method != "GET" else {}

@@ -73,6 +73,10 @@ class SqlTenantConnection(SqlThreadConnection):
             thread = self.things.thread(tenant)
             await self.create(thread)
             await self.append(thread, self.things.message(tenant))
+        await self.settle_profile(tenant)
+
+    async def settle_profile(self, tenant: Tenant) -> None:
+        """Store its profile."""
         if self.sql.profile:
             async with self.transaction(tenant.user, sent_bytes=len(tenant.secret)):
                 for statement in (*self.sql.statements("parents"), *self.sql.profile.statements("write")):
