@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -131,6 +131,7 @@ def test_a_hash_comes_back_as_texts(payload: Any, number: int, name: str) -> Non
     assert kept.raw([b"number", b"1"]) is None
 
 
+@settings(max_examples=300)
 @given(value=PLAIN, place=st.integers(0, 200), rubbish=st.binary(min_size=1, max_size=8))
 def test_a_damaged_pickle_is_unreadable_or_plain(value: Any, place: int, rubbish: bytes) -> None:
     """Whatever the damage, loading ends in a plain value or in ValueError."""

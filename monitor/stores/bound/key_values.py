@@ -11,7 +11,7 @@ from typing import NoReturn
 from monitor.bindings.redis import Keys
 from monitor.core.verdict import Json
 from monitor.stores.bound.context import Bound
-from monitor.stores.encodings import AsHash, AsText, Kept
+from monitor.stores.encodings import UNREADABLE, AsHash, AsText, Kept
 from monitor.stores.redis import Command, Reply
 
 _MOST_PARTS = 100_000  # a pickle of a few bytes can mean more than any memory holds
@@ -23,6 +23,9 @@ _PLAIN = (
     " EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 TUPLE"
 )
 """What pickles of plain values are made of. LONG_BINPUT is not: a few bytes of it would ask for gigabytes."""
+
+_BROKEN = (pickle.UnpicklingError, *UNREADABLE, EOFError, IndexError, MemoryError)
+"""What comes of loading a pickle that is broken."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -45,7 +48,7 @@ class AsPickle(AsText):
         try:
             _make_sure_it_is_plain(stored)
             value = _PlainUnpickler(BytesIO(stored)).load()
-        except Exception as error:  # noqa: BLE001  a pickle that is broken fails in whatever way it likes
+        except _BROKEN as error:
             raise ValueError(f"no pickle of plain values: {error}") from None
         _make_sure_it_is_small(value)
         return value  # type: ignore[no-any-return]  # what cannot be JSON fails where it is turned into it
