@@ -34,6 +34,7 @@ COMMANDS = {
     "ledger": "monitor.cli.ledger:app",
     "history": "monitor.cli.history:app",
     "violations": "monitor.cli.violations:app",
+    "rules": "monitor.cli.rules:command",
     "probes": "monitor.cli.lists:probes",
     "faults": "monitor.cli.lists:faults",
 }
