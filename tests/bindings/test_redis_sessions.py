@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,8 @@ from monitor.core.verdict import Kind
 from monitor.embedded.folder import PrivateFolder
 from monitor.embedded.valkey import EmbeddedValkey
 from monitor.probes.session import SessionProbe
+from monitor.stores import sessions
+from monitor.stores.bound.plans import sent_keys
 from tests.conftest import MakeProxy, MakeSite, Site
 from tests.probes.breaking import heals, run_ok, run_violated
 
@@ -208,6 +211,43 @@ async def test_a_fixed_expiry_is_not_moved(make_bound: MakeBound, make_proxy: Ma
     lives = {command[4] for command in sent if command[0] == b"SET" and command[3] == b"PX"}
     prolonged = [command for command in sent if command[0] == b"PEXPIRE" and b"-own" in command[1]]
     assert (lives, prolonged) == ({b"1800000", b"150"}, [])
+
+
+@pytest.mark.parametrize("way", ["platform, lua", "fixed expiry", "django", "hash, watch", "hash, lua", "hash, bare"])
+async def test_the_plan_is_what_goes_over_the_wire(
+    make_bound: MakeBound, make_proxy: MakeProxy, site: Site, way: str
+) -> None:
+    """What `holdfast plan` shows for the binding is sent, as often as it says, and under its keys."""
+    proxy = await make_proxy(site.servers.valkey.port)
+    here = await make_bound(WAYS[way], port=proxy.port)
+    await run_ok(here, PROBE)
+    sent: Counter[str] = Counter()
+
+    def count(command: Command) -> Command:
+        sent[command[0].decode()] += 1
+        return command
+
+    proxy.rewrite = count
+    await run_ok(here, PROBE)
+
+    binding = here.environment.binding
+    assert binding is not None
+    planned: Counter[str] = Counter()
+    for use in PROBE.plan():
+        for command in sent_keys(binding, "session", use.operation, sessions.OPERATIONS) or ():
+            planned[command.split()[0]] += use.times
+    for setup in ("AUTH", "CLIENT"):  # once for each connection
+        assert sent.pop(setup) == 3
+    reads, writes = ("HGETALL", "HSET") if way.startswith("hash") else ("GET", "SET")
+    if WAYS[way].get("sliding", True) is False:  # a look after each use is left out with it
+        planned -= Counter({"ECHO": 1, "TIME": 2, reads: 1, "PTTL": 1})
+    for per_key in (reads, "PTTL"):  # a look asks for up to three keys
+        assert planned.pop(per_key) <= sent.pop(per_key) <= 100
+    again = sent["WATCH"] - planned["WATCH"]  # none but where a WATCH lost a race
+    for command in ("WATCH", "MULTI", "EXEC", writes) if again else ():
+        planned[command] += again
+    planned["ECHO"] += 2 * again
+    assert +sent == +planned
 
 
 FLOOD = (

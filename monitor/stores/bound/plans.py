@@ -10,6 +10,7 @@ from typing import TypeAlias
 from monitor.bindings import ApiBinding, Binding, PostgresBinding, Request
 from monitor.bindings.model import Layer, Way
 from monitor.ports import Store
+from monitor.stores.bound.shown_keys import shown_copies, shown_session, shown_tenants
 
 _BEGIN = "BEGIN; SET LOCAL statement_timeout = …; SET LOCAL lock_timeout = …"
 Sent: TypeAlias = tuple[str, ...]
@@ -125,14 +126,10 @@ def sent_keys(binding: Binding, probe: str, operation: str, own: Mapping[str, Se
     if probe not in binding.served():
         return own[operation]
     redis = binding.redis
-    if probe == "session" and redis and (keys := redis.session):
-        plain = operation.removesuffix("_fields").partition("_")[0]
-        name = f"increment_{keys.discipline}" if plain == "increment" else plain
-        suffix = "_fields" if keys.encoding == "hash" and f"{name}_fields" in own else ""
-        return tuple(line.replace("{key}", keys.key) for line in own[name + suffix])
+    if probe == "session" and redis and redis.session:
+        return shown_session(redis.session, operation, own)
     if probe == "isolation" and redis and redis.session:
-        return tuple(line.replace("{key}", redis.session.key) for line in own[operation])
+        return shown_tenants(redis.session, operation, own)
     if probe in {"profile", "sync"}:
-        cached = redis.profile if redis else None
-        return tuple(line.replace("{key}", cached.key) for line in own[operation]) if cached else ()
+        return shown_copies(redis.profile, operation, own) if redis and redis.profile else ()
     return own[operation]
