@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from monitor.bindings import Account, Auth
-from monitor.core.secrets import Scrubber
+from monitor.core.secrets import MASK, Scrubber
 from monitor.core.verdict import Reason
 from monitor.ports import Outcome, Place, Store, StoreError, Tally
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from monitor.stores.api_connection import ApiConnection
     from monitor.stores.api_logins import Logins
 
-_TOKENS = 64  # that a server may still quote: each synthetic user's present one, and some before it
+_SPELLINGS = 512  # of tokens that a server may still quote: each synthetic user's present one, and some before it
 _SHORTEST_PART = 16
 
 
@@ -56,7 +56,6 @@ class Api:
         self.tally = tally
         parts = urlsplit(address.base_url)
         self.host = parts.netloc.rpartition("@")[2]
-        self._secrets = [*address.secrets, *address.headers.values(), *(address.auth.secrets if address.auth else ())]
         self._had: list[str] = []
 
     def url(self, path: str) -> str:
@@ -93,12 +92,24 @@ class Api:
 
     def keep_secret(self, token: str) -> None:
         """A token, and each part of it, that is never to be shown."""
-        parts = [part for part in token.split(".") if len(part) >= _SHORTEST_PART]
-        self._had = [*self._had, token, *parts][-4 * _TOKENS :]
+        parts = {token, *(part for part in token.split(".") if len(part) >= _SHORTEST_PART)} - {""}
+        spelled = {quote(part, safe="") for part in parts} | parts
+        self._had = [*self._had, *spelled][-_SPELLINGS:]
+
+    @cached_property
+    def _scrub(self) -> Scrubber:
+        given = self.address.auth.secrets if self.address.auth else ()
+        return Scrubber((*self.address.secrets, *self.address.headers.values(), *given))
+
+    def scrub(self, text: str) -> str:
+        """The same text without secrets."""
+        text = self._scrub(text)
+        for token in sorted(self._had, key=len, reverse=True):  # to seek them in every spelling would take a second
+            text = text.replace(token, MASK)
+        return text
 
     def error(
         self, reason: Reason, what: str, *, outcome: Outcome = Outcome.FAILED, host: str | None = None
     ) -> StoreError:
         """A failure of this API, to be raised, without any secret that is known. `host` is another one than its own."""
-        scrub = Scrubber((*self._secrets, *self._had))
-        return StoreError(reason, scrub(f"API at {host or self.host}: {what}"), store=Store.API, outcome=outcome)
+        return StoreError(reason, self.scrub(f"API at {host or self.host}: {what}"), store=Store.API, outcome=outcome)

@@ -95,7 +95,7 @@ class ApiConnection:
         raise self._wire.error(
             asked,
             reason,
-            f"{in_words(reply.status, reply.body)} ({advice})",
+            f"{in_words(reply.status, reply.body, scrub=self.api.scrub)} ({advice})",
             outcome=Outcome.INDETERMINATE if done else Outcome.FAILED,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
 import httpx
@@ -13,6 +13,7 @@ import httpx
 from monitor.core.verdict import Reason
 
 _LONGEST = 160  # characters of what a server says of its refusal
+_MOST_READ = 20_000  # bytes of a refusal; a longer one is not looked into
 _SERVER = 500
 
 _BY_STATUS: dict[int, tuple[Reason, str]] = {
@@ -51,11 +52,12 @@ def of_status(status: int) -> tuple[Reason, str]:
     return Reason.MISCONFIGURED, "the request in the binding does not suit this API"
 
 
-def in_words(status: int, body: bytes) -> str:
-    """`answered 429 Too Many Requests: rate_limit_exceeded`. What the server says in JSON is not yet scrubbed."""
+def in_words(status: int, body: bytes, *, scrub: Callable[[str], str]) -> str:
+    """`answered 429 Too Many Requests: rate_limit_exceeded`, with as much of what is said as can be shown."""
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
-    said = " ".join(": ".join(_said(body)).split())
-    return f"answered {status} {phrase}".rstrip() + (f": {said[:_LONGEST]}" if said else "")
+    said = " ".join(": ".join(_said(body)).split()) if len(body) <= _MOST_READ else ""
+    shown = scrub(said)[:_LONGEST]  # in this order: half a token is a secret that nobody would know for one
+    return f"answered {status} {phrase}".rstrip() + (f": {shown}" if shown else "")
 
 
 def _said(body: bytes) -> Iterator[str]:

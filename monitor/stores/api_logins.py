@@ -136,14 +136,14 @@ class Logins:
             method="POST", url=url, shown=f"log-in of account {account.id}", headers=headers, body=body.encode()
         )
         reply = await wire.exchange(asked)
+        if reply.status in _REFUSALS and grant == "refresh_token":
+            return None
+        said = "" if reply.status == _OK else in_words(reply.status, reply.body, scrub=self._api.scrub)
         if reply.status in _REFUSALS:
-            if grant == "refresh_token":
-                return None
-            what = f"{in_words(reply.status, reply.body)} (check username and password of the account)"
-            raise wire.error(asked, Reason.REFUSED, what)
+            raise wire.error(asked, Reason.REFUSED, f"{said} (check username and password of the account)")
         if reply.status != _OK:
             reason, advice = of_status(reply.status)
-            raise wire.error(asked, reason, f"{in_words(reply.status, reply.body)} ({advice})")
+            raise wire.error(asked, reason, f"{said} ({advice})")
         try:
             told = json.loads(reply.body)
             token, refresh = told["access_token"], told.get("refresh_token")

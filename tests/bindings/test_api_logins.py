@@ -221,9 +221,11 @@ async def test_no_secret_is_shown() -> None:
 
     async def answer(heard: Heard) -> AsyncIterator[bytes]:
         if heard.target == "/auth/token":
-            yield reply(200, {"access_token": "eyJhbGciOiJIUzI1NiJ9.payload-of-it-all.signature-of-it-all"})
+            yield reply(200, {"access_token": f"eyJhbGciOiJIUzI1NiJ9.{'payload-of-it-all' * 20}.signature-of-it-all"})
         elif heard.token:
-            said = f"{heard.token.rpartition('.')[2]} of {heard.headers['x-key']} {heard.token}"
+            said = (
+                f"{heard.token.rpartition('.')[2]} of {heard.headers['x-key']} {heard.token} {'x ' * 40}{heard.token}"
+            )
             yield reply(403, {"error": {"message": said}})
 
     auth = oauth("password")

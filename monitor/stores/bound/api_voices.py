@@ -60,7 +60,9 @@ class Voices(ApiConnection):
             reply = await self._as(who, asked, ())
             if reply.status not in fine:
                 reason, advice = of_status(reply.status)
-                raise self._wire.error(asked, reason, f"{in_words(reply.status, reply.body)} ({advice})")
+                raise self._wire.error(
+                    asked, reason, f"{in_words(reply.status, reply.body, scrub=self.api.scrub)} ({advice})"
+                )
             text += reply.body.decode("utf-8", "replace")
             if reply.status not in request.expect:
                 return Heard(done=False, text=text, values={})
@@ -85,7 +87,9 @@ class Voices(ApiConnection):
         reply = await self._wire.exchange(replace(asked, headers={**asked.headers, **await self._token(by)}))
         if reply.status not in _ANSWERS:
             reason, advice = of_status(reply.status)
-            raise self._wire.error(asked, reason, f"{in_words(reply.status, reply.body)} ({advice})")
+            raise self._wire.error(
+                asked, reason, f"{in_words(reply.status, reply.body, scrub=self.api.scrub)} ({advice})"
+            )
         text = reply.body.decode("utf-8", "replace")
         return Heard(done=reply.status in request.expect, text=text, values={})
 

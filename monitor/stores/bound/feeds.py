@@ -78,7 +78,7 @@ class _UnauthorizedError(Exception):
 
 def _refusal(api: Api, path: str, status: int, body: bytes) -> Exception:
     reason, advice = of_status(status)
-    error = api.error(reason, f"GET {path}: {in_words(status, body)} ({advice})")
+    error = api.error(reason, f"GET {path}: {in_words(status, body, scrub=api.scrub)} ({advice})")
     return _UnauthorizedError(error) if status == _UNAUTHORIZED else error
 
 
