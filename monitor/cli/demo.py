@@ -26,7 +26,6 @@ from monitor.core.secrets import Scrubber
 from monitor.core.verdict import Verdict
 from monitor.embedded.faults import FAULTS, Fault, Site, addresses
 from monitor.embedded.pgbouncer import installed
-from monitor.embedded.platform import BINDING
 from monitor.embedded.postgres import system_bindir
 from monitor.embedded.process import EmbeddedError
 from monitor.embedded.servers import Servers
@@ -184,6 +183,7 @@ def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fa
     if fault:
         postgres["isolation"] = fault.isolation
         redis["policy"] = fault.policy
+    application = servers.platform.described(found[Place(Store.API)]) if servers.platform else {}
     special = fault.settings if fault else {}
     values = {
         "location": "demo",
@@ -193,20 +193,12 @@ def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fa
             name: {**_EVERY, **_OTHERWISE.get(name, {}), **special.get(name, {}), **_only(fault, name)}
             for name in sorted(discover(probes))
         },
-        "environments": {ENVIRONMENT: {"postgres": postgres, "redis": redis, **_application(servers, found)}},
+        "environments": {ENVIRONMENT: {"postgres": postgres, "redis": redis, **application}},
     }
     file = servers.folder / "holdfast.yaml"
     file.touch(mode=0o600)  # before there is a password in it
     file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return file
-
-
-def _application(servers: Servers, found: Mapping[Place, str]) -> dict[str, object]:
-    """The sample platform's API, at which Holdfast's users log in by tokens that it mints, and its binding."""
-    if servers.platform is None:
-        return {}
-    log_in = {"kind": "jwt", "algorithm": "HS256", "key": servers.platform.secret}
-    return {"api": {"base_url": found[Place(Store.API)], "auth": log_in}, "binding": str(BINDING)}
 
 
 def _only(fault: Fault | None, probe: str) -> dict[str, object]:

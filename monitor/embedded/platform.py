@@ -56,6 +56,11 @@ class EmbeddedPlatform(Server):
         """Where its API is."""
         return f"http://127.0.0.1:{self.port}/"
 
+    def described(self, base_url: str) -> dict[str, object]:
+        """What an environment that is bound to it has in a configuration; its API is reached at `base_url`."""
+        log_in = {"kind": "jwt", "algorithm": "HS256", "key": self.secret}
+        return {"api": {"base_url": base_url, "auth": log_in}, "binding": str(BINDING)}
+
     async def _prepare(self) -> None:
         make_sure_it_is_here()
         if not self._home.exists():

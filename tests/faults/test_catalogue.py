@@ -12,26 +12,22 @@ from functools import partial
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 import monitor.probes
-from monitor.bindingfile import read_binding
-from monitor.bindings import Auth
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
 from monitor.core.verdict import Kind, Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.embedded.faults import FAULTS, Fault, Report, Site
 from monitor.embedded.pgbouncer import installed
-from monitor.embedded.platform import BINDING
 from monitor.embedded.postgres import system_bindir
 from monitor.embedded.process import NotInstalledError
 from monitor.embedded.servers import Servers
-from monitor.ports import Place, Store
+from monitor.ports import Store
 from monitor.probe import Probe, discover
 from monitor.runner import Desk, run_once
-from monitor.stores.api import ApiAddress
 from monitor.stores.environment import LiveEnvironment
+from tests.bound import application
 from tests.faults.conftest import versions
 from tests.faults.detection import PAGE, Detection, Measured, shown
 
@@ -39,10 +35,11 @@ NAME = "faults"
 PATIENT = timedelta(seconds=9)  # a busy machine is no fault
 FASTER: Mapping[str, Mapping[str, object]] = {
     "history": {"sizes": (210,)},
+    "isolation": {"timeout": "30s"},
     "notify": {"deadline": "2s", "patience": "500ms"},
     "session": {"brief_ttl": "150ms"},
 }
-"""Settings by which probes are quicker, or do in every run what they otherwise do now and then."""
+"""Settings by which probes are quicker, have time on a busy machine, or do in every run what they seldom do."""
 RUN_BY_RUN = {name: fault for name, fault in FAULTS.items() if not fault.ledger}
 """The faults that runs see by themselves; test_durability.py has those that take a ledger to be seen."""
 
@@ -188,7 +185,7 @@ async def bench(
             provision=True,
             isolation=fault.isolation,
             policy=fault.policy,
-            **_application(site),
+            **application(site),
         )
         environment, hasty = make(), make(timeout=timedelta(seconds=fault.patience))
         around = environment.surroundings
@@ -206,17 +203,6 @@ async def bench(
             probes=probes,
             measured=measured,
         )
-
-
-def _application(site: Site) -> dict[str, Any]:
-    """What binds an environment to the sample platform, where there is one."""
-    if site.servers.platform is None:
-        return {}
-    auth = Auth(kind="jwt", key=SecretStr(site.servers.platform.secret))
-    return {
-        "binding": read_binding(BINDING, environ={}),
-        "api": ApiAddress(base_url=site.addresses()[Place(Store.API)], auth=auth),
-    }
 
 
 async def test_is_caught_as_what_it_is_and_forgiven_once_healed(bench: Bench) -> None:

@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 
 from monitor.core import duration
+from tests.soak import platform
 from tests.soak.soak import soak
+from tests.soak.weather import SPELLS
 
 
 def main() -> int:
@@ -18,9 +20,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--for", dest="length", type=duration.parse, default="30m", help="such as 3m or 8h")
     parser.add_argument("--seed", type=int, default=1, help="decides the order and the moments of the weather")
+    parser.add_argument("--platform", action="store_true", help="through the sample platform, and its weather")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="holdfast-soak-") as folder:
-        report = asyncio.run(soak(seconds=given.length.total_seconds(), seed=given.seed, folder=Path(folder), say=_say))
+        report = asyncio.run(
+            soak(
+                seconds=given.length.total_seconds(),
+                seed=given.seed,
+                folder=Path(folder),
+                say=_say,
+                spells=platform.SPELLS if given.platform else SPELLS,
+                platform=given.platform,
+            )
+        )
     _say(json.dumps(vars(report), indent=2, default=str))
     calm = not (report.violations or report.faults or report.disturbed) and not any(report.residue.values())
     _say(f"{report.runs} runs, {len(report.violations)} violations: {'calm' if calm else 'NOT calm'}")

@@ -9,7 +9,7 @@ import random
 import re
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +17,15 @@ from time import monotonic
 from typing import Any
 
 import monitor.probes
-from monitor.core.residue import PREFIX
-from monitor.embedded.faults.fault import Site
+from monitor.core.residue import PREFIX, Instance
+from monitor.embedded.faults.fault import API, Site
 from monitor.embedded.pgbouncer import installed
 from monitor.embedded.servers import Servers
 from monitor.ports import Place, Store, Way
 from monitor.probe import discover
 from monitor.stores.rows import TABLES
-from tests.soak.weather import SPELLS, Sky
+from tests.soak import platform as application
+from tests.soak.weather import SPELLS, Sky, Spell
 from tests.system import ENVIRONMENT, Daemon, described, until, write
 
 CLEARS_WITHIN = 90.0
@@ -105,14 +106,14 @@ class Log:
                     self._soak.faults.append(each)
 
 
-def settings() -> dict[str, dict[str, Any]]:
-    """Every probe often, with budgets that no busy machine exceeds."""
-    often = {"every": EVERY, "timeout": "2900ms"}
-    return {name: {**often, **DEADLINES.get(name, {}), "budget": "30s"} for name in discover(monitor.probes)}
+def settings(own: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, Any]]:
+    """Every probe often, with budgets that no busy machine exceeds; some have their own times."""
+    often = {"every": EVERY, "timeout": "2900ms", "budget": "30s"}
+    return {name: {**often, **own.get(name, {})} for name in discover(monitor.probes)}
 
 
-def configured(folder: Path, addresses: Mapping[Place, str], probes: Mapping[str, Any]) -> Path:
-    """The configuration of the daemon, with every way into the stores."""
+def configured(folder: Path, addresses: Mapping[Place, str], probes: Mapping[str, Any], **more: object) -> Path:
+    """The configuration of the daemon, with every way into the stores; `more` is of its environment."""
     values = described(folder, dsn=addresses[Place(Store.POSTGRES)], url=addresses[Place(Store.REDIS)], probes=probes)
     environment = values["environments"][ENVIRONMENT]
     if pooler := addresses.get(Place(Store.POSTGRES, Way.POOLER)):
@@ -120,18 +121,33 @@ def configured(folder: Path, addresses: Mapping[Place, str], probes: Mapping[str
     for place, address in addresses.items():
         if place.way is Way.REPLICA:
             environment[place.store].setdefault("replicas", {})[place.name] = address
+    environment |= more
     return write(folder / "holdfast.yaml", values)
 
 
-async def soak(*, seconds: float, seed: int, folder: Path, say: Say) -> Soak:
-    """Run for so long, every sort of weather in turn, in an order that the seed decides; -> what came of it."""
+async def soak(
+    *,
+    seconds: float,
+    seed: int,
+    folder: Path,
+    say: Say,
+    spells: Sequence[Spell] = SPELLS,
+    deaths: int = 3,
+    platform: bool = False,
+) -> Soak:
+    """Run for so long, every sort of weather in turn, in an order that the seed decides; -> what came of it.
+
+    The daemon is killed as many times a turn as `deaths` says. With `platform` it probes through the sample platform.
+    """
     dice = random.Random(seed)  # noqa: S311  moments, not secrets
     report = Soak()
     log = Log(report)
-    probes = settings()
-    end = monotonic() + seconds
+    slower = {**DEADLINES, **application.SLOWER} if platform else DEADLINES
+    probes = settings(slower)
     async with AsyncExitStack() as stack:
-        servers = await stack.enter_async_context(Servers(fsync=False, replicas=True, pooler=installed() is not None))
+        servers = await stack.enter_async_context(
+            Servers(fsync=False, replicas=True, pooler=installed() is not None, platform=platform)
+        )
         site = await Site.before(servers, stack)
         assert servers.postgres_replica is not None
         assert servers.valkey_replica is not None
@@ -144,10 +160,13 @@ async def soak(*, seconds: float, seed: int, folder: Path, say: Say) -> Soak:
             cache=servers.valkey,
             cache_replica=servers.valkey_replica,
         )
-        file = configured(folder, site.addresses(), probes)
+        addresses = site.addresses()
+        bound = servers.platform.described(addresses[API]) if servers.platform else {}
+        file = configured(folder, {way: url for way, url in addresses.items() if way != API}, probes, **bound)
         daemon = await _started(file, folder, log, stack)
         await _clear(log, probes)
-        for spell in itertools.chain.from_iterable(_shuffled(dice) for _ in itertools.count()):
+        end = monotonic() + seconds
+        for spell in itertools.chain.from_iterable(_shuffled(dice, spells, deaths) for _ in itertools.count()):
             if monotonic() > end:
                 break
             name = spell.__name__.replace("_", " ") if spell else KILLED
@@ -160,27 +179,31 @@ async def soak(*, seconds: float, seed: int, folder: Path, say: Say) -> Soak:
                 daemon = await _started(file, folder, log, stack)
             clear = asyncio.create_task(_clear(log, probes))
             if dice.random() < OPERATOR:
-                await _try_at_once(daemon)
+                await _try_at_once(daemon, slower)
             report.clears[name] = max(report.clears.get(name, 0.0), await clear)
             await _stay_clear(log, report, 2 * dice.random())
         await sky.calm()
         assert await daemon.stop() == 0
         log.news()
         last = await _started(file, folder, log, stack)
-        for store in ("postgres", "redis"):
+        for store in ("postgres", "redis", *(["api"] if platform else [])):
             await last.event("sweep.finished", store=store)
         await _clear(log, probes)
+        mark, _, incarnation = last.events("daemon.started")[0]["instance"].rpartition("-")
         assert await last.stop() == 0
         log.news()
-        report.residue = await _residue(sky)
+        if platform:
+            await application.swept_at_once(site, Instance(mark, int(incarnation)))
+            report.residue |= await application.left_behind(sky)
+        report.residue |= await _residue(sky)
     return report
 
 
-def _shuffled(dice: random.Random) -> list[Any]:
+def _shuffled(dice: random.Random, spells: Sequence[Spell], deaths: int) -> list[Spell | None]:
     """Every spell once, and the death of the daemon now and then, in any order."""
-    spells = [*SPELLS, None, None, None]
-    dice.shuffle(spells)
-    return spells
+    turn = [*spells, *[None] * deaths]
+    dice.shuffle(turn)
+    return turn
 
 
 async def _started(file: Path, folder: Path, log: Log, stack: AsyncExitStack) -> Daemon:
@@ -189,12 +212,12 @@ async def _started(file: Path, folder: Path, log: Log, stack: AsyncExitStack) ->
     return daemon
 
 
-async def _try_at_once(daemon: Daemon) -> None:
+async def _try_at_once(daemon: Daemon, slow: Iterable[str]) -> None:
     """What an operator does: reload, which ends every back-off, and run what would otherwise be a while yet."""
     loaded = len(daemon.events("config.loaded"))
     daemon.tell(signal.SIGHUP)
     await daemon.event("config.loaded", times=loaded + 1)
-    await asyncio.gather(*(daemon.post(f"/api/v1/environments/{ENVIRONMENT}/probes/{name}/run") for name in DEADLINES))
+    await asyncio.gather(*(daemon.post(f"/api/v1/environments/{ENVIRONMENT}/probes/{name}/run") for name in slow))
 
 
 async def _clear(log: Log, probes: Mapping[str, Any]) -> float:
