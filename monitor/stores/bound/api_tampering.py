@@ -80,6 +80,8 @@ class Tampering:
                 if await self._try_all(target, viewer):
                     target = await self._settled(owner)  # the next one has to find what can be changed
             await self._try_all(target, owner.user)
+            self._on.bound.identities.threads.forget(target.id)
+            self._on.bound.identities.messages.forget(target.id)
         for path in self._unseen:
             self._sights.drop(path)
             self._on.leave_out(path, UNSEEN)
