@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from monitor.bindings.part import Part
 from monitor.bindings.statements import Statement, listed, numbered
 from monitor.bindings.tasks import PROFILE, TASKS, THREADS, Task, checked
+from monitor.values import OneOrSeveral
 
 
 def _checked(tasks: Mapping[str, Task]) -> AfterValidator:
@@ -19,17 +20,15 @@ def _checked(tasks: Mapping[str, Task]) -> AfterValidator:
     return AfterValidator(check)
 
 
-_ONE_IS_A_LIST = BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
-
 Sql: TypeAlias = Annotated[str, _checked(TASKS)]
 """One statement with parameters such as `:user_id`, that can touch nothing but what is synthetic."""
 ThreadSql: TypeAlias = Annotated[str, _checked(THREADS)]
 """One on conversations."""
-ThreadSqls: TypeAlias = Annotated[tuple[ThreadSql, ...], _ONE_IS_A_LIST, Field(min_length=1)]
+ThreadSqls: TypeAlias = Annotated[tuple[ThreadSql, ...], OneOrSeveral(), Field(min_length=1)]
 """One or several, carried out in their order in one transaction."""
 ProfileSql: TypeAlias = Annotated[str, _checked(PROFILE)]
 """One on profiles."""
-ProfileSqls: TypeAlias = Annotated[tuple[ProfileSql, ...], _ONE_IS_A_LIST, Field(min_length=1)]
+ProfileSqls: TypeAlias = Annotated[tuple[ProfileSql, ...], OneOrSeveral(), Field(min_length=1)]
 """One or several, carried out in their order in one transaction."""
 
 

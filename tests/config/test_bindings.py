@@ -10,20 +10,25 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from monitor.bindingfile import read_binding
+from monitor.bindings import Binding
 from monitor.configfile import ConfigError, Loaded, binding_schema, effective, load, schema, secrets_in
 
 from . import PROBES
 
 SECRET = "hunter2secret"
+SHIPPED = Path(__file__).parents[2] / "config" / "bindings"
 SESSIONS = 'redis: {session: {key: "session:{user_id}:{session_id}"}}\n'
 REQUESTS = """
+messages: {metadata: "no"}
 api:
   headers: {X-Api-Key: "key ${TOKEN}", X-Tenant: "${TENANT:-everybody}"}
   threads:
     create: {method: POST, path: /threads, body: {name: "{name}", license: "${file:license}"}, returns: {thread_id: id}}
     append: {method: POST, path: "/threads/{thread_id}/messages", body: {content: "{content}"}}
-    load: {path: "/threads/{thread_id}", returns: {thread_id: id}}
-    messages: {path: "/threads/{thread_id}/messages", returns: {message_id: id}}
+    load: {path: "/threads/{thread_id}", returns: {thread_id: id, name: name}}
+    messages:
+      path: "/threads/{thread_id}/messages"
+      returns: {message_id: id, role: role, content: content}
     delete: {method: DELETE, path: "/threads/{thread_id}"}
 """
 
@@ -132,6 +137,15 @@ def test_alone_it_is_judged_by_the_same_words(tmp_path: Path) -> None:
         read_binding(path, environ={})
     path.write_text(SESSIONS)
     assert set(read_binding(path, environ={}).served()) == {"session"}
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_bindings_load(path: Path) -> None:
+    """Each binding that ships can be used, is valid by the schema for editors, and can be shown and loaded again."""
+    binding = read_binding(path, environ={})
+    assert binding.served()
+    Draft202012Validator(binding_schema()).validate(yaml.safe_load(path.read_text("utf-8")))
+    assert Binding.model_validate(binding.model_dump(mode="json")) == binding
 
 
 def test_schema_of_a_binding() -> None:
