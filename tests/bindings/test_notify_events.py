@@ -22,6 +22,7 @@ from tests.probes.breaking import kinds, run_ok, run_unknown
 
 PROBE = NotifyProbe()
 HASTY = NotifyProbe(deadline=timedelta(milliseconds=600), patience=timedelta(milliseconds=100))
+BRIEF = timedelta(seconds=1)
 PROTOCOLS: dict[str, Mapping[str, str]] = {"sse": {}, "websocket": WEBSOCKET}
 API_ONLY = {"postgres_dsn": None, "redis_url": None}
 
@@ -31,6 +32,12 @@ async def application(servers: Servers) -> AsyncIterator[Running]:
     """The platform; a test that breaks it mends it."""
     async with running(servers) as application:
         yield application
+
+
+@pytest.fixture
+def database(application: Running) -> str:
+    """The platform's own."""
+    return application.database
 
 
 @pytest.fixture
@@ -91,7 +98,7 @@ async def test_a_log_in_that_is_not_taken_is_refused(
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_a_text_that_is_nowhere_is_said(make_layered: MakeLayered, protocol: str) -> None:
     """Where `text` leads to nothing, the run is inconclusive and names it."""
-    site = await make_layered(events(**{**PROTOCOLS[protocol], "text": "data.message"}), **API_ONLY)
+    site = await make_layered(events(**{**PROTOCOLS[protocol], "text": "data.message"}), timeout=BRIEF, **API_ONLY)
     record = await run_unknown(site, PROBE, Reason.INCONCLUSIVE)
     assert "data.message" in record.finding.message
 
@@ -177,7 +184,7 @@ class Pusher:
 
 def bound_to(url: str) -> dict[str, object]:
     """The address of a scripted API, where nobody logs in."""
-    return {"api": ApiAddress(base_url=url), **API_ONLY}
+    return {"api": ApiAddress(base_url=url), "timeout": BRIEF, **API_ONLY}
 
 
 @pytest.mark.parametrize("name", TAMPERS)

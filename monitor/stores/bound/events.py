@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _LISTENER = synthetic_user(PROFILED)
 _FENCE = "fence"
-_PATIENCE = 2.0  # seconds for a fence to come back
 _ATTEMPTS = 2  # an API that says 200 before it is subscribed has missed the first
 
 
@@ -118,6 +117,7 @@ class EventSubscriber:
         self._arrived: asyncio.Queue[str | StoreError] = asyncio.Queue()
         self._fences = count(1)
         self._passed: dict[str, asyncio.Event] = {}
+        self._patience = channel.bound.ways.timeout.total_seconds()  # for a fence to come back
         self._pump = asyncio.create_task(self._take())
 
     async def node(self) -> Node:
@@ -138,10 +138,11 @@ class EventSubscriber:
         for _ in range(_ATTEMPTS):
             if await self._fence():
                 return
+            self._left()
         events = self._channel.events
         what = (
             f"{events.path}: nothing came that {events.publish.shown} had made for the same user within"
-            f" {_ATTEMPTS * _PATIENCE:g} s; does `text` ({events.text}) say where the text stands in an event?"
+            f" {_ATTEMPTS * self._patience:g} s; does `text` ({events.text}) say where the text stands in an event?"
         )
         raise self._channel.bound.ways.primary_api.error(Reason.INCONCLUSIVE, what)
 
@@ -162,14 +163,22 @@ class EventSubscriber:
     async def rest(self) -> list[str]:
         """What came before a fence; where that does not come, the connection must have lived in the meantime."""
         since = monotonic()
-        if not await self._fence() and not await self._feed.lived(since):
-            what = f"{self._channel.events.path}: nothing came within {_PATIENCE:g} s, nor any sign of life"
+        lived = await self._fence() or await self._feed.lived(since)
+        left = self._left()
+        if not lived:
+            what = f"{self._channel.events.path}: nothing came within {self._patience:g} s, nor any sign of life"
             raise self._channel.bound.ways.primary_api.error(Reason.TIMEOUT, what)
-        left = [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
-        for each in left:
-            if isinstance(each, StoreError):
-                raise each
-        return [each for each in left if isinstance(each, str)]
+        return left
+
+    def _left(self) -> list[str]:
+        """What has come and was not yet taken. Raises StoreError where the stream is no more."""
+        texts: list[str] = []
+        while not self._arrived.empty():
+            taken = self._arrived.get_nowait()
+            if isinstance(taken, StoreError):
+                raise taken
+            texts.append(taken)
+        return texts
 
     async def _fence(self) -> bool:
         """Publish something of one's own, and wait a while until it comes back."""
@@ -177,7 +186,7 @@ class EventSubscriber:
         passed = self._passed[name] = asyncio.Event()
         await self._publisher.publish(name)
         waiting = asyncio.create_task(passed.wait())
-        await asyncio.wait({waiting, self._pump}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({waiting, self._pump}, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         return passed.is_set()
 
