@@ -20,7 +20,7 @@ from monitor.core.verdict import Reason
 from monitor.ports import Outcome, StoreError
 from monitor.stores.api import Api, Who
 from monitor.stores.api_errors import in_words, of_status
-from monitor.stores.api_wire import Asked, Reply, Wire, beside
+from monitor.stores.api_requests import Asked, Reply
 
 Value: TypeAlias = JsonValue | UUID
 
@@ -47,6 +47,8 @@ class ApiConnection:
     """One connection. Nothing is sent again but what the server has refused as a whole: by a 401 or a 429, once."""
 
     def __init__(self, api: Api, label: str) -> None:
+        from monitor.stores.api_wire import Wire  # noqa: PLC0415  a daemon without an API needs no HTTP
+
         self.api = api
         self._wire = Wire(api, label)
         self._patience = api.timeout.total_seconds()
@@ -124,7 +126,7 @@ class ApiConnection:
         if query := {name: text_of(value) for name, value in query.items() if value is not None}:
             url += f"?{urlencode(query)}"
         if link is not None:
-            url = beside(url, link) or ""
+            url = self._wire.beside(url, link) or ""
         if not url:
             what = "the Link to its next page leads to another server, which is not asked"
             raise self.error(request, Reason.MISCONFIGURED, what)

@@ -8,8 +8,6 @@ import ssl
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
-import httpx
-
 from monitor.core.verdict import Reason
 
 _LONGEST = 160  # characters of what a server says of its refusal
@@ -32,15 +30,6 @@ _BY_STATUS: dict[int, tuple[Reason, str]] = {
     504: (Reason.TIMEOUT, "a server behind it did not answer"),
     507: (Reason.CAPACITY, "the server has no room"),
 }
-_NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.LocalProtocolError,
-    httpx.UnsupportedProtocol,
-    httpx.InvalidURL,
-    UnicodeError,
-)
 
 
 def of_status(status: int) -> tuple[Reason, str]:
@@ -80,7 +69,7 @@ def of_exception(error: Exception) -> tuple[Reason, str, bool]:
     for cause in _causes(error):
         if (why := _at_the_door(cause)) is not None:
             return Reason.UNREACHABLE, why, False
-    return *_on_the_way(error), not isinstance(error, _NEVER_SENT)
+    return _on_the_way(error)
 
 
 def _at_the_door(cause: BaseException) -> str | None:
@@ -100,17 +89,21 @@ def _at_the_door(cause: BaseException) -> str | None:
     return None
 
 
-def _on_the_way(error: Exception) -> tuple[Reason, str]:
+def _on_the_way(error: Exception) -> tuple[Reason, str, bool]:
+    import httpx  # noqa: PLC0415  a daemon without an API needs no HTTP, and it takes a tenth of a second
+
     match error:
+        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return Reason.TIMEOUT, "no connection in time (a firewall may be between)", False
         case httpx.TimeoutException() | TimeoutError():
-            return Reason.TIMEOUT, "no whole answer in time (it is too slow, or a firewall is between)"
+            return Reason.TIMEOUT, "no whole answer in time (it is too slow, or a firewall is between)", True
         case httpx.ConnectError():
-            return Reason.UNREACHABLE, "no connection (check that it runs, and base_url)"
+            return Reason.UNREACHABLE, "no connection (check that it runs, and base_url)", False
         case httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | UnicodeError():
-            return Reason.MISCONFIGURED, "the request cannot be sent (check base_url, and the headers)"
+            return Reason.MISCONFIGURED, "the request cannot be sent (check base_url, and the headers)", False
         case httpx.RemoteProtocolError():
-            return Reason.UNREACHABLE, "the connection broke, or what answers is no HTTP (check base_url)"
-    return Reason.UNREACHABLE, f"the connection broke ({type(error).__name__})"
+            return Reason.UNREACHABLE, "the connection broke, or what answers is no HTTP (check base_url)", True
+    return Reason.UNREACHABLE, f"the connection broke ({type(error).__name__})", True
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

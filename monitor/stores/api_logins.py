@@ -19,7 +19,8 @@ from monitor.bindings.templates import filled
 from monitor.core.verdict import Reason
 from monitor.stores.api import Api, Who
 from monitor.stores.api_errors import in_words, of_status
-from monitor.stores.api_wire import Asked, Wire
+from monitor.stores.api_requests import Asked
+from monitor.stores.api_wire import Wire
 
 _OK, _REFUSALS = 200, frozenset({400, 401, 403})
 _FOREVER = float("inf")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
 from urllib.parse import urlsplit
@@ -16,6 +14,7 @@ from monitor.core.verdict import Reason
 from monitor.ports import Outcome, Store, StoreError
 from monitor.stores.api import Api
 from monitor.stores.api_errors import of_exception
+from monitor.stores.api_requests import Asked, Reply
 
 MOST_BYTES = 8 * 1024 * 1024
 """The most that an answer may have."""
@@ -25,33 +24,6 @@ _IDLE = 1.0  # seconds; servers close a connection that says nothing after two o
 _GRACE = 0.5  # seconds for a whole answer beyond what each part of it may take
 _ERRORS = 400
 _SERVER_ERRORS = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request as it is sent. `shown` is what may be said of it; `fine` are statuses that are no failure."""
-
-    method: str
-    url: str
-    shown: str
-    headers: Mapping[str, str]
-    body: bytes | None = None
-    fine: Container[int] = ()
-
-    @property
-    def writes(self) -> bool:
-        """Whether something may have been done although no answer came."""
-        return self.method != "GET"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """A whole answer, whatever its status. `headers` are by name in lower case; `following` leads to the next page."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    following: str | None = None
 
 
 class Wire:
@@ -146,7 +118,7 @@ class Wire:
         return bytes(body)
 
     def _redirected(self, asked: Asked, url: str, location: str) -> str:
-        target = beside(url, location)
+        target = self.beside(url, location)
         if target is None:
             what = (
                 "redirects to another server, where no log-in of ours is sent; write base_url as the API calls itself"
@@ -154,13 +126,13 @@ class Wire:
             raise self.error(asked, Reason.MISCONFIGURED, what)
         return target
 
-
-def beside(url: str, link: str) -> str | None:
-    """The URL to which a link leads; None where that is another server."""
-    try:
-        here = httpx.URL(url)
-        target = here.join(link)
-    except (httpx.InvalidURL, ValueError):
-        return None
-    same = (here.scheme, here.host, here.port) == (target.scheme, target.host, target.port)
-    return str(target) if same and not target.userinfo else None
+    @staticmethod
+    def beside(url: str, link: str) -> str | None:
+        """The URL to which a link leads; None where that is another server."""
+        try:
+            here = httpx.URL(url)
+            target = here.join(link)
+        except (httpx.InvalidURL, ValueError):
+            return None
+        same = (here.scheme, here.host, here.port) == (target.scheme, target.host, target.port)
+        return str(target) if same and not target.userinfo else None
