@@ -28,6 +28,10 @@ READ_COMMITTED_SHOWN = BEGIN_SHOWN.replace("BEGIN;", "BEGIN ISOLATION LEVEL READ
 
 _SWEEP_TIMEOUT = timedelta(minutes=1)
 
+_HAS_SCHEMA = (
+    "SELECT coalesce(bool_or(has_schema_privilege(oid, 'USAGE')), false) FROM pg_namespace WHERE nspname = 'holdfast'"
+)
+
 TABLES = ("messages", "threads", "registers", "profiles", "activities")
 """Every table that holds synthetic records, each with `instance`, `user_id` and `created_at`; what refers to others
 comes before them."""
@@ -131,12 +135,12 @@ class RowConnection(Transactions):
 
 
 async def has_rows(postgres: Postgres) -> bool:
-    """Whether there are tables of Holdfast's own at all. Raises StoreError."""
+    """Whether there is a schema of Holdfast's own in which this role could have rows. Raises StoreError."""
     connection = await postgres.connect("sweep")
     broken = True
     try:
         async with postgres.asked():
-            there = await connection.fetchval("SELECT to_regclass('holdfast.threads') IS NOT NULL")
+            there = await connection.fetchval(_HAS_SCHEMA)
         broken = False
     finally:
         await postgres.close(connection, broken=broken)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monitor.core.payload import Author, synthetic_user
 from monitor.ports import Store
-from tests.bindings.conftest import Application
+from tests.bindings.conftest import Application, MakeApplication
 
 _AGED = {
     "platform": "created_at = created_at - interval '1 hour'",
@@ -31,3 +31,12 @@ async def test_residue(application: Application) -> None:
     assert await environment.sweep(Store.POSTGRES) == 0
     for table in (application.threads, application.messages):
         assert (await site.sql(f"TABLE {table}")).count("\n") == 1
+
+
+async def test_others(make_application: MakeApplication) -> None:
+    """A schema `holdfast` that is somebody else's is none that an application's sweep has to do with."""
+    application = await make_application("tickets")
+    await application.site.sql("CREATE SCHEMA holdfast; CREATE TABLE holdfast.threads (id int)")
+    environment = application.site.environment
+    assert await environment.sweep(Store.POSTGRES) == 0
+    assert (await environment.left(Store.POSTGRES), await environment.census(Store.POSTGRES)) == (0, 0)
