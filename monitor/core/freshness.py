@@ -248,7 +248,7 @@ def version_in(found: Document | None, expected: Document) -> int | None:
     """
     if found is None:
         return None
-    if found.version < expected.version or found.digest == expected.digest:
+    if found.version != expected.version or found.digest == expected.digest:
         return found.version
     return expected.version - 1 or None
 

@@ -108,6 +108,8 @@ async def test_a_text_that_is_nowhere_is_said(make_layered: MakeLayered, protoco
 )
 async def test_a_path_that_is_no_stream_is_said(make_layered: MakeLayered, protocol: str, reason: Reason) -> None:
     """Whether nothing is there, or something else; to a WebSocket the platform says 403 in both cases."""
+    site = await make_layered(events(**{**PROTOCOLS[protocol], "path": "/events/{nobody}"}), **API_ONLY)
+    assert "{nobody}" in (await run_unknown(site, PROBE, Reason.MISCONFIGURED)).finding.message
     for path in ("/nowhere", "/me/profile"):
         site = await make_layered(events(**{**PROTOCOLS[protocol], "path": path}), **API_ONLY)
         record = await run_unknown(site, PROBE, reason)

@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from monitor.core.confirmation import Reading
 from monitor.core.document import Cached, Document
-from monitor.core.freshness import Control, Copied, Failure, Judge, Link, Look, Origin, Seen, Trace, wrong
+from monitor.core.freshness import (
+    Control,
+    Copied,
+    Failure,
+    Judge,
+    Link,
+    Look,
+    Origin,
+    Seen,
+    Trace,
+    version_in,
+    wrong,
+)
 from monitor.core.record import Node
 from monitor.core.verdict import Finding, Kind, Reason, Verdict
 
@@ -244,3 +256,31 @@ def test_whatever_is_broken_in_one_way_is_named_so(
     broken = BREAKS[kind](victim, look)
     assert kinds(judge(*before, broken, *after)) == [kind]
     assert wrong([broken]) == (set() if kind is Kind.LATE else {"postgres"})
+
+
+@pytest.mark.parametrize(("found", "said"), [(1, "version 1"), (0, "what an earlier run had written")])
+def test_a_source_that_goes_on_to_show_what_is_older_is_stale(found: int, said: str) -> None:
+    """What was acknowledged is not gone, but an older state is read for it, by the source's own reads as well."""
+    old = Look(version=found)
+    trace = replace(NEVER, link=Link("api", "api"), at_source=True, last=old, back=(old, old))
+    (violation,) = judge(trace, controls={"postgres": replace(TRUTH["postgres"], version=found)}).violations
+    assert (violation.kind, violation.expected) == (Kind.STALE, "version 2, which was acknowledged")
+    assert violation.actual.startswith(said)
+
+
+def test_a_new_number_beside_old_content_is_the_old_version() -> None:
+    """A version counts as found only with what it says; of the first there is none before it."""
+    first, second = (
+        Document(id=UUID(int=1), user="holdfast-user-9", version=version, body=f"[{version}]") for version in (1, 2)
+    )
+    cases = [
+        (None, first, None),
+        (first, first, 1),
+        (first, second, 1),
+        (second, first, 2),
+        (replace(second, body="[ 2 ]"), second, 2),
+        (replace(second, body="[1]"), second, 1),
+        (replace(first, body="[7]"), first, None),
+    ]
+    for found, expected, version in cases:
+        assert version_in(found, expected) == version

@@ -42,7 +42,10 @@ class Feed(Protocol):
 
 async def open_feed(api: Api, path: str, *, protocol: str, who: Who, label: str) -> Feed:
     """A new stream, as a user; it is there once the server has said so. Raises StoreError."""
-    url = api.url(filled_path(path, {"user_id": str(who.id)}))
+    try:
+        url = api.url(filled_path(path, {"user_id": str(who.id)}))
+    except (KeyError, ValueError) as error:
+        raise api.error(Reason.MISCONFIGURED, f"GET {path}: cannot be filled in: {error}") from None
     agent = f"holdfast/{__version__} ({label})"
     opening = _server_sent if protocol == "sse" else _web_socket
 
