@@ -5,7 +5,6 @@ import secrets
 import signal
 import sys
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 from monitor.embedded.folder import PrivateFolder
 from monitor.embedded.postgres import EmbeddedPostgres
@@ -91,6 +90,8 @@ class EmbeddedPlatform(Server):
         await asyncio.to_thread(self._switch, name, "PUT" if on else "DELETE")
 
     def _switch(self, name: str, method: str) -> None:
+        from urllib.request import Request, urlopen  # noqa: PLC0415  a demo that breaks nothing needs no client
+
         request = Request(f"{self.url}_switches/{name}", method=method, headers={"X-Admin": self._admin})  # noqa: S310
         with urlopen(request, timeout=_SWITCH_SECONDS):  # noqa: S310  our own child
             pass

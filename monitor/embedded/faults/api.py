@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from monitor.core.verdict import Kind, Reason
-from monitor.embedded.faults.fault import Change, Fault, Report, Site
+from monitor.embedded.faults.fault import API, Change, Fault, Report, Site
 from monitor.embedded.platform import EmbeddedPlatform
 from monitor.embedded.process import EmbeddedError
 from monitor.ports import Store
@@ -53,6 +53,17 @@ async def _bring_back(site: Site) -> None:
         await platform.start()
 
 
+async def _swallow(site: Site) -> None:
+    site.proxies[API].blackhole = True
+
+
+async def _let_through(site: Site) -> None:
+    proxy = site.proxies[API]
+    proxy.blackhole = False
+    await proxy.stop()  # what is left of broken connections
+    await proxy.start()
+
+
 def _bug(
     name: str,
     breaks: str,
@@ -85,6 +96,7 @@ def _down(name: str, breaks: str, *, report: Report, inject: Change, heal: Chang
         report=report,
         everywhere=Store.API,
         platform=True,
+        patience=1.0 if report is Reason.TIMEOUT else 5.0,
         inject=inject,
         heal=heal,
     )
@@ -157,6 +169,13 @@ FAULTS = (
         report=Reason.UNREACHABLE,
         inject=_crash,
         heal=_bring_back,
+    ),
+    _down(
+        "api-black-hole",
+        "every packet to the API vanishes, and nobody is told",
+        report=Reason.TIMEOUT,
+        inject=_swallow,
+        heal=_let_through,
     ),
     _down(
         "api-answers-503",
