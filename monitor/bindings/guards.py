@@ -28,6 +28,14 @@ def asks_whose(sql: str) -> bool:
 
 
 @lru_cache(maxsize=256)
+def inserts(sql: str) -> bool:
+    """Whether it makes rows, if only for want of one to change."""
+    from sqlglot import exp  # noqa: PLC0415
+
+    return _parsed(sql).find(exp.Insert) is not None
+
+
+@lru_cache(maxsize=256)
 def tables_of(sql: str) -> frozenset[str]:
     """The tables and views that it names, as it spells them."""
     from sqlglot import exp  # noqa: PLC0415

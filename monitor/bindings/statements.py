@@ -88,6 +88,15 @@ def compiled(sql: str) -> Compiled:
     return Compiled("".join((*parts, sql[done:])), tuple(names))
 
 
+def inlined(sql: str, texts: Sequence[str]) -> str:
+    """A statement with these texts in the places of its parameters, one for each place."""
+    parts, done = list[str](), 0
+    for (start, end, _), text in zip(_places(sql), texts, strict=True):
+        parts += sql[done:start], text
+        done = end
+    return "".join((*parts, sql[done:]))
+
+
 def tokens_of(sql: str) -> list[Token]:
     """The words of a statement. Raises ValueError where it ends within a text or a comment."""
     from sqlglot.dialects import Postgres  # noqa: PLC0415  costs a daemon without a binding 50 ms

@@ -113,6 +113,16 @@ async def test_what_policies_leave_open_is_named_and_nothing_else(make_applicati
     await heals(site, PROBE)
 
 
+async def test_what_policies_refuse_is_no_error_in_the_servers_log(make_application: MakeApplication) -> None:
+    """Each run is refused many times, as it should be; whoever watches the log is not called."""
+    site = (await make_application("supabase")).site
+    await run_ok(site, PROBE)
+    log = site.servers.postgres.log
+    before = log.stat().st_size
+    await run_ok(site, PROBE)
+    assert "ERROR" not in log.read_bytes()[before:].decode()
+
+
 async def test_a_plan_that_remembers_its_first_user_is_a_leak(make_application: MakeApplication) -> None:
     """A policy asks an IMMUTABLE function who the user is: a prepared statement takes everybody for the first."""
     site = (await make_application("supabase")).site

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from monitor.bindings.guards import asks_whose, names_who, tables_of
-from monitor.bindings.statements import Statement
+from monitor.bindings.statements import Statement, inlined
 from monitor.core.record import Node
 from monitor.core.tenancy import NO_LONGER_ANYBODY, NOBODY, Look, Tenant
 from monitor.core.verdict import Reason
@@ -19,6 +19,7 @@ from monitor.ports import MissingError, StoreError, Way
 from monitor.stores.bound.belongings import Belongings, Sights
 from monitor.stores.bound.context import Bound
 from monitor.stores.bound.sql_policies import KEPT, WEAKNESSES
+from monitor.stores.bound.sql_rehearsal import FORBIDDEN, block, literal
 from monitor.stores.bound.sql_tampering import FORGED, UNTOLD, Tampering
 from monitor.stores.bound.sql_threads import SqlThreadConnection
 from monitor.stores.postgres import Postgres
@@ -194,6 +195,19 @@ class SqlTenantConnection(SqlThreadConnection):
     def of(self, user: str) -> dict[str, object]:
         """The values by which a statement asks in the name of a user."""
         return self._of(user)
+
+    async def forbids(self, statements: Sequence[Statement], values: Row) -> bool:
+        """Whether the server would refuse these statements for want of a right, or by a policy."""
+        written = []
+        for statement in statements:
+            with self.named(statement):
+                prepared = await self._prepare(statement)
+                places = zip(self._arguments(statement, prepared, values), prepared.get_parameters(), strict=True)
+                texts = [literal(value, schema=kind.schema, name=kind.name) for value, kind in places]
+                written.append(inlined(statement.sql, texts))
+        with self.named(statements[0]):
+            await self.connection.execute(block(written))
+        return bool(await self.connection.fetchval(FORBIDDEN) == "yes")
 
     async def become(self, tenant: Tenant) -> None:
         """In the midst of a transaction, tell the server that another asks."""
