@@ -148,6 +148,11 @@ def test_shipped_bindings_load(path: Path) -> None:
     assert Binding.model_validate(binding.model_dump(mode="json")) == binding
 
 
+def test_schema_that_ships_is_this_one() -> None:
+    """`holdfast config schema --binding > config/bindings/binding.schema.json` writes it anew, for editors."""
+    assert json.loads((SHIPPED / "binding.schema.json").read_text("utf-8")) == binding_schema()
+
+
 def test_schema_of_a_binding() -> None:
     """The schema for editors takes a binding, as a path in a configuration, too, and refuses a wrong key."""
     made = binding_schema()

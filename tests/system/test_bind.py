@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.system import ENVIRONMENT, holdfast, variables
+from tests.system import ENVIRONMENT, Daemon, holdfast, variables
 from tests.system.conftest import Place
 
 PLATFORM = (Path(__file__).parents[2] / "examples" / "platform" / "schema.sql").read_text("utf-8")
@@ -276,3 +276,19 @@ async def test_plan_and_setup_of_a_bound_environment(place: Place) -> None:
     assert "holdfast.messages" not in thread
     printed = await holdfast("setup", ENVIRONMENT, "--print", "--store", "postgres", "--config", config)
     assert "GRANT SELECT, INSERT, UPDATE, DELETE ON public.threads TO holdfast;" in printed.out
+
+
+async def test_a_daemon_reads_its_binding_again(place: Place) -> None:
+    """A binding that has changed is read again without a signal; a wrong one is said by its line, and not taken."""
+    file = await made(place, "platform")
+    values = place.values()
+    values["environments"][ENVIRONMENT]["binding"] = file.name
+    right = file.read_text("utf-8")
+    async with Daemon(place.configured(values), place.folder) as watching:
+        file.write_text(right.replace("rename:", "renam:"))
+        rejected = await watching.event("config.rejected")
+        assert "postgres.threads.renam: unknown key; did you mean `rename`?" in str(rejected["problems"])
+        assert await watching.metric("holdfast_config_reload_success") == 0
+        file.write_text(right.replace("name: app", "name: another"))
+        await watching.event("config.loaded", times=2)
+        assert await watching.metric("holdfast_config_reload_success") == 1

@@ -28,6 +28,7 @@ PROBES = discover(monitor.probes)
 PATIENT = {name: {"budget": "9s"} for name in PROBES}
 SUBCOMMANDS = (
     *("config check", "config show", "config schema", "violations list", "violations show", "violations ack"),
+    *("bind init", "bind check", "bind try"),
     *("history check", "ledger list", "ledger declare-restore", "ledger verify"),
 )
 
