@@ -35,9 +35,8 @@ class Desk:
 
 async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> RunRecord:
     """Execute a probe against an environment once, and report how it ended. Raises nothing but cancellation."""
-    async with environment.slots(
-        probe.wants_in(environment.surroundings)
-    ):  # to wait for a free connection is lateness, not latency
+    wanted = probe.wants_in(environment.surroundings)
+    async with environment.slots(wanted):  # to wait for a free connection is lateness, not latency
         run = Run(
             run_id=str(uuid7()),
             probe=probe.name,
