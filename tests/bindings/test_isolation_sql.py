@@ -6,7 +6,8 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -21,6 +22,7 @@ from monitor.embedded.servers import Servers
 from monitor.ports import Place, Store, Way
 from monitor.probe import Run
 from monitor.probes.isolation import IsolationProbe
+from monitor.stores.bound.sql_rehearsal import FORBIDDEN, block, literal
 from tests.bindings.conftest import Application, MakeApplication
 from tests.bindings.layers import SHIPPED
 from tests.bindings.schemas import OPEN, PLATFORM
@@ -284,3 +286,27 @@ async def test_what_a_killed_daemon_left_is_swept(make_site: MakeSite) -> None:
     assert await site.sql("SELECT count(*) FROM threads JOIN user_profiles USING (user_id)") == "3\n"
     assert await site.environment.sweep(Store.POSTGRES) > 0
     assert await site.sql("TABLE threads") == await site.sql("TABLE user_profiles") == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("it's a \\ and $1 and $$ and {} 🦊", "text"),
+        ('{"quoted": "\\"\\\\"}', "jsonb"),
+        (UUID(RUN), "uuid"),
+        (-(2**63), "int8"),
+        (["a,b", "c'd", '"'], "text[]"),
+        ([], "text[]"),
+        (datetime(2026, 11, 23, 1, 2, 3, 4, tzinfo=UTC), "timestamptz"),
+        (None, "text"),
+    ],
+)
+async def test_what_is_rehearsed_is_what_would_be_sent(site: Site, value: object, kind: str) -> None:
+    """A value that is written as a literal, in a block, is the value itself."""
+    connection = await asyncpg.connect(site.dsn)
+    written = literal(value, schema="pg_catalog", name=kind)
+    async with connection.transaction():
+        await connection.execute(block([f"SELECT set_config('holdfast.said', CAST({written} AS text), true)"]))
+        assert await connection.fetchval(FORBIDDEN) == "no"
+        assert await connection.fetchval(f"SELECT {written}") == value
+    await connection.close()
