@@ -35,8 +35,8 @@ class Desk:
 
 async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> RunRecord:
     """Execute a probe against an environment once, and report how it ended. Raises nothing but cancellation."""
-    wanted = probe.wants_in(environment.surroundings)
-    async with environment.slots(wanted):  # to wait for a free connection is lateness, not latency
+    around = environment.surroundings
+    async with environment.slots(probe.wants_in(around)):  # to wait for a free connection is lateness, not latency
         run = Run(
             run_id=str(uuid7()),
             probe=probe.name,
@@ -46,8 +46,7 @@ async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> R
         )
         try:
             async with asyncio.timeout(probe.timeout.total_seconds()):
-                needs = probe.needs_in(environment.surroundings)  # what it only wants may be down
-                await environment.prepare(needs, probe=probe.name)
+                await environment.prepare(probe.needs_in(around), probe=probe.name)  # what it only wants may be down
                 seen = await probe.observe(run)
             finding = within_budget(probe.judge(seen), run.steps, probe.budget_of)
         except StoreError as error:
@@ -60,7 +59,7 @@ async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> R
         except Exception as error:
             log.exception("run.failed", environment=environment.name, probe=probe.name, run_id=run.run_id)
             finding = Finding.unknown(Reason.INTERNAL, f"{type(error).__name__}{run.where()}; the log has more")
-        record = run.end(replace(finding, left_out=(*probe.left_out(environment.surroundings), *finding.left_out)))
+        record = run.end(replace(finding, left_out=(*probe.left_out(around), *finding.left_out)))
     changes = await desk.journal.add(record)
     desk.metrics.record(record)
     desk.metrics.standing(environment.name, desk.journal.standing(environment.name))
