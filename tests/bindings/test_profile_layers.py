@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,12 @@ from monitor.core.residue import Instance
 from monitor.core.verdict import Kind, Reason
 from monitor.embedded.servers import Servers
 from monitor.ports import Place, Store, StoreError, Surroundings, Way
+from monitor.probe import Probe
+from monitor.probes.notify import NotifyProbe
 from monitor.probes.profile import ProfileProbe
+from monitor.probes.sync import SyncProbe
 from monitor.stores.bound.documents import Translator
-from tests.bindings.layers import API, SQL, WAYS, MakeLayered, Running, layered, profiles, running
+from tests.bindings.layers import API, SHIPPED, SQL, WAYS, MakeLayered, Running, layered, profiles, running
 from tests.conftest import MakeProxy, MakeSite, Site
 from tests.probes.breaking import HEAL, heals, run_ok, run_unknown
 from tests.probes.replicated import behind
@@ -97,6 +101,14 @@ def test_what_is_not_bound_is_said(sections: frozenset[str], places: set[Store],
     sentences = PROBE.left_out(around)
     assert len(sentences) == len(said)
     assert all(any(word in sentence for sentence in sentences) for word in said)
+
+
+@pytest.mark.parametrize("probe", [PROBE, SyncProbe(), NotifyProbe()], ids=lambda probe: probe.name)
+async def test_the_shipped_binding_is_whole(make_layered: MakeLayered, probe: Probe[Any]) -> None:
+    """As config/bindings/platform.yaml says it, with all its sections at once."""
+    site = await make_layered(Binding.model_validate(SHIPPED), provision=probe.name == "notify")
+    for _ in range(3):
+        await run_ok(site, probe)
 
 
 async def test_a_cache_that_is_never_told_is_stale(make_layered: MakeLayered, application: Running) -> None:
