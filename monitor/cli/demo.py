@@ -50,6 +50,10 @@ _OTHERWISE: Mapping[str, Mapping[str, object]] = {
     "pool": {"every": "8s", "timeout": "7900ms"},
     "sync": {"deadline": "1500ms", "patience": "2s"},
 }
+# Each user asks for each other's by every request: a hundred and more, one after the other.
+_THROUGH_AN_API: Mapping[str, Mapping[str, object]] = {
+    "isolation": {"every": "10s", "timeout": "9900ms", "budget": "8s"},
+}
 _GLANCE = 0.5  # seconds between two looks at the daemon
 
 
@@ -184,13 +188,20 @@ def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fa
         postgres["isolation"] = fault.isolation
         redis["policy"] = fault.policy
     application = servers.platform.described(found[Place(Store.API)]) if servers.platform else {}
+    slower = _THROUGH_AN_API if application else {}
     special = fault.settings if fault else {}
     values = {
         "location": "demo",
         "state": f"sqlite:///{servers.folder / 'state.db'}",
         "http": {"listen": f"127.0.0.1:{port}"},
         "probes": {
-            name: {**_EVERY, **_OTHERWISE.get(name, {}), **special.get(name, {}), **_only(fault, name)}
+            name: {
+                **_EVERY,
+                **_OTHERWISE.get(name, {}),
+                **slower.get(name, {}),
+                **special.get(name, {}),
+                **_only(fault, name),
+            }
             for name in sorted(discover(probes))
         },
         "environments": {ENVIRONMENT: {"postgres": postgres, "redis": redis, **application}},
