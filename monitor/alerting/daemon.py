@@ -8,6 +8,7 @@ from monitor.alerting.policy import Policy
 from monitor.alerting.promql import MERGED, either, latest
 from monitor.alerting.rule import Alert, Group, Severity
 
+_KNOWN = "1d"
 _LAGS = 0.1  # seconds; the least of the default budgets, so that a latency would be the loop's and not the store's
 
 
@@ -62,8 +63,8 @@ def daemon(policy: Policy) -> Group:
 
 
 def _gone(job: str) -> str:
-    """A target that does not answer, one that left the service discovery within the hour, or none at all."""
-    down = f'up{{job="{job}"}} == 0'
-    known = f'group by (job, location) (last_over_time(holdfast_build_info{{job="{job}"}}[1h]))'
-    left = f"{known}\nunless on (job, location) holdfast_build_info\nunless on (job) {down}"
-    return either((down, left, f'absent(up{{job="{job}"}})'))
+    """A location that was there within a day, a target that never answered meanwhile, or no target at all."""
+    known = f'last_over_time(holdfast_build_info{{job="{job}"}}[{_KNOWN}])'
+    location = f"group by (job, instance, location) ({known})\nunless on (job, location) holdfast_build_info"
+    target = f'up{{job="{job}"}} == 0\nunless on (job, instance) {known}'
+    return either((location, target, f'absent(up{{job="{job}"}})'))

@@ -74,8 +74,7 @@ def running(policy: Policy) -> Group:
                 severity=Severity.TICKET,
                 # The latest moment within the hour: a daemon that has just started has none yet, and does no harm.
                 expr=unpaused(
-                    f"time() - max_over_time({_LAST}[{_looked_back(policy)}]) > {_TURNS} * holdfast:interval_seconds\n"
-                    f"and {_LAST}"
+                    f"time() - max_over_time({_LAST}[{_looked_back(policy)}]) > {_TURNS} * holdfast:interval_seconds"
                 ),
                 wait=max(timedelta(minutes=1), 4 * policy.scrape),
                 summary="{{ $labels.probe }} does not run in {{ $labels.environment }}",
@@ -170,7 +169,7 @@ def _not_watched(environment: str) -> Alert:
     return Alert(
         name="HoldfastEnvironmentNotWatched",
         severity=Severity.TICKET,
-        expr=f'absent(last_over_time(holdfast_environment_up{{environment="{environment}"}}[{REMEMBERED}]))',
+        expr=f'absent_over_time(holdfast_environment_up{{environment="{environment}"}}[{REMEMBERED}])',
         wait=timedelta(minutes=5),
         about=("environment",),
         summary="nobody watches {{ $labels.environment }}",

@@ -1,0 +1,1 @@
+"""The alerts, held against Prometheus's and Alertmanager's own tools."""
