@@ -96,7 +96,9 @@ def watching(*environments: str, labels: Mapping[str, str] | None = None, locati
     metrics = Metrics(location=location, version="0.0.0")
     metrics.shape(location=location, labels=labels or {}, budgets=())
     for environment in environments:
-        metrics.expect(environment, labels=labels or {}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES))
+        metrics.expect(
+            environment, labels=labels or {}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES)
+        )
     return metrics
 
 
@@ -423,7 +425,9 @@ def test_a_label_with_a_new_value_leaves_nothing_of_the_old() -> None:
     """Where an operator changes a label, the series with the old value do not stand still beside the new ones."""
     metrics = watching("production", labels={"tier": "critical"})
     metrics.record(ended(Verdict.VIOLATED))
-    metrics.expect("production", labels={"tier": "low"}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES))
+    metrics.expect(
+        "production", labels={"tier": "low"}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES)
+    )
     assert {dict(labels).get("tier") for _, labels in series(metrics)} == {"low", None}
 
 
@@ -433,7 +437,9 @@ def test_the_same_configuration_again_keeps_what_was_counted() -> None:
     metrics.record(ended(Verdict.VIOLATED))
     before, registry = series(metrics), metrics.registry
     metrics.shape(location="test", labels=["tier"], budgets=[timedelta(seconds=2)])
-    metrics.expect("production", labels={"tier": "critical"}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES))
+    metrics.expect(
+        "production", labels={"tier": "critical"}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES)
+    )
     assert series(metrics) == before
     assert metrics.registry is registry
 

@@ -134,9 +134,7 @@ def complain(error: ConfigError, *, what: str = "the configuration") -> None:
     """Say everything that is wrong with a configuration."""
     console = err()
     count = len(error.problems)
-    console.print(
-        Text(f"holdfast: {what} cannot be used: {count} problem{'s' * (count > 1)}", style="bold red")
-    )
+    console.print(Text(f"holdfast: {what} cannot be used: {count} problem{'s' * (count > 1)}", style="bold red"))
     for problem in error.problems:
         line = Text("  ")
         line.append(problem.where or "configuration", style="cyan")

@@ -1,0 +1,1 @@
+"""Tests of bindings, each on its real target."""
