@@ -45,7 +45,7 @@ def configure(at: Place, url: str, kind: str) -> None:
     binding["api"]["headers"]["X-Api-Key"] = f"h-{NEEDLE}"
     binding["secrets"] = [f"h-{NEEDLE}"]
     write(at.folder / "binding.yaml", binding)
-    values = at.values(logging={"level": "debug"}, probes={"thread": {"every": "500ms", "timeout": "490ms"}})
+    values = at.values(logging={"level": "debug"}, probes={"thread": {"every": "10s", "timeout": "9s"}})
     api = {"base_url": url, "auth": AUTHS[kind]}
     at.configured(values | {"environments": {ENVIRONMENT: {"api": api, "binding": "binding.yaml"}}})
 

@@ -16,6 +16,8 @@ Id: TypeAlias = "str | UUID | int"
 """An id as an application has it."""
 
 _NAMESPACE = UUID("62696e64-696e-5767-8000-686f6c646661")  # "binding…", in hexadecimal
+_BELOW = 1_000_000_000  # no application counts down so far
+_ROOM = 1_147_483_640  # how many of them an integer of four bytes still has below that, a multiple of USERS
 _MOST = 200_000  # more than the runs of an hour make; what is forgotten is only not known again
 K = TypeVar("K")
 
@@ -136,7 +138,7 @@ def _user(style: IdStyle, environment: str, instance: Instance, number: int) -> 
         case "text":
             return f"{style.prefix}{name}"
         case "number":
-            return -(1_000_000_000 + int(instance.id, 16) * USERS + number)
+            return -(_BELOW + int(instance.id, 16) * USERS % _ROOM + number)
         case _:
             return uuid5(_NAMESPACE, f"{environment}/{name}")
 
