@@ -5,7 +5,7 @@ An application that a binding names is asked by all that the binding has: its st
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -107,6 +107,16 @@ class IsolationProbe(Probe[Seen]):
     )
 
     every: Duration = Field(default=timedelta(minutes=1), description="One run each so often.")
+    timeout: Duration = Field(default=timedelta(seconds=30), description="The end of a run, whatever happens.")
+    budgets: Mapping[str, Duration] = Field(
+        default={
+            "look": timedelta(seconds=5),
+            "tamper": timedelta(seconds=5),
+            "look_through_api": timedelta(seconds=10),
+            "tamper_through_api": timedelta(seconds=20),
+        },
+        description="Other budgets for single steps.",
+    )
     users: int = Field(
         default=3, ge=2, le=PROFILED, description="Users of whom each tries to reach what is each other's."
     )
