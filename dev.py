@@ -8,6 +8,7 @@
     python3 dev.py ledger-kills     kill -9 the daemon during failovers: no false loss, and none unseen (--kills 100)
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
     python3 dev.py bench-ledger     intents a second on this disk, beside the disk bare
+    python3 dev.py e2e [ALERT …]    break everything in turn: how long until Alertmanager tells somebody
     python3 dev.py lab [OPTIONS]    fail a Patroni cluster over, and hold what Holdfast says against the truth
     python3 dev.py detection        break all that the demo can break, and write docs/detection.md
     python3 dev.py run COMMAND …    any holdfast command, such as: run check --config my.yaml
@@ -45,6 +46,7 @@ MODULES = {
     "costs": ("bench.costs",),
     "bench-ledger": ("bench.ledger",),
     "detection": ("tests.faults",),
+    "e2e": ("tests.e2e",),
     "lab": ("lab",),
 }
 CHECKS = (
