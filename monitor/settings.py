@@ -169,7 +169,7 @@ class EnvironmentSettings(Section):
         gt=0,
         lt=100,
         allow_inf_nan=False,
-        description="Percent of runs that are to be ok over 30 days; alerts and reports of a later version go by it.",
+        description="Percent of runs that are to be ok or slow over 30 days; `holdfast rules` makes alerts of it.",
     )
     postgres: Postgres | None = Field(default=None, description="The PostgreSQL of this environment.")
     redis: Redis | None = Field(default=None, description="The Redis of this environment.")
