@@ -8,6 +8,7 @@ from datetime import timedelta
 from monitor.alerting.policy import Policy
 from monitor.alerting.promql import REMEMBERED, either, latest, span, unpaused
 from monitor.alerting.rule import Alert, Group, Record, Severity
+from monitor.core.verdict import Reason
 
 WRITES = (
     "append_message",
@@ -41,6 +42,8 @@ READS = (
 )
 """Steps after which something was acknowledged, or was read; a step that failed is in no histogram."""
 
+_THE_STORES = (Reason.CAPACITY, Reason.READ_ONLY, Reason.TIMEOUT, Reason.UNREACHABLE)
+"""Why a store does not do what it is asked; the other reasons may well be Holdfast's own, and wake nobody."""
 _LAST = "holdfast_last_run_timestamp_seconds"
 _TURNS = 3  # intervals without any is no coincidence
 _BY = "by the probe {{ $labels.probe }} at {{ $labels.location }}"
@@ -86,7 +89,7 @@ def running(policy: Policy) -> Group:
                 "holdfast:recent_writes == 0\nand holdfast:recent_runs > 1.5",
                 "{{ $labels.environment }} acknowledges no write",
                 f"Runs {_BY} take place, and for {_TURNS} intervals not one of their writes to "
-                "{{ $labels.environment }} was acknowledged: a standby, a full disk, a lock or lost rights.",
+                "{{ $labels.environment }} was acknowledged: a standby, a full disk, a lock.",
             ),
             _nothing(
                 "HoldfastReadsNotRunning",
@@ -151,6 +154,10 @@ def _recent(policy: Policy) -> tuple[Record, ...]:
             name="holdfast:recent_told",
             expr=counted("holdfast_runs_total", over=", verdict", more=',verdict!="unknown"'),
         ),
+        Record(
+            name="holdfast:recent_refusals",
+            expr=counted("holdfast_unknown_total", over=", reason", more=f',reason=~"{"|".join(_THE_STORES)}"'),
+        ),
         Record(name="holdfast:recent_writes", expr=steps(WRITES)),
         Record(name="holdfast:recent_reads", expr=steps(READS)),
     )
@@ -161,7 +168,10 @@ def _looked_back(policy: Policy) -> str:
 
 
 def _nothing(name: str, expr: str, summary: str, description: str) -> Alert:
-    return Alert(name=name, severity=Severity.PAGE, expr=unpaused(expr), summary=summary, description=description)
+    of_the_store = f"{expr}\nand holdfast:recent_refusals > 0"
+    return Alert(
+        name=name, severity=Severity.PAGE, expr=unpaused(of_the_store), summary=summary, description=description
+    )
 
 
 def _not_watched(environment: str) -> Alert:

@@ -113,6 +113,7 @@ _WROTE = 'holdfast_step_duration_seconds_count{probe="thread",step="append_messa
 _READ = 'holdfast_step_duration_seconds_count{probe="thread",step="reload"}'
 _CONNECTED = 'holdfast_step_duration_seconds_count{probe="thread",step="connect"}'
 _UP = "holdfast_environment_up"
+_REFUSED = {'holdfast_unknown_total{probe="thread",reason="read_only"}': GOING_ON}
 _ONCE_IN_30_S = "1 1 " + " ".join(f"{n} {n}" for n in range(2, 100))
 """A counter of something that takes place every 30 s, scraped every 15."""
 
@@ -193,49 +194,65 @@ RUNNING = (
     Story(
         alert="HoldfastWritesNotRunning",
         tells="runs without a write for three intervals page, until one is acknowledged",
-        series={_RAN: _ONCE_IN_30_S, _WROTE: "0+1x20 20x20 20+1x100"},
+        series={**_REFUSED, _RAN: _ONCE_IN_30_S, _WROTE: "0+1x20 20x20 20+1x100"},
         firing={"5m": 0, "6m": 0, "6m45s": 1, "10m": 1, "10m45s": 0},
     ),
     Story(
         alert="HoldfastWritesNotRunning",
         tells="where nothing runs at all that is another alert",
-        series={_RAN: _turns(_ONCE_IN_30_S, until=20), _WROTE: "20x200"},
+        series={**_REFUSED, _RAN: _turns(_ONCE_IN_30_S, until=20), _WROTE: "20x200"},
         firing={"4m": 1, "8m": 0},
     ),
     Story(
         alert="HoldfastWritesNotRunning",
         tells="a step that neither writes nor reads is no write",
-        series={_RAN: _ONCE_IN_30_S, _WROTE: "20x200", _CONNECTED: GOING_ON},
+        series={**_REFUSED, _RAN: _ONCE_IN_30_S, _WROTE: "20x200", _CONNECTED: GOING_ON},
         firing={"6m": 1},
     ),
     Story(
         alert="HoldfastWritesNotRunning",
         tells="a restart begins to count anew, and nothing fires because of it",
-        series={_RAN: "0+1x40 stale _x2 0+1x40", _WROTE: "0+1x40 stale _x2 0+1x40"},
+        series={**_REFUSED, _RAN: "0+1x40 stale _x2 0+1x40", _WROTE: "0+1x40 stale _x2 0+1x40"},
         firing={"10m30s": 0, "11m": 0, "11m30s": 0, "12m": 0},
     ),
     Story(
         alert="HoldfastWritesNotRunning",
         tells="nothing fires while the environment is paused",
-        series={_RAN: _ONCE_IN_30_S, _WROTE: "20x200", "holdfast_paused": "0x40 1x80"},
+        series={**_REFUSED, _RAN: _ONCE_IN_30_S, _WROTE: "20x200", "holdfast_paused": "0x40 1x80"},
         firing={"9m": 1, "11m": 0},
     ),
     Story(
         alert="HoldfastReadsNotRunning",
         tells="writes of which none is read for three intervals page, until one is",
-        series={_WROTE: GOING_ON, _READ: "0+1x20 20x20 20+1x100"},
+        series={**_REFUSED, _WROTE: GOING_ON, _READ: "0+1x20 20x20 20+1x100"},
         firing={"5m": 0, "6m": 0, "6m45s": 1, "10m": 1, "10m45s": 0},
+    ),
+    *(
+        Story(
+            alert=alert,
+            tells="what may be Holdfast's own set-up wakes nobody",
+            series={
+                'holdfast_unknown_total{probe="thread",reason="misconfigured"}': GOING_ON,
+                'holdfast_unknown_total{probe="thread",reason="read_only"}': "9x240",
+                **series,
+            },
+            firing={"6m": 0, "20m": 0},
+        )
+        for alert, series in (
+            ("HoldfastWritesNotRunning", {_RAN: _ONCE_IN_30_S, _WROTE: "20x200"}),
+            ("HoldfastReadsNotRunning", {_WROTE: GOING_ON, _READ: "20x200"}),
+        )
     ),
     Story(
         alert="HoldfastReadsNotRunning",
         tells="where nothing is written there is nothing to read",
-        series={_WROTE: "20x200", _READ: "20x200"},
+        series={**_REFUSED, _WROTE: "20x200", _READ: "20x200"},
         firing={"6m": 0},
     ),
     Story(
         alert="HoldfastReadsNotRunning",
         tells="nothing fires while the environment is paused",
-        series={_WROTE: GOING_ON, _READ: "20x200", "holdfast_paused": "0x40 1x80"},
+        series={**_REFUSED, _WROTE: GOING_ON, _READ: "20x200", "holdfast_paused": "0x40 1x80"},
         firing={"9m": 1, "11m": 0},
     ),
     Story(
@@ -289,8 +306,8 @@ RUNNING = (
             firing={"2m15s": 0, "3m": 0, "5m": 0},
         )
         for alert, series in (
-            ("HoldfastWritesNotRunning", {_RAN: "0x8 1x60", _WROTE: "0x80"}),
-            ("HoldfastReadsNotRunning", {_WROTE: "0x8 1x60", _READ: "0x80"}),
+            ("HoldfastWritesNotRunning", {**_REFUSED, _RAN: "0x8 1x60", _WROTE: "0x80"}),
+            ("HoldfastReadsNotRunning", {**_REFUSED, _WROTE: "0x8 1x60", _READ: "0x80"}),
             ("HoldfastProbeCannotTell", {_RAN: "0x8 1x60", _TOLD: "0x80"}),
         )
     ),

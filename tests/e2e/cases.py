@@ -69,7 +69,7 @@ CASES = (
     _fault("HoldfastDataLate", "update-ignored"),
     _fault("HoldfastEnvironmentUnreachable", "postgres-refuses-connections"),
     _fault("HoldfastWritesNotRunning", "postgres-read-only", "three intervals of 10 s without a write"),
-    _fault("HoldfastProbeCannotTell", "postgres-standby", "three intervals of 10 s, and a scrape"),
+    _fault("HoldfastProbeCannotTell", "policy-changed-behind-the-back", "three intervals of 10 s, and a scrape"),
     _fault("HoldfastBudgetExceeded", "redis-far-away", "three runs over the budget, 10 s apart"),
     Case(
         alert="HoldfastConfigReloadFailed",
