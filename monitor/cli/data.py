@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -23,7 +23,7 @@ from monitor.probe import Probe, Use
 from monitor.settings import EnvironmentSettings
 from monitor.stores.bound.check_redis import grants
 from monitor.stores.bound.grants import grants_sql
-from monitor.stores.bound.plans import sent_instead, sent_keys
+from monitor.stores.bound.plans import sent_instead, sent_keys, sent_singly
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.operations import CATALOGUE
 from monitor.stores.provision import grant, redis_acl, roles_sql
@@ -33,24 +33,34 @@ NOBODY = Instance("00000000", 0)
 _REDIS = """Choose a password, and put it into the configuration, too. A user is in memory only until it is saved: by
 ACL SAVE where the server has an aclfile, else by CONFIG REWRITE. Without that it is gone with the next start."""
 _HOUR = timedelta(hours=1)
+_LONG, _BEGINS = 90, 60  # characters; what is longer is shown once by a probe
+_SINGLY = "(one by one: the binding names no append_many)"
 
 
-def plan(environment: common.Environment, config: common.Config = None) -> None:
+def plan(environment: common.Environment, probe: common.ProbeNames = None, config: common.Config = None) -> None:
     """Show every statement and key that would be sent, with rows and bytes per hour. Touches nothing.
 
     Rows or keys are those that are inserted or changed; what a run wrote it deletes again, by single statements and by
     foreign keys. Bytes are those of the content; docs/probes.md has the WAL that comes of it, as it was measured.
 
-    Example:  holdfast plan production
+    Examples:
+      holdfast plan production
+
+      holdfast plan production --probe thread    one promise alone
+
     """
     settings = common.environment_named(common.configuration(config), environment)
+    every = settings.probes.by_name()
+    wanted = {common.known(name, every, what="probe") for name in probe or every}
     console = common.out()
-    for probe in settings.active().values():
-        _plan_probe(probe, settings)
-        for sentence in probe.left_out(settings.surroundings()):
-            console.print(Text(f"  left out: {sentence}", style="dim"))
+    for name, planned in settings.active().items():
+        if name in wanted:
+            _plan_probe(planned, settings)
+            for sentence in planned.left_out(settings.surroundings()):
+                console.print(Text(f"  left out: {sentence}", style="dim"))
     for name, why in left_out(settings).items():
-        console.print(Text(f"\n{name}", style="bold") + Text(f" is left out: it {why}", style="dim"))
+        if name in wanted:
+            console.print(Text(f"\n{name}", style="bold") + Text(f" is left out: it {why}", style="dim"))
 
 
 def _plan_probe(probe: Probe[object], settings: EnvironmentSettings) -> None:
@@ -63,13 +73,17 @@ def _plan_probe(probe: Probe[object], settings: EnvironmentSettings) -> None:
     for title, justify in (("times", "right"), ("operation", "left"), ("rows/h", "right"), ("bytes/h", "right")):
         table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
     table.add_column("sent each time", overflow="fold")
-    uses = []
+    uses: list[Use] = []
+    shown: dict[tuple[str, ...], str] = {}
     for use in probe.plan():
+        singly = settings.binding is not None and sent_singly(settings.binding, probe.name, use.operation)
         for store, sent in _sent(settings, probe.name, use).items():
             uses += [] if use in uses else [use]
             written = (f"{use.rows * use.share * hourly:,.0f}", f"{use.payload * use.share * hourly:,.0f}")
-            times = str(use.times) if use.share == 1 else f"{use.times} in 1 of {1 / use.share:.0f} runs"
-            table.add_row(times, f"{store} {use.operation}", *written, Text("\n".join(sent)))
+            asked = use.rows if singly else use.times
+            times = str(asked) if use.share == 1 else f"{asked} in 1 of {1 / use.share:.0f} runs"
+            lines = [*_once(sent, shown, at=use.operation), *([_SINGLY] if singly else [])]
+            table.add_row(times, f"{store} {use.operation}", *written, Text("\n".join(lines)))
     console.print(table)
     rows = sum(use.rows * use.share for use in uses) * hourly
     payload = sum(use.payload * use.share for use in uses) * hourly
@@ -78,6 +92,16 @@ def _plan_probe(probe: Probe[object], settings: EnvironmentSettings) -> None:
     }
     connections = ", ".join(f"at most {count} connections to {store}" for store, count in wants.items())
     console.print(f"  = {hourly:g} runs, {rows:,.0f} rows or keys and {payload / 1e6:,.1f} MB an hour; {connections}")
+
+
+def _once(sent: tuple[str, ...], shown: dict[tuple[str, ...], str], *, at: str) -> Iterator[str]:
+    """The lines; of long ones that an operation of the same probe has shown before, how they begin and where."""
+    if (before := shown.setdefault(sent, at)) != at and sum(map(len, sent)) > _LONG:
+        yield f"as {before} does"
+        return
+    for line in sent:
+        before = shown.setdefault((line,), at)
+        yield f"{line[:_BEGINS].rstrip()} … (as {before} does)" if before != at and len(line) > _LONG else line
 
 
 def _sent(settings: EnvironmentSettings, probe: str, use: Use) -> Mapping[Store, tuple[str, ...]]:

@@ -104,6 +104,20 @@ class TestPlan:
         amounts = re.findall(r"= [0-9.e+]+ runs, [0-9,]+ rows or keys and [0-9.,]+ MB an hour", ended.out)
         assert len(amounts) == len(shown)
 
+    async def test_one_probe_alone(self, place: Place) -> None:
+        """With --probe only that one is shown, also where it does not run; one that there is not ends with 64."""
+        file = place.configured(url=None)
+        ended = await holdfast("plan", ENVIRONMENT, "--config", file, "--probe", "thread", "-p", "session")
+        assert re.findall(r"^([a-z]+) (?: every|is left out)", ended.out, re.MULTILINE) == ["thread", "session"]
+        wrong = await holdfast("plan", ENVIRONMENT, "--config", file, "--probe", "thred")
+        assert (wrong.code, "did you mean 'thread'?" in wrong.err) == (64, True)
+
+    async def test_a_long_statement_is_shown_once(self, place: Place) -> None:
+        """What an operation has shown before is said to be as it does, within one probe."""
+        ended = await holdfast("plan", ENVIRONMENT, "--config", place.configured(), "--probe", "thread")
+        assert ended.out.count("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)") == 1
+        assert " … (as append_message does)" in ended.out
+
     async def test_names_what_is_left_out(self, place: Place) -> None:
         """A probe that does not run here is named with the reason; an unknown environment ends with 64."""
         file = place.configured(url=None)

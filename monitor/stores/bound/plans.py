@@ -10,7 +10,9 @@ from typing import TypeAlias
 from monitor.bindings import ApiBinding, Binding, PostgresBinding, Request
 from monitor.bindings.model import Layer, Way
 from monitor.ports import Store
+from monitor.stores.bound.api_tenants import READS
 from monitor.stores.bound.shown_keys import shown_copies, shown_session, shown_tenants
+from monitor.stores.bound.sql_policies import KEPT, WEAKNESSES
 
 _BEGIN = "BEGIN; SET LOCAL statement_timeout = …; SET LOCAL lock_timeout = …"
 Sent: TypeAlias = tuple[str, ...]
@@ -32,11 +34,12 @@ class _Asks:
 
 _LOOKS = ("load", "messages", "page", "newest", "count", "list")
 _TAMPERS = ("append", "edit", "rename", "delete_message", "delete")
+_BATCH = "append_batch"
 _THREADS: Mapping[str, _Asks] = {
     "create_thread": _Asks(sql=("create",)),
     "append_message": _Asks(sql=("append",)),
     "append_rolled_back": _Asks(sql=("append",), api=(), end="ROLLBACK"),
-    "append_batch": _Asks(sql=("append",), api=("append_many",)),
+    _BATCH: _Asks(sql=("append",), api=("append_many",)),
     "watch_batch": _Asks(sql=("messages",), api=(), reads=True),
     "edit_message": _Asks(sql=("edit",)),
     "delete_message": _Asks(sql=("delete_message",)),
@@ -46,6 +49,7 @@ _THREADS: Mapping[str, _Asks] = {
     "newest_page": _Asks(sql=("newest",), reads=True),
     "count_threads": _Asks(sql=("load", "count"), api=("load", "messages"), reads=True),
 }
+_APPENDS = _THREADS["append_message"]
 _PROFILES: Mapping[str, _Asks] = {
     "create_document": _Asks(sql=("write",)),
     "change_document": _Asks(sql=("write",)),
@@ -57,8 +61,8 @@ _PROFILES: Mapping[str, _Asks] = {
 }
 _TENANTS: Mapping[str, _Asks] = {
     "settle_user": _Asks(sql=("create", "append")),
-    "look_as_user": _Asks(sql=_LOOKS, reads=True),
-    "look_as_nobody": _Asks(sql=_LOOKS, reads=True),
+    "look_as_user": _Asks(sql=_LOOKS, api=READS, reads=True),
+    "look_as_nobody": _Asks(sql=_LOOKS, api=READS, reads=True),
     "look_through_pooler_as_user": _Asks(sql=_LOOKS, api=(), reads=True),
     "look_through_pooler_as_nobody": _Asks(sql=_LOOKS, api=(), reads=True),
     "tamper_as_user": _Asks(sql=_TAMPERS, end="ROLLBACK"),
@@ -75,12 +79,27 @@ def sent_instead(binding: Binding, probe: str, operation: str) -> Mapping[Store,
     if probe not in binding.served():
         return None
     if probe in {"thread", "history"} and operation in _THREADS and (way := binding.threads_way):
-        return _of_layers(binding, "threads", _THREADS[operation], [_layer(way, _THREADS[operation])])
+        asks = _APPENDS if sent_singly(binding, probe, operation) else _THREADS[operation]
+        return _of_layers(binding, "threads", asks, [_layer(way, asks)])
     if probe in {"profile", "sync"} and operation in _PROFILES and (way := binding.profile_way):
         return _of_layers(binding, "profile", _PROFILES[operation], [_layer(way, _PROFILES[operation])])
     if probe == "isolation" and operation in _TENANTS:
         return _of_layers(binding, "threads", _TENANTS[operation], ["postgres", "api"])
+    if probe == "isolation" and operation == "audit":
+        tables = binding.postgres is not None and binding.postgres.threads is not None
+        return {Store.POSTGRES: tuple(map(_on_one_line, (KEPT, WEAKNESSES)))} if tables else {}
     return None
+
+
+def sent_singly(binding: Binding, probe: str, operation: str) -> bool:
+    """Whether what we append at once is appended one by one, because the application's API has no request for several.
+
+    `thread` asks for nothing of the kind then: there it is about whether all come together.
+    """
+    if probe != "history" or operation != _BATCH or binding.api is None or binding.api.threads is None:
+        return False
+    way = binding.threads_way
+    return way is not None and way.write == "api" and binding.api.threads.append_many is None
 
 
 def _layer(way: Way, asks: _Asks) -> Layer:
@@ -105,14 +124,18 @@ def _lines(part: PostgresBinding | ApiBinding, section: str, asks: _Asks, layer:
         requests = [getattr(whole, key) for key in asks.keys(layer)]
         yield from (_request(request) for request in requests if request is not None)
         return
-    begin = [" ".join(statement.sql.split()) for statement in part.statements("begin")]
+    begin = [_on_one_line(statement.sql) for statement in part.statements("begin")]
     parents = part.statements("parents") if "create" in asks.sql else ()
     statements = [*parents, *(each for key in asks.keys(layer) for each in whole.statements(key))]
     if statements:
         yield _BEGIN
         yield from begin
-        yield from (" ".join(each.sql.split()) for each in statements)
+        yield from (_on_one_line(each.sql) for each in statements)
         yield asks.end
+
+
+def _on_one_line(sql: str) -> str:
+    return " ".join(sql.split())
 
 
 def _request(request: Request) -> str:
