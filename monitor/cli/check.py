@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import signal
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.text import Text
 from uuid_utils import uuid7
 
 from monitor.cli import common
 from monitor.cli.reports import Round, as_json, as_junit, as_text
-from monitor.configfile import Loaded
+from monitor.configfile import Loaded, secrets_in
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
+from monitor.core.secrets import Scrubber
 from monitor.core.violations import KeptViolation, Stage
 from monitor.fleet import left_out, live_environment
 from monitor.journal import Journal
 from monitor.metrics import Metrics
-from monitor.ports import SystemClock
+from monitor.ports import StoreError, SystemClock
 from monitor.runner import Desk, run_once
+from monitor.stores.environment import LiveEnvironment
+
+T = TypeVar("T")
+_TERMINATED = 128 + signal.SIGTERM
 
 
 class Form(StrEnum):
@@ -94,7 +102,10 @@ def command(
         common.fail("there is nothing to check: add an environment below `environments:`", common.WRONG_CONFIGURATION)
     common.log_to_stderr(loaded, level="debug" if verbose else "critical")  # the report says what the log would
     with common.err().status("asking the stores …", spinner="dots"):
-        found = common.run(lambda: check(loaded, names, wanted))
+        try:
+            found = common.run(lambda: _until_sigterm(check(loaded, names, wanted)))
+        except asyncio.CancelledError:
+            raise typer.Exit(_TERMINATED) from None
     {Form.TEXT: as_text, Form.JSON: as_json, Form.JUNIT: as_junit}[form](found, quiet=quiet)
     raise typer.Exit(common.EXIT[found.verdict])
 
@@ -102,7 +113,8 @@ def command(
 async def check(loaded: Loaded, names: Sequence[str], wanted: set[str]) -> Round:
     """One round: environments beside each other, the probes of one environment in turn.
 
-    It writes as an instance of its own, so that a daemon beside it does not mind, and remembers nothing.
+    It writes as an instance of its own, so that a daemon beside it does not mind, and remembers nothing. No daemon will
+    ever know that instance's users, so what they left in an application goes at the end, also where it is interrupted.
     """
     clock, metrics = SystemClock(), Metrics(location=loaded.settings.location, version="")
     journal = Journal(Forgetful(), clock=clock, new_id=lambda: str(uuid7()))
@@ -113,7 +125,11 @@ async def check(loaded: Loaded, names: Sequence[str], wanted: set[str]) -> Round
         settings = loaded.settings.environments[name]
         live = live_environment(name, settings, instance=instance, metrics=metrics)
         probes = [probe for probe in settings.active().values() if not wanted or probe.name in wanted]
-        return [await run_once(probe, live, desk) for probe in probes]
+        try:
+            return [await run_once(probe, live, desk) for probe in probes]
+        finally:
+            if any(probe.name in live.surroundings.bound for probe in probes):
+                await _tidy(live, scrub=Scrubber(secrets_in(settings)))
 
     runs = await asyncio.gather(*(one(name) for name in names))
     return Round(
@@ -125,3 +141,21 @@ async def check(loaded: Loaded, names: Sequence[str], wanted: set[str]) -> Round
             if not wanted or probe in wanted
         ),
     )
+
+
+async def _tidy(live: LiveEnvironment, *, scrub: Scrubber) -> None:
+    """Remove what the round has left in the application. That it cannot be removed is told, and is no verdict."""
+    for store in sorted(live.stores):
+        try:
+            await live.tidy(store)
+        except StoreError as error:
+            said = f"holdfast: {live.name} {store}: what this check left could not be removed: {scrub(str(error))}"
+            common.err().print(Text(said))
+
+
+async def _until_sigterm(doing: Coroutine[Any, Any, T]) -> T:
+    """The same, but SIGTERM cancels it, as SIGINT does, so that it can tidy up."""
+    if task := asyncio.current_task():
+        with suppress(NotImplementedError):  # no such signals on this platform
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await doing

@@ -292,6 +292,18 @@ class LiveEnvironment:
         await make_sure(self.ways.primary_postgres, environment=self.name, provision=self._provision)
         return gone + await sweep_rows(self.ways.primary_postgres, broom, dry_run=dry_run)
 
+    async def tidy(self, store: Store) -> int:
+        """Remove at once what this instance's own users have left in the application; -> how much that was.
+
+        Only for one whose runs have all ended. Where users are accounts a daemon may be at work as the same ones: then
+        only what is too old for any run goes. Raises StoreError, and LookupError without a binding.
+        """
+        age = self._longest_run if self.bound.identities.shared else timedelta()
+        broom = Broom(environment=self.name, instance=self._instance, own_age=age)
+        if store is Store.REDIS:
+            return await self._sweep_keys(broom, everybody=False, dry_run=False)
+        return await sweep_bound(self.bound, store, broom, dry_run=False)
+
     async def _has_own_rows(self) -> bool:
         """Whether the schema `holdfast` can hold any: an environment whose probes all go through a binding has none."""
         return self.binding is None or await has_rows(self.ways.primary_postgres)

@@ -76,6 +76,10 @@ class Things:
         """The server said which id it made."""
         self._known.learn(ours, str(theirs))
 
+    def is_known(self, theirs: Id) -> bool:
+        """Whether the server has said it of something of ours."""
+        return self._known.back(str(theirs)) is not None
+
     def ours(self, theirs: Id) -> UUID:
         """Which of ours it is; of what is none of ours, an id that nothing of ours has."""
         text = str(theirs)
@@ -114,6 +118,11 @@ class Identities:
                 synthetic_user(number): _user(ids.user, environment, instance, number) for number in range(USERS)
             }
         self._back = {str(theirs): ours for ours, theirs in reversed(self._users.items())}
+
+    @property
+    def shared(self) -> bool:
+        """Whether the users are accounts, which whoever has the same configuration has, too."""
+        return bool(self._accounts)
 
     def user(self, ours: str) -> Id:
         """The application's id of a synthetic user."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from monitor.core.payload import USERS, synthetic_user
 from monitor.core.residue import Broom
 from monitor.stores.bound.context import Bound
 from monitor.stores.bound.sql import SqlConnection
+
+_WHOLE_SECONDS = timedelta(seconds=2)
 
 
 async def sweep_sql(bound: Bound, broom: Broom, *, dry_run: bool) -> int:
@@ -30,7 +32,9 @@ async def _sweep(connection: SqlConnection, user: str, broom: Broom, *, dry_run:
     async with connection.transaction(user, end="ROLLBACK" if dry_run else "COMMIT"):
         there: datetime = await connection.connection.fetchval("SELECT clock_timestamp()")
         # Rows may bear either clock's time: by the one that is behind, none of a run under way is old.
-        before = min(there, datetime.now(UTC)) - broom.own_age
+        # Where none is under way all of them go, also those whose moments are kept in whole seconds.
+        here = datetime.now(UTC)
+        before = min(there, here) - broom.own_age if broom.own_age else max(there, here) + _WHOLE_SECONDS
         values = {"before": before, "before_ms": round(before.timestamp() * 1000)}
         for statement in connection.sql.statements("clean"):
             _, tag = await connection.done(statement, values)
