@@ -65,7 +65,7 @@ def _part(path: Path, environ: Mapping[str, str]) -> Part:
     with suppress(OSError, ValueError):  # what is no path at all is said by whoever opens it
         if path.exists() and not path.is_file() and not path.is_dir():  # reading a pipe could wait for ever
             raise ConfigError([Problem(where=printable(str(path)), key="", message="is no file")])
-    return Part(name=printable(str(path)), path=path, document=document_of(path, environ))
+    return Part(name=printable(str(path)), path=path, document=document_of(path, environ, begins="postgres"))
 
 
 def _values(document: Document) -> dict[str, object]:

@@ -56,8 +56,8 @@ class _TooManyError(Exception):
     """Aliases stand for more values than anybody means."""
 
 
-def read(text: str, *, environ: Mapping[str, str], folder: Path) -> Document:
-    """The values of a YAML text. A relative `${file:…}` is looked up in `folder`."""
+def read(text: str, *, environ: Mapping[str, str], folder: Path, begins: str = "environments") -> Document:
+    """The values of a YAML text. A relative `${file:…}` is looked up in `folder`; `begins` is a key of it."""
     document = Document()
     # YAML reads the braces of a bare ${VAR} as its own, so each reference is hidden behind a letter that is not used.
     hidden: list[str] = []
@@ -89,7 +89,7 @@ def read(text: str, *, environ: Mapping[str, str], folder: Path) -> Document:
         if isinstance(data, dict):
             document.data = data
         else:
-            document.faults.append(Fault(message=f"expected keys such as `environments:`, found {kind(data)}"))
+            document.faults.append(Fault(message=f"expected keys such as `{begins}:`, found {kind(data)}"))
     return document
 
 

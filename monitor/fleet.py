@@ -80,10 +80,10 @@ def _api(settings: EnvironmentSettings) -> ApiAddress | None:
 def left_out(settings: EnvironmentSettings) -> dict[str, str]:
     """Why each probe that does not run in an environment does not."""
     reasons: dict[str, str] = {}
+    around = settings.surroundings()
     for name, probe in settings.probes.by_name().items():
-        missing = sorted(set(probe.needs_in(settings.surroundings())) - settings.stores)
-        if not probe.runs_in(settings.surroundings()):
-            reasons[name] = f"needs {' and '.join(missing)}, which this environment does not have"
+        if not probe.runs_in(around):
+            reasons[name] = probe.lacks(around)
         elif not probe.enabled:
             reasons[name] = "is not enabled"
     return reasons

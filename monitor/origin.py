@@ -41,7 +41,7 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, problems)))
 
 
-def document_of(path: Path, environ: Mapping[str, str]) -> Document:
+def document_of(path: Path, environ: Mapping[str, str], *, begins: str = "environments") -> Document:
     """What is in a file. Raises ConfigError where it cannot be read; what is wrong in it is in the document."""
     try:
         with path.open("rb") as stream:
@@ -55,7 +55,7 @@ def document_of(path: Path, environ: Mapping[str, str]) -> Document:
         message = "is not a path"
     else:
         if len(content) <= LARGEST:
-            return read(text, environ=environ, folder=path.parent)
+            return read(text, environ=environ, folder=path.parent, begins=begins)
         message = f"is larger than {LARGEST} bytes; is it the right file?"
     raise ConfigError([Problem(where=printable(str(path)), key="", message=message)])
 

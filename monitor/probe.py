@@ -253,6 +253,12 @@ class Probe(BaseModel, Generic[Seen]):
         return any(found) if cls.either else all(found)
 
     @classmethod
+    def lacks(cls, around: Surroundings) -> str:
+        """What of that is missing, in words, where it does not run."""
+        missing = sorted(set(cls.needs_in(around)) - around.stores)
+        return f"needs {' and '.join(missing)}, which this environment does not have"
+
+    @classmethod
     def needs_in(cls, around: Surroundings) -> Mapping[Store, int]:
         """What it needs there, where a binding may have moved what it uses to other stores."""
         return around.moved(cls.name, cls.needs)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal, TypeAlias, TypeVar
 
-from monitor.core import conversation, reloads
+from monitor.core import conversation
 from monitor.core.conversation import Expected
-from monitor.core.pages import Page
+from monitor.core.pages import Counted, Page
 from monitor.core.payload import Message, synthetic_user
 from monitor.core.residue import Broom, Instance
 from monitor.core.verdict import Kind, Verdict, Violation
@@ -151,9 +151,7 @@ async def _read(story: _Conversation, on: ThreadConnection) -> None:
         story.without("read the newest")
     counted = (await story.step("count", on.count(thread.user, [thread.id]))).get(thread.id)
     right = counted is not None and (counted.header, counted.messages) == (len(messages), len(messages))
-    told = (
-        "no thread" if counted is None else f"{counted.messages} messages, {counted.header} by the thread's own count"
-    )
+    told = _told(counted)
     subject = Violation(kind=Kind.LOST, subject="the count", expected=f"{len(messages)} messages", actual=told)
     story.judged(() if right else (subject,), told)
 
@@ -192,8 +190,42 @@ async def _delete(story: _Conversation, on: ThreadConnection) -> None:
     thread = story.expected.thread
     await story.step("delete the thread", on.delete_thread(thread))
     read = await story.step("look for it", on.load(thread))
-    there = Violation(kind=Kind.RESURRECTED, subject="the thread", expected="absent", actual="present")
-    story.judged((there,) if any(reloads.remains(read)) else (), "it is gone")
+    shown = {"load": read.thread is not None, "messages": bool(read.messages)}
+    story.judged(_resurrected(*(name for name, there in shown.items() if there)), "it is gone")
+    counted = (await story.step("count it", on.count(thread.user, [thread.id]))).get(thread.id)
+    still = counted is not None and (counted.messages or counted.header is not None)
+    story.judged(_resurrected("count") if still else (), "it is gone")
+    if story.run.can("page"):
+        page = await story.step("read its first page", on.page(thread, after=None, limit=_PAGE))
+        story.judged(_resurrected("page") if page.messages else (), "it is gone")
+    if story.run.can("newest"):
+        page = await story.step("read its newest", on.newest_page(thread, limit=_PAGE))
+        story.judged(_resurrected("newest") if page.messages else (), "it is gone")
+
+
+def _resurrected(*operations: str) -> tuple[Violation, ...]:
+    """A deleted thread is shown by these operations of the binding."""
+    return tuple(
+        Violation(
+            kind=Kind.RESURRECTED,
+            subject="the deleted thread",
+            expected="absent",
+            actual=f"shown by `{operation}` (say there what `load` says of deleted threads, such as deleted_at IS NULL)"
+            if operation != "load"
+            else "shown by `load`",
+        )
+        for operation in operations
+    )
+
+
+def _told(counted: Counted | None) -> str:
+    """How many there are; the thread's own count where it says otherwise, for not every application keeps one."""
+    if counted is None:
+        return "no thread"
+    if counted.header == counted.messages:
+        return f"{counted.messages} messages"
+    own = "no header" if counted.header is None else f"{counted.header} by the thread's own count"
+    return f"{counted.messages} messages, {own}"
 
 
 async def try_probe(probe: Probe[object], environment: LiveEnvironment, desk: Desk) -> AsyncIterator[Tried]:

@@ -77,10 +77,8 @@ async def tried(subject: Subject) -> AsyncIterator[Tried]:
         if name not in around.bound:
             continue
         probe = probes[name]
-        missing = set(probe.needs_in(around)) - around.stores
-        if missing and not probe.runs_in(around):
-            why = f"it needs {' and '.join(sorted(missing))}, too"
-            yield Tried(part=name, operation="", outcome="left_out", message=why)
+        if not probe.runs_in(around):
+            yield Tried(part=name, operation="", outcome="left_out", message=f"it {probe.lacks(around)}")
             continue
         async for each in try_probe(probe, live, desk):
             yield each

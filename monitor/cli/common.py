@@ -155,13 +155,19 @@ def environment_named(loaded: Loaded, name: str) -> EnvironmentSettings:
     return loaded.settings.environments[known(name, loaded.settings.environments, what="environment")]
 
 
-def known(name: str, names: Iterable[str], *, what: str) -> str:
-    """The name, if it is known; else the nearest is named, and the command ends with 64."""
+def known(name: str, names: Iterable[str], *, what: str, listed_by: str = "") -> str:
+    """The name, if it is known; else the nearest is named, and the command ends with 64.
+
+    `listed_by` is the command that lists names of which there are too many for a line.
+    """
     known_names = list(names)
     if name in known_names:
         return name
     near = difflib.get_close_matches(name, known_names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known_names) or 'none'}"
+    every = f"`{listed_by}` lists them" if listed_by else f"known: {', '.join(known_names) or 'none'}"
+    hint = f"did you mean {near[0]!r}?" if near else every
+    if near and listed_by:
+        hint += f" {every}"
     fail(f"there is no {what} {name!r}; {hint}", USAGE)
 
 

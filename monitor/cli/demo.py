@@ -111,7 +111,7 @@ def command(
       holdfast demo --fault api-forgets-where
 
     """
-    chosen = FAULTS[common.known(fault, FAULTS, what="fault")] if fault else None
+    chosen = FAULTS[common.known(fault, FAULTS, what="fault", listed_by="holdfast faults")] if fault else None
     try:
         common.run(lambda: _demo(chosen, platform=platform, length=length, port=port, quiet=quiet, verbose=verbose))
     except (EmbeddedError, ListenError) as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from monitor.core import confirmation
 from monitor.core.confirmation import Reading
-from monitor.core.verdict import Finding, Json, Kind, Violation
+from monitor.core.verdict import Finding, Json, Kind, Reason, Verdict, Violation
 
 CUT = 1_000_000
 """Registers from this number on were written by transactions whose connections were cut before COMMIT."""
@@ -24,11 +24,15 @@ class Register:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one transaction of a user read: its own nonce, who the server took it for, every register that it saw."""
+    """What one transaction of a user read: its own nonce, who the server took it for, every register that it saw.
+
+    `unbound` says why row-level security does not bind the role, where that is so: all see everything then.
+    """
 
     nonce: str
     acting_as: str
     registers: tuple[Register, ...]
+    unbound: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,20 @@ def judge(seen: Seen) -> Finding:
     fewest = min(reading.first.at_once for reading in readings.values() if reading is not None)
     users = len(seen.before.first.visits)
     small = f"the pool gave only {fewest} of {users} users a connection at the same time"
-    return confirmation.conclude(judgements, checks=len(judgements), left_out=[small] if fewest < users else [])
+    left_out = [small] if fewest < users else []
+    finding = confirmation.conclude(judgements, checks=len(judgements), left_out=left_out)
+    if finding.verdict is not Verdict.VIOLATED and (unbound := _unbound(readings.values())):
+        why = f"{unbound}, whom row-level security does not bind, so that nothing tells what users see of each other"
+        advice = "name a role of its own in the configuration; see `holdfast setup ENVIRONMENT --print`"
+        return Finding.unknown(Reason.MISCONFIGURED, f"{why} ({advice})", checks=len(judgements), left_out=left_out)
+    return finding
+
+
+def _unbound(readings: Iterable[Reading[Wave] | None]) -> str:
+    """Why row-level security does not bind the role, if it does not."""
+    waves = [wave for reading in readings if reading is not None for wave in (reading.first, reading.second) if wave]
+    answers = [visit.answer for wave in waves for visit in wave.visits if visit.answer is not None]
+    return next((answer.unbound for answer in answers if answer.unbound), "")
 
 
 def compare(wave: Wave) -> Iterator[Violation]:
@@ -121,6 +138,8 @@ def _compare_answer(visit: Visit, answer: Answer) -> Iterator[Violation]:
                 evidence=mine,
             )
         elif register.user != visit.user:
+            if answer.unbound:
+                continue
             yield Violation(
                 kind=Kind.LEAKED,
                 subject=f"register {register.number} of {register.user}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from monitor.core import confirmation, conversation
 from monitor.core.confirmation import Judgement, Reading
 from monitor.core.conversation import Expected
 from monitor.core.payload import Message
-from monitor.core.verdict import Finding, Kind, Violation
+from monitor.core.verdict import Finding, Json, Kind, Violation
 
 T = TypeVar("T")
 
@@ -26,10 +26,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """What a thread's header says that it has, None where there is no header, and the messages that are there."""
+    """What a thread's header says that it has, None where there is no header, and the messages that are there.
+
+    `asked` is how somebody can ask the same, where a statement or a request of an application was asked.
+    """
 
     header: int | None
     messages: int
+    asked: str = field(default="", compare=False)
 
 
 NOTHING = Counted(header=None, messages=0)
@@ -109,7 +113,7 @@ def counted(expected: Expected, read: Mapping[UUID, Counted]) -> Iterator[Violat
             subject="the number of a thread's messages",
             expected=str(wanted),
             actual=str(count.messages),
-            evidence={"thread": str(thread)},
+            evidence=_evidence(thread, count),
         )
     if count.header is None:
         yield Violation(kind=Kind.LOST, subject="the thread's header", expected="present", actual="absent")
@@ -119,7 +123,7 @@ def counted(expected: Expected, read: Mapping[UUID, Counted]) -> Iterator[Violat
             subject="the thread's own count of messages",
             expected=str(wanted),
             actual=str(count.header),
-            evidence={"thread": str(thread)},
+            evidence=_evidence(thread, count),
         )
 
 
@@ -134,5 +138,10 @@ def remains(deleted: Iterable[UUID], read: Mapping[UUID, Counted]) -> Iterator[V
                 subject="a deleted thread",
                 expected="absent",
                 actual=f"{header} and {count.messages} messages",
-                evidence={"thread": str(thread)},
+                evidence=_evidence(thread, count),
             )
+
+
+def _evidence(thread: UUID, count: Counted) -> dict[str, Json]:
+    asked: dict[str, Json] = {"asked": count.asked} if count.asked else {}
+    return {"thread": str(thread), **asked}

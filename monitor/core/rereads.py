@@ -11,15 +11,23 @@ from monitor.core.confirmation import Judgement, Reading
 from monitor.core.document import Cached, Document, told
 from monitor.core.verdict import Finding, Json, Kind, Violation
 
+THE_ROW = "the row of a profile or tool result"
+"""What is read where nobody stands between."""
+_THE_COPY = "the cached copy of a profile or tool result"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The rows of a document that another service read; `earlier` are the versions that were acknowledged before."""
+    """The rows of a document that another service read; `earlier` are the versions that were acknowledged before.
+
+    `what` was read, and how: an API may answer from a copy of its own while the row is right.
+    """
 
     name: str
     expected: Document
     reading: Reading[tuple[Document, ...]]
     earlier: tuple[Document, ...] = ()
+    what: str = THE_ROW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +60,7 @@ class Seen:
 def judge(seen: Seen) -> Finding:
     """Each reading against what was acknowledged."""
     judgements = [
-        confirmation.judge(row.name, row.reading, partial(compare, row.expected, earlier=row.earlier))
+        confirmation.judge(row.name, row.reading, partial(compare, row.expected, earlier=row.earlier, what=row.what))
         for row in seen.rows
     ]
     for copy in seen.copies:
@@ -72,42 +80,42 @@ def judge(seen: Seen) -> Finding:
 
 
 def compare(
-    expected: Document, rows: tuple[Document, ...], *, earlier: tuple[Document, ...] = ()
+    expected: Document, rows: tuple[Document, ...], *, earlier: tuple[Document, ...] = (), what: str = THE_ROW
 ) -> Iterator[Violation]:
     """Whether there is a row, and it is what was acknowledged last. Old content is stale, whatever its number."""
     if not rows:
-        yield _violation(Kind.LOST, "the row", expected, "nothing")
+        yield _violation(Kind.LOST, what, expected, "nothing")
     for found in rows:
         if found.digest == expected.digest:
             continue
         said = next((old.version for old in earlier if old.said == found.said), None)
         if found.version < expected.version:
-            yield _violation(Kind.STALE, "the row", expected, told(found.version))
+            yield _violation(Kind.STALE, what, expected, told(found.version))
         elif said is not None:
-            yield _violation(Kind.STALE, "the row", expected, f"the content of version {said} as {found.version}")
+            yield _violation(Kind.STALE, what, expected, f"the content of version {said} as {found.version}")
         else:
-            yield _violation(Kind.CORRUPT, "the row", expected, _shown(found))
+            yield _violation(Kind.CORRUPT, what, expected, _shown(found))
 
 
 def compare_copy(expected: Document, found: Cached) -> Iterator[Violation]:
     """Whether a copy that was just made from its row is that row."""
     if not found.present:
-        yield _violation(Kind.LOST, "the cached copy", expected, "nothing")
+        yield _violation(Kind.LOST, _THE_COPY, expected, "nothing")
     elif found.document is None:
-        yield _violation(Kind.CORRUPT, "the cached copy", expected, "a value that disagrees with its own digest")
+        yield _violation(Kind.CORRUPT, _THE_COPY, expected, "a value that disagrees with its own digest")
     elif found.document.digest == expected.digest:
         return
     elif found.document.version < expected.version:
-        yield _violation(Kind.STALE, "the cached copy", expected, told(found.document.version))
+        yield _violation(Kind.STALE, _THE_COPY, expected, told(found.document.version))
     else:
-        yield _violation(Kind.DIVERGED, "the cached copy", expected, _shown(found.document))
+        yield _violation(Kind.DIVERGED, _THE_COPY, expected, _shown(found.document))
 
 
 def _violation(kind: Kind, what: str, expected: Document, actual: str) -> Violation:
     evidence: dict[str, Json] = {"id": str(expected.id), "user": expected.user, "digest": expected.digest}
     return Violation(
         kind=kind,
-        subject=f"{what} of a profile or tool result",
+        subject=what,
         expected=_shown(expected),
         actual=actual,
         evidence=evidence,

@@ -28,6 +28,14 @@ THE_REDIS_USER = "the Redis user"
 SOMEBODY_ELSE = "somebody else"
 """An owner that is no synthetic user of this run; never named, for it may be a customer."""
 
+HIDDEN_BY_STORES = "does a policy, a trigger, a missing right or an eviction keep things from their owner?"
+"""What to ask of rows and keys that are not seen by whoever owns them."""
+HIDDEN_BY_API = (
+    "does the API answer from an old cache or a replica that lags, leave out what is not on the first page, or ask for"
+    " a right that the account lacks?"
+)
+"""The same of what an API answers."""
+
 Row = tuple[str | None, str | None]
 """The user and the content of one thing that was found."""
 
@@ -74,10 +82,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One part of a run, by the way into the store that it went, such as "through the pooler"."""
+    """One part of a run, by the way into the store that it went, such as "through the pooler".
+
+    `hiding` asks what there could keep things from their owner.
+    """
 
     name: str
     reading: Reading[Look]
+    hiding: str = HIDDEN_BY_STORES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +142,7 @@ def judge(seen: Seen) -> Finding:
         for path in dict.fromkeys(sight.path for sight in looked.sights):
             check = partial(_leaked, users=seen.users, path=path, part=part.name)
             judgements.append(confirmation.judge(f"{path} {part.name}", part.reading, check))
-        judgements += _uncontrolled(part.name, looked, seen.users)
+        judgements += _uncontrolled(part, seen.users)
         judgements += (Judgement(doubt=weakness) for weakness in looked.weaknesses)
     checks = sum(len(part.reading.first.sights) for part in seen.parts)
     finding = confirmation.conclude(judgements, checks=checks, left_out=seen.left_out)
@@ -164,17 +176,17 @@ def _leaked(look: Look, *, users: Sequence[str], path: str, part: str) -> Iterat
         )
 
 
-def _uncontrolled(part: str, look: Look, users: Sequence[str]) -> Iterator[Judgement]:
+def _uncontrolled(part: Part, users: Sequence[str]) -> Iterator[Judgement]:
     """Where a user did not reach what is its own: that others did not either proves nothing then."""
     blind: dict[str, list[str]] = {}
-    for sight in look.sights:
+    for sight in part.reading.first.sights:
         if sight.viewer in users and sight.viewer not in sight.owners:
             blind.setdefault(sight.path, []).append(sight.viewer)
     if blind:
         path, viewers = next(iter(blind.items()))
         others = f", and so {len(blind) - 1} other paths" if len(blind) > 1 else ""
         doubt = (
-            f"{path} {part}: {' and '.join(viewers)} did not reach what is its own, so that others did not proves"
-            f" nothing{others}; does a policy, a trigger, a missing right or an eviction keep things from their owner?"
+            f"{path} {part.name}: {' and '.join(viewers)} did not reach what is its own, so that others did not proves"
+            f" nothing{others}; {part.hiding}"
         )
         yield Judgement(doubt=doubt)

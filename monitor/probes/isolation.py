@@ -52,6 +52,7 @@ class Notes:
         on: C,
         connect: Callable[[str], Awaitable[C]],
         step: str,
+        hiding: str = tenancy.HIDDEN_BY_STORES,
     ) -> None:
         """Look; and where somebody reached what is not its own, look once more on a new connection."""
         reading = await self.run.reading(
@@ -61,7 +62,7 @@ class Notes:
             connect=connect,
             step=step,
         )
-        self.parts.append(Part(name=name, reading=reading))
+        self.parts.append(Part(name=name, reading=reading, hiding=hiding))
 
     async def aside(self, part: Awaitable[None]) -> None:
         """A part that the others do not depend on: where it fails they are carried out all the same."""
@@ -220,15 +221,14 @@ class IsolationProbe(Probe[Seen]):
         """Each user's token against each other's ids, on each request that the binding names."""
         run, where, tenants = notes.run, "through the API", notes.tenants
         connect = partial(run.environment.tenants.connect, place=API)
+        read = partial(notes.read, where, connect=connect, hiding=tenancy.HIDDEN_BY_API)
         async with run.connection(connect) as user:
             try:
                 async with run.step("settle_through_api"):
                     for tenant in tenants:
                         await user.settle(tenant)
-                await notes.read(where, lambda on: on.look(tenants), on=user, connect=connect, step="look_through_api")
-                await notes.read(
-                    where, lambda on: on.tamper(tenants), on=user, connect=connect, step="tamper_through_api"
-                )
+                await read(lambda on: on.look(tenants), on=user, step="look_through_api")
+                await read(lambda on: on.tamper(tenants), on=user, step="tamper_through_api")
                 notes.left_out += user.left_out
             finally:
                 with suppress(StoreError):

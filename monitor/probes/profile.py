@@ -11,7 +11,7 @@ from typing import ClassVar
 from monitor.core import document, rereads
 from monitor.core.document import Document
 from monitor.core.payload import PROFILED, synthetic_user
-from monitor.core.rereads import Copy, Row, Seen
+from monitor.core.rereads import THE_ROW, Copy, Row, Seen
 from monitor.core.verdict import Finding, Kind
 from monitor.ports import Place, Store, StoreError, Surroundings, Way
 from monitor.ports.profiles import CacheConnection, ProfileConnection
@@ -19,6 +19,10 @@ from monitor.probe import Probe, Run, Use
 
 ROWS, API = Place(Store.POSTGRES), Place(Store.API)
 POOLER = Place(Store.POSTGRES, Way.POOLER)
+_READ: Mapping[Place, str] = {
+    API: "the profile as the API reads it",
+    POOLER: "the row of a profile as it is read through the pooler",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +57,15 @@ class Readers:
         return API not in self.holding
 
     @property
+    def usual(self) -> Place:
+        """Where it is read all along."""
+        return Place(self.around.layers(ProfileProbe.name).reads)
+
+    @property
     def others(self) -> Mapping[Place, str]:
         """Whoever reads besides the one that reads all along."""
         names = {POOLER: "read through the pooler", API: "read through the API", ROWS: "read from the rows"}
-        usual = Place(self.around.layers(ProfileProbe.name).reads)
-        return {place: name for place, name in names.items() if place in self.holding and place != usual}
+        return {place: name for place, name in names.items() if place in self.holding and place != self.usual}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,9 +109,15 @@ class Story:
         return self.run.environment.profiles.key(self.run.run_id, name)
 
     async def row(
-        self, name: str, on: ProfileConnection, expected: Document, *, earlier: tuple[Document, ...] = ()
+        self,
+        name: str,
+        on: ProfileConnection,
+        expected: Document,
+        *,
+        earlier: tuple[Document, ...] = (),
+        place: Place | None = None,
     ) -> bool:
-        """Read a row, and note what was seen. False if a second look was needed."""
+        """Read a row, by the usual way or at a place, and note what was seen. False if a second look was needed."""
 
         async def read(connection: ProfileConnection) -> tuple[Document, ...]:
             found = await connection.load(expected)
@@ -116,7 +130,8 @@ class Story:
             connect=self.run.environment.profiles.connect,
             step="read",
         )
-        self.rows.append(Row(name=name, expected=expected, reading=reading, earlier=earlier))
+        what = _READ.get(place or self.around.usual, THE_ROW)
+        self.rows.append(Row(name=name, expected=expected, reading=reading, earlier=earlier, what=what))
         return not reading.doubtful
 
     async def copy(self, name: str, on: CacheConnection, expected: Document) -> bool:
@@ -208,7 +223,7 @@ class ProfileProbe(Probe[Seen]):
                     right = await self._read_copies(story, writer, reader, cache)
             for place, name in around.others.items() if right else ():
                 async with run.connection(partial(profiles.connect, place=place), step="connect") as other:
-                    await story.row(name, other, story.profile)
+                    await story.row(name, other, story.profile, place=place)
             if cache is not None:
                 evicted = await cache.evictions() - evicted
             with suppress(StoreError):  # what cannot be removed is left to the sweep

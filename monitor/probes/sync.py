@@ -199,6 +199,18 @@ class SyncProbe(Probe[Seen]):
             *(sentence for sentence, untrue in unbound.items() if not untrue),
         )
 
+    @classmethod
+    def runs_in(cls, around: Surroundings) -> bool:
+        """Whether there is what it needs, and a second place at all in which a change has to arrive."""
+        return super().runs_in(around) and bool(Paths(around=around).links)
+
+    @classmethod
+    def lacks(cls, around: Surroundings) -> str:
+        """What is missing, a place to arrive at among it."""
+        if not super().runs_in(around):
+            return super().lacks(around)
+        return "has nothing to follow: a change would have to arrive in a replica, a pooler, Redis or an API as well"
+
     def links(self, around: Surroundings) -> tuple[tuple[str, str], ...]:
         """Every way that a change takes in such an environment."""
         return tuple((link.source, link.target) for link in Paths(around=around).links)

@@ -22,6 +22,17 @@ class Asked:
         """Whether something may have been done although no answer came."""
         return self.method != "GET"
 
+    @property
+    def unsendable(self) -> str | None:
+        """The name of the first header whose value no request can have."""
+        return next((name for name, value in self.headers.items() if not _can_be_sent(value)), None)
+
+
+def _can_be_sent(value: str) -> bool:
+    return (
+        value.isascii() and value == value.strip() and all(letter.isprintable() or letter == "\t" for letter in value)
+    )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:

@@ -78,6 +78,8 @@ class Wire:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             reason, what, received = of_exception(error)
             outcome = lost if received else Outcome.FAILED
+            if reason is Reason.MISCONFIGURED and (name := asked.unsendable) is not None:
+                what = f"the header {name} cannot be sent: it may have printable ASCII only, and no spaces around"
             raise self.error(asked, reason, what, outcome=outcome) from None  # the original's text may hold a header
         else:
             return reply

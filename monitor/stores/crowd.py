@@ -39,7 +39,10 @@ STATEMENTS: Mapping[str, str] = {
     "create": "INSERT INTO holdfast.registers (run, id, instance, user_id) VALUES ($1, $2, $3, $4)",
     "add_one": "UPDATE holdfast.registers SET value = value + 1 WHERE run = $1 AND id = $2",
     "read": (
-        "SELECT $2::text AS nonce, current_setting('holdfast.user_id', true) AS acting_as, id, user_id, value"
+        "SELECT $2::text AS nonce, current_setting('holdfast.user_id', true) AS acting_as, id, user_id, value,"
+        " (SELECT CASE WHEN rolsuper THEN format('the role %I is a superuser', rolname)"
+        " WHEN rolbypassrls THEN format('the role %I has BYPASSRLS', rolname) END"
+        " FROM pg_roles WHERE rolname = current_user) AS unbound"
         " FROM (SELECT) AS always LEFT JOIN holdfast.registers ON run = $1 ORDER BY id"
     ),
     "forget": "DELETE FROM holdfast.registers WHERE run = $1",
@@ -127,6 +130,7 @@ class OwnCrowdConnection(RowConnection):
         return Answer(
             nonce=rows[0]["nonce"],
             acting_as=rows[0]["acting_as"] or "",
+            unbound=rows[0]["unbound"] or "",
             registers=tuple(
                 Register(number=row["id"], user=row["user_id"], value=row["value"])
                 for row in rows

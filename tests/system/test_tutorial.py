@@ -12,6 +12,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from monitor import probes
+from monitor.probe import discover
+from tests.conftest import in_database
 from tests.system import variables
 from tests.system.conftest import Place
 
@@ -53,16 +56,19 @@ def blocks(page: str) -> Iterator[tuple[str, str | None]]:
 async def test_the_tutorial_prints_what_it_says(place: Place) -> None:
     """Every command, in order, in an empty folder and a database of its own."""
     tools = f"{Path(sys.executable).parent}:{place.servers.postgres.bindir}:{os.environ['PATH']}"
-    patience = {f"HOLDFAST_PROBES__{name}__BUDGET": "9s" for name in ("THREAD", "HISTORY")}
-    env = {**variables(COLUMNS="120", **patience), "PATH": tools, "APP_DSN": place.dsn}
+    patience = {f"HOLDFAST_PROBES__{probe.upper()}__BUDGET": "9s" for probe in discover(probes)}
+    admin = in_database(place.servers.postgres.superuser_dsn(), place.database)
+    address = admin.rpartition("@")[2]
+    as_role = f"postgresql://holdfast_helpdesk:probe@{address}"
+    env = {**variables(COLUMNS="120", **patience), "PATH": tools, "ADMIN_DSN": admin, "APP_DSN": as_role}
     page = PAGE.read_text("utf-8")
     for commands, said in blocks(page):
-        if commands.startswith("export APP_DSN="):
+        if commands.startswith("export ADMIN_DSN="):
             continue
         printed = await carried_out(commands, env=env, folder=place.folder)
         if os.environ.get("HOLDFAST_RENEW_TUTORIAL") and said is not None:
-            address = printed.replace(env["APP_DSN"].rpartition("@")[2].partition("/")[0], "127.0.0.1:5432")
-            page = page.replace(f"{commands}```\n\n```text\n{said}", f"{commands}```\n\n```text\n{address}", 1)
+            shown = printed.replace(address.partition("/")[0], "127.0.0.1:5432")
+            page = page.replace(f"{commands}```\n\n```text\n{said}", f"{commands}```\n\n```text\n{shown}", 1)
             PAGE.write_text(page, encoding="utf-8")
         else:
             assert (steady(said) if said is not None else []) == steady(printed), commands

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from monitor.core.verdict import Kind
+from monitor.core.verdict import Kind, Reason
 from monitor.embedded.faults.fault import FENCED_USER, Change, Fault, Report, Site, by_sql, drop_fault_schema
 from monitor.embedded.faults.pooled import in_every_pooled_session
 
@@ -96,7 +96,7 @@ FAULTS: tuple[Fault, ...] = (
     _leak(
         "role-with-bypassrls",
         "the application's role is given BYPASSRLS",
-        also={"pool": frozenset({Kind.LEAKED})},  # whose users look for each other's registers
+        also={"pool": frozenset({Reason.MISCONFIGURED})},  # it knows that such a role tells it nothing
         inject=f"ALTER ROLE {_ROLE} BYPASSRLS",
         heal=f"ALTER ROLE {_ROLE} NOBYPASSRLS",
     ),
