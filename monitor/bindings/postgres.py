@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from monitor.bindings.part import Part
+from monitor.bindings.returned import returned
 from monitor.bindings.statements import Statement, listed, numbered
 from monitor.bindings.tasks import PROFILE, TASKS, THREADS, Task, checked
 from monitor.values import OneOrSeveral
@@ -132,7 +133,10 @@ class PostgresBinding(Section):
 def _complete(given: str | tuple[str, ...] | None, task: Task) -> str | tuple[str, ...] | None:
     """What was given, where its statements together use all that the task cannot do without. Raises ValueError."""
     if given is not None:
-        used = {name for one in numbered("", (given,) if isinstance(given, str) else given) for name in one.names}
+        sqls = (given,) if isinstance(given, str) else given
+        used = {name for one in numbered("", sqls) for name in one.names}
+        if task.makes and sum(returned(sql, task.makes) is not None for sql in sqls) > 1:
+            raise ValueError(f"returns {task.makes} by several statements; leave it to the one that inserts that row")
         if missing := [name for name in task.needs if name not in used]:
             raise ValueError(f"does not use {listed(missing)}; {task.advice}")
     return given

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from monitor.bindings.fence import fenced
+from monitor.bindings.returned import returned
 from monitor.bindings.statements import SENTINELS, compiled, known
 
 _ALWAYS = ("user_id", "claims", "now", "now_ms")
@@ -18,13 +19,15 @@ class Task:
     """What statements are for.
 
     They can use the parameters `has`, besides :user_id :claims :now and :now_ms, and must use those of `needs`;
-    `advice` says how. `kind` is how a transaction begins, what is swept, or any other.
+    `advice` says how. `kind` is how a transaction begins, what is swept, or any other. `makes` is the id that comes
+    back where the server makes it.
     """
 
     has: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     advice: str = ""
     kind: Literal["begin", "clean", "other"] = "other"
+    makes: Literal["", "thread_id", "message_id"] = ""
 
 
 _OF_THREAD = "else it is of more than this thread: add `= :thread_id`"
@@ -38,8 +41,13 @@ TASKS: Mapping[str, Task] = {
 }
 """Of all users."""
 THREADS: Mapping[str, Task] = {
-    "create": Task(has=("thread_id", "name", "metadata")),
-    "append": Task(has=("thread_id", *_SPOKEN), needs=("thread_id",), advice="a message is appended to a thread"),
+    "create": Task(has=("thread_id", "name", "metadata"), makes="thread_id"),
+    "append": Task(
+        has=("thread_id", *_SPOKEN),
+        needs=("thread_id",),
+        advice="a message is appended to a thread",
+        makes="message_id",
+    ),
     "load": Task(has=("thread_id",), needs=("thread_id",), advice=_OF_THREAD),
     "messages": Task(has=("thread_id", "limit"), needs=("thread_id", "limit"), advice=_BOUNDED),
     "delete": Task(has=("thread_id",), needs=("thread_id",), advice=_OF_THREAD),
@@ -73,4 +81,6 @@ def checked(sql: str, task: Task) -> str:
     known(compiled(sql).names, (*_ALWAYS, *task.has))
     ids = [name for name in (*task.has, *_ALWAYS) if name in SENTINELS]
     fenced(sql, kind=task.kind, ids=ids)
+    if task.makes:
+        returned(sql, task.makes)
     return sql

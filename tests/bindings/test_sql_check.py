@@ -7,11 +7,12 @@ import re
 import pytest
 import yaml
 
+from monitor.bindings import Binding
 from monitor.core.verdict import Reason, Verdict
 from monitor.probes.thread import ThreadProbe
 from monitor.stores.bound.check import problems_of
 from tests.bindings.conftest import Application, MakeApplication
-from tests.bindings.schemas import OPEN, PLATFORM, ROOT, of
+from tests.bindings.schemas import OPEN, PLATFORM, ROOT, TICKETS, TICKETS_BINDING, of
 from tests.conftest import MakeSite
 
 
@@ -113,3 +114,52 @@ async def test_begin(make_application: MakeApplication) -> None:
     record = await application.site.run(ThreadProbe())
     assert (record.verdict, record.finding.reason) == (Verdict.UNKNOWN, Reason.REFUSED)
     assert "permission denied for schema public" in record.finding.message
+
+
+NO_IDS = {
+    "owner": ("tenant AS thread_id", "", r"it returns the column tenant of tickets as thread_id, .* \(id would do:"),
+    "no index": ("id AS thread_id", "ALTER TABLE tickets DROP CONSTRAINT tickets_pkey CASCADE", "no column of tickets"),
+    "may be null": (
+        "entries AS thread_id",
+        "ALTER TABLE tickets ADD UNIQUE (entries), ALTER entries DROP NOT NULL",
+        r"it returns the column entries of tickets as thread_id",
+    ),
+    "some rows": (
+        "opened AS thread_id",
+        "CREATE UNIQUE INDEX ON tickets (opened) WHERE opened > 0; CREATE UNIQUE INDEX ON tickets (id, opened)",
+        r"it returns the column opened of tickets as thread_id",
+    ),
+}
+IDS = {
+    "unique": ("tenant AS thread_id", "ALTER TABLE tickets ADD UNIQUE (tenant)"),
+    "counted, in a key of several": (
+        "id AS thread_id",
+        "ALTER TABLE tickets DROP CONSTRAINT tickets_pkey CASCADE, ADD PRIMARY KEY (opened, id)",
+    ),
+    "a cast": ("id::text AS thread_id", ""),
+}
+
+
+def _returning(what: str) -> Binding:
+    return of(TICKETS_BINDING.replace("RETURNING id AS thread_id", f"RETURNING {what}"))
+
+
+@pytest.mark.parametrize("name", NO_IDS)
+async def test_ids_that_are_none(name: str, make_site: MakeSite) -> None:
+    """A column that several rows can have is no id: before the first run it is said which would do."""
+    what, break_it, message = NO_IDS[name]
+    site = await make_site(redis_url=None, provision=False, binding=_returning(what))
+    await site.sql(TICKETS + OPEN + break_it)
+    record = await site.run(ThreadProbe())
+    assert (record.verdict, record.finding.reason) == (Verdict.UNKNOWN, Reason.MISCONFIGURED)
+    assert re.search(f"postgres.threads.create of the binding: .*{message}", record.finding.message)
+    assert await site.sql("TABLE tickets") == ""
+
+
+@pytest.mark.parametrize("name", IDS)
+async def test_ids(name: str, make_site: MakeSite) -> None:
+    """A key, a unique column, and one that is counted up within a unique index are ids."""
+    what, change = IDS[name]
+    site = await make_site(redis_url=None, provision=False, binding=_returning(what))
+    await site.sql(TICKETS + OPEN + change)
+    assert [problem async for _, problem in problems_of(site.environment.bound) if problem] == []

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from monitor.bindings.fence import Kind, fenced
 from monitor.bindings.postgres import SqlProfile, SqlThreads
+from monitor.bindings.returned import Column, returned
 from monitor.bindings.statements import compiled
 from tests.bindings.schemas import TICKETS_BINDING, of, shipped
 
@@ -369,3 +370,70 @@ def test_moved(fence: str, others: list[str], join: str) -> None:
 def _built(verb: str, conditions: list[str]) -> str:
     of = "t."
     return verb.format(where=" AND ".join(f"({each})" if " OR " in each else each for each in conditions)).format(of=of)
+
+
+MAKES = "INSERT INTO threads (user_id) VALUES (:user_id) RETURNING {}"
+NO_IDS = (
+    "5 AS thread_id",
+    "5 thread_id",
+    '5 AS "thread_id"',
+    "CAST(5 AS thread_id)",
+    "thread_id(5)",
+    "(SELECT 5 AS thread_id)",
+    "CASE WHEN true THEN 5 ELSE thread_id END",
+    ":user_id AS thread_id",
+    "NULL AS thread_id",
+    "id + 1 AS thread_id",
+    "coalesce(id, 5) AS thread_id",
+    "(SELECT max(id) FROM threads WHERE user_id = :user_id) AS thread_id",
+    "others.id AS thread_id",
+    "id AS thread_id, 5 AS thread_id",
+    "*, 5 AS thread_id",
+)
+
+
+@pytest.mark.parametrize("what", NO_IDS)
+def test_what_is_returned_as_an_id(what: str) -> None:
+    """What comes back as the id of a thread is a plain column of the table that is inserted into, and nothing else."""
+    create = MAKES.format(what)
+    with pytest.raises(ValidationError, match="need not be the id of the row that it inserts") as caught:
+        SqlThreads.model_validate({**PLAIN, "create": create})
+    assert caught.value.errors()[0]["loc"][0] == "create"
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        "UPDATE threads SET name = :name WHERE user_id = :user_id RETURNING id AS thread_id",
+        "SELECT id AS thread_id FROM threads WHERE user_id = :user_id",
+        "WITH t AS (INSERT INTO threads (user_id) VALUES (:user_id) RETURNING id) SELECT 5 AS thread_id FROM t",
+    ],
+)
+def test_ids_come_from_what_inserts(create: str) -> None:
+    """An id is returned by the INSERT itself: another statement could return that of what is there already."""
+    with pytest.raises(ValidationError, match="return one plain column of"):
+        SqlThreads.model_validate({**PLAIN, "create": create})
+
+
+def test_one_id() -> None:
+    """Of several statements only one says which id it is."""
+    made = "INSERT INTO threads (user_id) VALUES (:user_id) RETURNING id AS thread_id"
+    with pytest.raises(ValidationError, match="returns thread_id by several statements"):
+        SqlThreads.model_validate({**PLAIN, "create": [made, made]})
+
+
+@given(
+    column=st.sampled_from(["id", '"Odd name"', "thread_id", "ID"]),
+    of=st.sampled_from(["", "t."]),
+    cast=st.sampled_from(["{}", "({})", "{}::text", "CAST({} AS bigint)"]),
+    weakening=st.sampled_from(
+        ["{} + 0", "coalesce({}, 5)", "max({})", "(SELECT {})", "lower({})", "nullif({}, 5)", "5"]
+    ),
+)
+def test_columns_that_are_ids(column: str, of: str, cast: str, weakening: str) -> None:
+    """A column, however it is cast, is told with its table; whatever is computed of it is refused."""
+    sql = "INSERT INTO app.threads AS t (user_id) VALUES (:user_id) RETURNING {} AS thread_id"
+    name = column.strip('"') if column.startswith('"') else column.lower()
+    assert returned(sql.format(cast.format(of + column)), "thread_id") == Column("app.threads", name)
+    with pytest.raises(ValueError, match="need not be the id"):
+        returned(sql.format(cast.format(weakening.format(of + column))), "thread_id")

@@ -12,6 +12,7 @@ from monitor.bindings import ApiThreads
 from monitor.core.payload import Message, Thread, written_as
 from monitor.stores.api_connection import Value
 from monitor.stores.bound.identities import Identities
+from monitor.stores.bound.proof import is_made
 
 
 class Translation:
@@ -50,6 +51,13 @@ class Translation:
             name=_text(values.get("name")) if "name" in sent else thread.name,
             metadata=_json(values.get("metadata")) if metadata else thread.metadata,
         )
+
+    def is_made(self, thread: Thread, values: Mapping[str, JsonValue]) -> bool:
+        """Whether the header that was answered is that of the thread that was made, by what was sent and returned."""
+        sent, told = self._api.create.names, self._api.load.returns
+        as_sent = {"name": {"name"}, "metadata": {"metadata", "metadata_json"}}
+        by = [part for part, names in as_sent.items() if part in told and not names.isdisjoint(sent)]
+        return is_made(thread, self.thread_read(thread, values), by=by)
 
     def message_read(self, values: Mapping[str, JsonValue]) -> Message:
         """A message that was answered."""

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Self
 
-from monitor.bindings import ApiBinding, Request
+from monitor.bindings import ApiBinding, ApiThreads, Request
 from monitor.bindings.templates import filled
 from monitor.core.record import Node
 from monitor.core.tenancy import NOBODY, SOMEBODY_ELSE, STRANGER, Look, Tenant, owners_in
+from monitor.core.verdict import Reason
 from monitor.stores.api_connection import Value, plain
+from monitor.stores.bound.api_messages import Translation
 from monitor.stores.bound.api_tampering import OF_ONE, UNTOLD, Tampering
 from monitor.stores.bound.api_voices import Heard, Voices
 from monitor.stores.bound.belongings import Belongings, Sights
@@ -87,12 +89,28 @@ class ApiTenantConnection:
         made = await self.voices.own(threads.create, self.values(tenant), by=tenant.user)
         if (given := made.values.get("thread_id")) is not None:
             identities.threads.learn(tenant.id, str(given))
+            await self._make_sure_it_is(threads, tenant)
         made = await self.voices.own(threads.append, self.values(tenant), by=tenant.user)
         if (given := made.values.get("message_id")) is None and identities.messages.style.made_by == "server":
             listed = await self.voices.own(threads.messages, self.values(tenant), by=tenant.user)
             given = listed.items[-1].get("message_id") if listed.items else None
         if given is not None:
             identities.messages.learn(tenant.id, str(given))
+
+    async def _make_sure_it_is(self, threads: ApiThreads, tenant: Tenant) -> None:
+        """Load by the id that was returned what was created. Raises StoreError where that is something else."""
+        known = self.bound.identities.threads
+        try:
+            found = await self.voices.own(threads.load, self.values(tenant), by=tenant.user)
+            made = Translation(threads, self.bound.identities).is_made(self.things.thread(tenant), found.values)
+        except BaseException:
+            known.forget(tenant.id)  # else it would be cleaned up by this very id
+            raise
+        if found.done and not made:
+            given = known.id(tenant.id)
+            known.forget(tenant.id)
+            what = f"returned thread_id {given}, and {threads.load.shown} finds another thread by it"
+            raise self.voices.error(threads.create, Reason.MISCONFIGURED, f"{what} (check `returns` in the binding)")
 
     async def clear(self, tenant: Tenant) -> None:
         """Delete everything of a user that can be deleted; a profile that cannot stays until the next run."""

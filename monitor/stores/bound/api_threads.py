@@ -63,6 +63,26 @@ class ApiThreadConnection:
             what = f"answered {answer.status}, so that nothing can be created (check the path in the binding)"
             raise self._connection.error(self._api.create, Reason.MISCONFIGURED, what)
         self._learn(self._api.create, things, thread.id, answer.values.get("thread_id"))
+        if things.style.made_by == "server":
+            try:
+                await self._make_sure_it_is(thread)
+            except BaseException:
+                things.forget(thread.id)  # else it would be cleaned up by this very id
+                raise
+
+    async def _make_sure_it_is(self, thread: Thread) -> None:
+        """Load by the id that the API returned what it has created. Raises StoreError where that is something else.
+
+        What is not there is for the probe to judge: an API that loses what it has created is what it looks for.
+        """
+        found = await self._ask(self._api.load, thread.user, self._thread(thread.user, thread.id))
+        if not found.found or self._translation.is_made(thread, found.values):
+            return
+        what = (
+            f"returned thread_id {self._bound.identities.threads.id(thread.id)}, and {self._api.load.shown} finds"
+            " another thread by it (check `returns` in the binding)"
+        )
+        raise self._connection.error(self._api.create, Reason.MISCONFIGURED, what, outcome=Outcome.INDETERMINATE)
 
     async def append(self, thread: Thread, message: Message) -> None:
         """Append one message, and learn its id where the server makes it."""
@@ -154,7 +174,7 @@ class ApiThreadConnection:
             thread=self._translation.thread_read(thread, header.values) if header.found else None,
             count=count,
             messages=messages,
-            asked=self._asked(self._api.messages, thread),
+            asked=self._asked(self._api.messages, thread.user, thread.id),
         )
 
     async def page(self, thread: Thread, *, after: Message | None, limit: int) -> Page:
@@ -163,7 +183,8 @@ class ApiThreadConnection:
         if after is not None:
             start = self._places.get(after.id) or Place(after=str(self._bound.identities.messages.id(after.id)))
         return Page(
-            messages=await self._all(listing, thread, most=limit, start=start), asked=self._asked(listing, thread)
+            messages=await self._all(listing, thread, most=limit, start=start),
+            asked=self._asked(listing, thread.user, thread.id),
         )
 
     async def newest_page(self, thread: Thread, *, limit: int) -> Page:
@@ -171,7 +192,9 @@ class ApiThreadConnection:
         listing = self._api.newest
         if listing is None:
             raise NotImplementedError
-        return Page(messages=await self._all(listing, thread, most=limit), asked=self._asked(listing, thread))
+        return Page(
+            messages=await self._all(listing, thread, most=limit), asked=self._asked(listing, thread.user, thread.id)
+        )
 
     async def _all(
         self, listing: Listing, thread: Thread, *, most: int = MOST_MESSAGES, start: Place = START
@@ -192,7 +215,8 @@ class ApiThreadConnection:
             header = await self._ask(self._api.load, user, values)
             async for leaf in leaves(self._connection, self._api.messages, values, user=who, most=MOST_MESSAGES):
                 messages += len(leaf.items)
-            found[thread] = Counted(header=_count(header, messages), messages=messages)
+            asked = self._asked(self._api.messages, user, thread)
+            found[thread] = Counted(header=_count(header, messages), messages=messages, asked=asked)
         return found
 
     def watch(self, thread: Thread, messages: Sequence[Message]) -> AbstractAsyncContextManager[Count]:
@@ -237,8 +261,8 @@ class ApiThreadConnection:
             what = "answered no id for what it has created (check `returns` in the binding)"
             raise self._connection.error(request, Reason.MISCONFIGURED, what, outcome=Outcome.INDETERMINATE)
 
-    def _asked(self, request: Request, thread: Thread) -> str:
-        values = self._thread(thread.user, thread.id)
+    def _asked(self, request: Request, user: str, thread: UUID) -> str:
+        values = self._thread(user, thread)
         return f"as {values['user_id']}: {request.shown} with thread_id = {values['thread_id']}"
 
 

@@ -16,6 +16,7 @@ from monitor.ports import Store, StoreError
 from monitor.stores.bound.check_redis import make_sure_of_keys
 from monitor.stores.bound.context import Bound
 from monitor.stores.bound.sql import SqlConnection, lacking
+from monitor.stores.bound.sql_keys import not_an_id
 from monitor.stores.bound.values import FITS, JSON, TEXT, WHOLE, UnfitError, sent
 
 _SHOWN = 3  # problems in one error; `holdfast bind check` tells all
@@ -143,6 +144,7 @@ class _Look:
             found = [
                 *self._parameters(statement, prepared.get_parameters()),
                 *self._columns(task, statement, {each.name: each.type for each in prepared.get_attributes()}),
+                *await self._ids_made(task, statement),
             ]
             if not found:
                 await on.plan(statement, self._values)
@@ -152,6 +154,14 @@ class _Look:
             await on.connection.execute("ROLLBACK TO SAVEPOINT looked")
             return (Misfit(error.reason, str(error).partition(": ")[2]),)
         return tuple(Misfit(Reason.MISCONFIGURED, text) for text in found)
+
+    async def _ids_made(self, task: str, statement: Statement) -> list[str]:
+        """What is wrong with the id that the server makes and a statement returns."""
+        made = {"create": ("thread_id", self._ids.thread), "append": ("message_id", self._ids.message)}
+        name, style = made.get(task, ("", self._ids.thread))
+        if not name or style.made_by == "holdfast":
+            return []
+        return await not_an_id(self._on.connection, statement, name)
 
     def _parameters(self, statement: Statement, types: tuple[Any, ...]) -> Iterator[str]:
         values = {**self._on.standing, **self._values}

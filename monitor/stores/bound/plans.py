@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from monitor.bindings import ApiBinding, Binding, PostgresBinding, Request
@@ -100,6 +100,16 @@ def sent_singly(binding: Binding, probe: str, operation: str) -> bool:
         return False
     way = binding.threads_way
     return way is not None and way.write == "api" and binding.api.threads.append_many is None
+
+
+def _proved(binding: Binding, operation: str) -> _Asks:
+    """What stands for an operation, with what proves the ids that the server made."""
+    asks = _THREADS[operation]
+    if operation == "create_thread" and binding.ids.thread.made_by == "server":
+        return replace(asks, sql=(*asks.sql, "load"))
+    if operation in {"edit_message", "delete_message"} and binding.ids.message.made_by == "server":
+        return replace(asks, sql=("messages", *asks.sql), api=asks.sql)
+    return asks
 
 
 def _layer(way: Way, asks: _Asks) -> Layer:
