@@ -17,6 +17,10 @@ _RESERVED = re.compile(
 )
 _SETTING = re.compile(r"current_setting\('([^']+)'")
 _OF_A_USER = re.compile(r"user|uid|account|owner|sub")
+LONGEST_ID = 64
+"""Characters that an id of a user has at most."""
+_AT = "@holdfast.invalid"
+_CODE = 3  # letters of a code, such as a country's or a currency's
 UNKNOWN = "NULL"
 """What stands where nobody can know a value."""
 
@@ -58,6 +62,12 @@ class Guessed:
                 found[column.name] = ":user_id" if of_user else UNKNOWN if link else _some(column)
         return found
 
+    @property
+    def softly(self) -> bool:
+        """Whether both, threads and messages, are marked as deleted, and stay."""
+        both = (self.threads.threads, self.threads.messages) if self.threads else ()
+        return bool(both) and all(_mark_of(table) for table in both)
+
 
 class ThreadDrafts:
     """The statements for conversations, each by its key in a binding."""
@@ -69,6 +79,7 @@ class ThreadDrafts:
             name(column.name) for column in (found.thread_id, found.message_id, found.of_thread, found.user)
         )
         self._owned = f"WHERE {self._tid} = :thread_id AND {self._user} = :user_id"
+        self._shown = alive_of(found.messages, "m.", also_archived=False)
         self._source = f"FROM {self._messages} AS m JOIN {self._threads} AS t ON t.{self._tid} = m.{self._link}"
         self._where = f"WHERE t.{self._tid} = :thread_id AND t.{self._user} = :user_id"
         with_metadata = found.metadata is not None and found.message_metadata is not None
@@ -100,7 +111,7 @@ class ThreadDrafts:
 
     def _spoken(self) -> dict[str, str]:
         found = self._found
-        columns = ((found.role, ":role"), (found.type, ":type"), (found.content, ":content"))
+        columns = ((found.role, ":role"), (found.type, ":type"), (found.content, as_kept(found.content)))
         return _present(*columns, (self._metadata[1], ":metadata"))
 
     def create(self) -> tuple[str, ...]:
@@ -114,8 +125,11 @@ class ThreadDrafts:
         returning = f"\nRETURNING {self._mid} AS message_id" if number_by_server(found.message_id) else ""
         touched = [f"{name(column)} = {value}" for column, value in _moments(found.updated).items()]
         touched += [f"{name(found.count.name)} = {name(found.count.name)} + 1"] if found.count else []
-        before = (f"UPDATE {self._threads} SET {', '.join(touched)} {self._owned}",) if touched else ()
-        return (*before, insert(found.messages, self.append_values()) + returning)
+        alive = alive_of(found.threads, also_archived=False)
+        before = (f"UPDATE {self._threads} SET {', '.join(touched)} {self._owned}{alive}",) if touched else ()
+        values = self.append_values()
+        into = f"INSERT INTO {self._messages} ({', '.join(map(name, values))})\nSELECT {', '.join(values.values())}"
+        return (*before, f"{into}\nFROM {self._threads} {self._owned}{alive}{returning}")
 
     def rename(self) -> tuple[str, ...]:
         """Give a thread another name; nothing where it has none."""
@@ -133,7 +147,11 @@ class ThreadDrafts:
         count = self._found.count
         less = f"{name(count.name)} = {name(count.name)} - 1" if count else ""
         before = (f"UPDATE {self._threads} SET {less} {self._owned}",) if less else ()
-        return (*before, f"DELETE FROM {self._messages}\n{self._one_message()}")
+        return (*before, f"{self._removal(self._found.messages)}\n{self._one_message()}")
+
+    def _removal(self, table: Table) -> str:
+        mark = _mark_of(table) if self._guessed.softly else None
+        return f"UPDATE {table_name(table)} SET {mark}" if mark else f"DELETE FROM {table_name(table)}"
 
     def _one_message(self) -> str:
         own = f"EXISTS (SELECT FROM {self._threads} {self._owned})"
@@ -141,10 +159,10 @@ class ThreadDrafts:
 
     def delete(self) -> tuple[str, ...]:
         """Delete a thread, and first its messages where they do not go with it."""
-        own = f"DELETE FROM {self._threads} {self._owned}"
+        own = f"{self._removal(self._found.threads)} {self._owned}"
         exists = f"EXISTS (SELECT FROM {self._threads} {self._owned})"
-        before = f"DELETE FROM {self._messages} WHERE {self._link} = :thread_id AND {exists}"
-        return (own,) if self._found.cascades else (before, own)
+        before = f"{self._removal(self._found.messages)} WHERE {self._link} = :thread_id AND {exists}"
+        return (own,) if self._found.cascades and not self._guessed.softly else (before, own)
 
     def load(self) -> tuple[str, ...]:
         """Read a thread."""
@@ -172,7 +190,7 @@ class ThreadDrafts:
 
     def count(self) -> tuple[str, ...]:
         """Count the messages."""
-        return (f"SELECT count(*) AS messages\n{self._source}\n{self._where}",)
+        return (f"SELECT count(*) AS messages\n{self._source}\n{self._where}{self._shown}",)
 
     def list(self) -> tuple[str, ...]:
         """The threads of a user."""
@@ -183,10 +201,14 @@ class ThreadDrafts:
 
     def _select(self) -> str:
         found = self._found
-        spoken = _read("m", (found.role, "role"), (found.type, "type"), (found.content, "content"))
+        spoken = _read("m", (found.role, "role"), (found.type, "type"))
+        if family(found.content) == "json":
+            content = f"m.{name(found.content.name)} #>> '{{}}' AS content"
+        else:
+            content = _read("m", (found.content, "content"))
         more = _read("m", (self._metadata[1], "metadata"), (found.number, "number"))
-        parts = (f"m.{_as(self._mid, 'message_id')}", "" if found.role else "'user' AS role", spoken, more)
-        return f"SELECT {', '.join(part for part in parts if part)}\n{self._source}\n{self._where}"
+        parts = (f"m.{_as(self._mid, 'message_id')}", "" if found.role else "'user' AS role", spoken, content, more)
+        return f"SELECT {', '.join(part for part in parts if part)}\n{self._source}\n{self._where}{self._shown}"
 
     def _in_order(self, direction: str = "") -> str:
         return "ORDER BY " + ", ".join(f"m.{key}{direction}" for key in self._order)
@@ -262,13 +284,38 @@ def cleaning(guessed: Guessed) -> Iterator[str]:
         yield f"DELETE FROM {table_name(users)} WHERE {where}"
 
 
-def alive_of(table: Table, alias: str = "") -> str:
-    """What holds of rows that are not put away, as the end of a WHERE."""
+def ageless(guessed: Guessed) -> tuple[Table, ...]:
+    """The tables that `clean` leaves alone, since nothing in them says how old rows are."""
+    profile, users = guessed.profile, guessed.users
+    of_profile = (profile.table,) if profile and not (profile.updated or profile.created) else ()
+    return (*of_profile, *((users,) if users and not pick(users, CREATED, "time", "number") else ()))
+
+
+def as_kept(content: Column) -> str:
+    """What is said, as its column keeps it: a column of JSON has it as a string of JSON."""
+    return {"json": "to_json(:content::text)", "jsonb": "to_jsonb(:content::text)"}.get(content.type, ":content")
+
+
+def _mark_of(table: Table) -> str | None:
+    """How a row is marked as deleted; None where the table has no such column."""
+    for column in table.columns:
+        if column.name in {"deleted_at", "removed_at"} and family(column) == "time":
+            return f"{name(column.name)} = :now"
+        if column.name in {"is_deleted", "deleted"} and family(column) == "truth":
+            return f"{name(column.name)} = true"
+    return None
+
+
+def alive_of(table: Table, alias: str = "", *, also_archived: bool = True) -> str:
+    """What holds of rows that are not put away, as the end of a WHERE: deleted, or `also_archived`."""
     truths = {column.name for column in table.columns if family(column) == "truth"}
     moments = {column.name for column in table.columns if family(column) == "time"}
-    found = [f"{alias}{each}" for each in ("is_active", "active") if each in truths]
-    found += [f"{alias}{each} IS NULL" for each in ("deleted_at", "archived_at") if each in moments]
-    found += [f"NOT {alias}{each}" for each in ("is_deleted", "deleted", "is_archived", "archived") if each in truths]
+    asked = ("is_active", "active") if also_archived else ()
+    found = [f"{alias}{each}" for each in asked if each in truths]
+    asked = ("deleted_at", "removed_at", *(("archived_at",) if also_archived else ()))
+    found += [f"{alias}{each} IS NULL" for each in asked if each in moments]
+    asked = ("is_deleted", "deleted", *(("is_archived", "archived") if also_archived else ()))
+    found += [f"NOT {alias}{each}" for each in asked if each in truths]
     return "".join(f" AND {condition}" for condition in found)
 
 
@@ -302,10 +349,31 @@ def _some(column: Column) -> str:
     """A value that a column takes."""
     if column.choices:
         return "'" + column.choices[0].replace("'", "''") + "'"
-    text = ":user_id::text || '@holdfast.invalid'" if "mail" in column.name else ":user_id::text"
-    number = _moment(column) if re.search(r"_at$|time", column.name) else "0"
+    text = _some_text(column)
+    number = _moment(column) if re.search(r"_at$|time", column.name) else _some_number(column)
     values = {"text": text, "json": "'{}'", "time": ":now", "number": number, "truth": "false"}
     return values.get(family(column), "gen_random_uuid()" if column.type == "uuid" else UNKNOWN)
+
+
+def room_of(column: Column) -> int | None:
+    """How many characters a text takes; None where that is no matter."""
+    found = re.search(r"\((\d+)\)", column.type)
+    return int(found[1]) if found and family(column) == "text" else None
+
+
+def _some_text(column: Column) -> str:
+    mail, room = "mail" in column.name, room_of(column)
+    if room is None or room >= LONGEST_ID + len(_AT) * mail:
+        return f":user_id::text || '{_AT}'" if mail else ":user_id::text"
+    return f"left(md5(:user_id::text), {room})" if column.unique else f"'{'X' * min(room, _CODE)}'"
+
+
+def _some_number(column: Column) -> str:
+    """The least number that a CHECK of one bound allows, else 0."""
+    for check in column.checks:
+        if found := re.fullmatch(r"CHECK \(+\w+ (>=?) \(?'?(\d+)'?(?:::\w+)?\)*", check):
+            return str(int(found[2]) + (found[1] == ">"))
+    return "0"
 
 
 def _moment(column: Column) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from monitor.bindings.survey import Column, Table
+
+_UNNAMED = 100  # more than any names are worth
+_NEAREST = 3  # pairs of tables that an error names
 
 Family: TypeAlias = Literal["text", "json", "time", "number", "uuid", "truth", "other"]
 
@@ -32,15 +35,18 @@ UPDATED = ("updated_at", "updated", "modified_at", "last_message_at", "last_acti
 COUNT = ("message_count", "messages_count", "num_messages", "n_messages")
 ROLE = ("role", "author_role", "sender", "sender_type", "author_type", "author", "speaker", "from_role")
 TYPE = ("message_type", "type", "kind", "category")
-CONTENT = ("content", "body", "text", "message", "content_text", "value")
+CONTENT = ("content", "body", "text", "message", "content_text", "value", "payload")
 NUMBER = ("seq", "sequence", "number", "position", "ordinal", "idx", "index", "sort_order", "turn")
-DOCUMENT = ("profile", "auth_data", "preferences", "settings", "data", "metadata", "attributes", "details")
+DOCUMENT = ("profile", "auth_data", "preferences", "prefs", "settings", "data", "metadata", "attributes", "details")
 PERMISSIONS = ("permissions", "scopes", "roles", "grants")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversations:
-    """A table of threads, one of messages, and what their columns are for; None where there is no such column."""
+    """A table of threads, one of messages, and what their columns are for; None where there is no such column.
+
+    `by_name` is whether both tables, and the column of content, have names that say so.
+    """
 
     threads: Table
     messages: Table
@@ -59,6 +65,7 @@ class Conversations:
     said: Column | None
     message_metadata: Column | None
     number: Column | None
+    by_name: bool = True
 
     @property
     def cascades(self) -> bool:
@@ -104,30 +111,109 @@ def _rank(table: Table, words: Sequence[str]) -> int | None:
     return None
 
 
-def conversations(tables: Sequence[Table]) -> Conversations | None:
-    """The most likely tables of conversations; None where there are none."""
-    ranked = sorted(_pairs(tables), key=lambda pair: pair[0])
+def conversations(
+    tables: Sequence[Table], *, threads: str | None = None, messages: str | None = None
+) -> Conversations | None:
+    """The most likely tables of conversations, or those that are named; None where there are none."""
+    ranked = sorted(_pairs(tables, threads, messages), key=lambda pair: pair[0])
     return ranked[0][1] if ranked else None
 
 
-def _pairs(tables: Sequence[Table]) -> Iterator[tuple[int, Conversations]]:
+def _pairs(tables: Sequence[Table], named: str | None, spoken_in: str | None) -> Iterator[tuple[int, Conversations]]:
+    """Pairs of tables with what they lack in likeness: names count most, and keys and roles where names say nothing."""
     for messages in tables:
         for threads in tables:
-            spoken, kept = _rank(messages, _MESSAGES), _rank(threads, _THREADS)
-            if threads is messages or spoken is None or kept is None:
+            if threads is messages or named not in {None, threads.name} or spoken_in not in {None, messages.name}:
                 continue
-            if (found := _conversation(threads, messages)) is not None:
+            spoken = 0 if spoken_in else _rank(messages, _MESSAGES)
+            kept = 0 if named else _rank(threads, _THREADS)
+            found = _conversation(threads, messages)
+            if found is None:
+                continue
+            if spoken is not None and kept is not None:
                 yield spoken + kept, found
+            elif _link(threads, messages, by_key=True) and (found.role or {spoken, kept} != {None}):
+                like = sum(rank is not None for rank in (spoken, kept, found.role, found.said))
+                yield _UNNAMED - like, replace(found, by_name=False)
+
+
+def missed(tables: Sequence[Table], *, named: str | None = None, spoken_in: str | None = None) -> tuple[str, ...]:
+    """What the tables lack that are most like conversations, or that are named; a sentence each, the nearest first."""
+    near = []
+    for messages in tables:
+        for threads in tables:
+            ranks = (_rank(messages, _MESSAGES), _rank(threads, _THREADS))
+            by_key = _link(threads, messages, by_key=True) is not None
+            if threads is messages or named not in {None, threads.name} or spoken_in not in {None, messages.name}:
+                continue
+            near_enough = by_key or None not in ranks or None not in {named, spoken_in}
+            if near_enough and (lacks := [*_lacks(threads, messages)]):
+                near.append((len(lacks) + ranks.count(None), f"{messages.name} in {threads.name}: {', '.join(lacks)}"))
+    return tuple(sentence for _, sentence in sorted(near)[:_NEAREST])
+
+
+def _lacks(threads: Table, messages: Table) -> Iterator[str]:
+    if _link(threads, messages) is None:
+        yield f"{messages.name} does not refer to {threads.name}"
+    for table in (threads, messages):
+        if _key(table) is None:
+            yield f"{table.name} has no key of one column"
+    if _user(threads) is None:
+        yield f"no column of {threads.name} says whose a row is (such as user_id)"
+    if _content(messages) is None:
+        yield f"{messages.name} has no column of text or json"
+    unnamed = {_rank(messages, _MESSAGES), _rank(threads, _THREADS)} == {None}
+    if unnamed and pick(messages, ROLE, "text") is None:
+        yield f"neither their names nor a column such as role say that {messages.name} are messages"
+
+
+def _link(threads: Table, messages: Table, *, by_key: bool = False) -> Column | None:
+    place = f"{threads.schema}.{threads.name}"
+    link = next((messages.column(key.column) for key in messages.foreign if key.table == place), None)
+    if by_key or link:
+        return link
+    singular = threads.name.lower().rstrip("s")
+    return pick(messages, (f"{singular}_id", "thread_id", "conversation_id", "chat_id", "session_id"))
+
+
+def _user(threads: Table) -> Column | None:
+    return pick(threads, USER) or _to_users(threads)
+
+
+def _content(messages: Table) -> Column | None:
+    """By its name, or the first of the columns that could be it."""
+    taken = {*ROLE, *TYPE, *messages.primary_key, *(key.column for key in messages.foreign)}
+    free = [each for each in messages.columns if each.name not in taken and not each.choices and not each.always]
+    free = [each for each in free if family(each) in {"text", "json"}]
+    return pick(messages, CONTENT, "text", "json") or next(
+        iter(sorted(free, key=lambda each: (each.name in META, not each.required, _short(each)))), None
+    )
+
+
+def _short(column: Column) -> bool:
+    return bool(re.search(r"\(\d+\)", column.type))
+
+
+def is_named_content(column: Column) -> bool:
+    """Whether the name of a column says that what is said stands there."""
+    return column.name in CONTENT
+
+
+def _of_messages(threads: Table, messages: Table, *patterns: str) -> Column | None:
+    """The column of threads by a name that is made of the messages', such as turn_count."""
+    words = [
+        messages.name.lower().rsplit("_", 1)[-1].removesuffix("s"),
+        *(word.removesuffix("s") for word in _MESSAGES),
+    ]
+    names = [pattern.format(word) for word in dict.fromkeys(words) for pattern in patterns]
+    return pick(threads, names, "number") if "count" in patterns[0] else pick(threads, names, "time", "number")
 
 
 def _conversation(threads: Table, messages: Table) -> Conversations | None:
-    place = f"{threads.schema}.{threads.name}"
-    link = next((messages.column(key.column) for key in messages.foreign if key.table == place), None)
-    singular = threads.name.lower().rstrip("s")
-    link = link or pick(messages, (f"{singular}_id", "thread_id", "conversation_id", "chat_id", "session_id"))
+    link = _link(threads, messages)
     thread_id, message_id = _key(threads), _key(messages)
-    user = pick(threads, USER) or _to_users(threads)
-    content = pick(messages, CONTENT, "text", "json")
+    user = _user(threads)
+    content = _content(messages)
     if link is None or thread_id is None or message_id is None or user is None or content is None:
         return None
     return Conversations(
@@ -138,15 +224,17 @@ def _conversation(threads: Table, messages: Table) -> Conversations | None:
         name=pick(threads, NAME, "text"),
         metadata=pick(threads, META, "json"),
         created=pick(threads, CREATED, "time", "number"),
-        updated=pick(threads, UPDATED, "time", "number"),
-        count=pick(threads, COUNT, "number"),
+        updated=pick(threads, UPDATED, "time", "number")
+        or _of_messages(threads, messages, "last_{}_at", "last_{}", "{}_added_at"),
+        count=pick(threads, COUNT, "number")
+        or _of_messages(threads, messages, "{}_count", "{}s_count", "num_{}s", "count_{}s"),
         message_id=message_id,
         of_thread=link,
         content=content,
         role=pick(messages, ROLE, "text"),
         type=pick(messages, TYPE, "text"),
         said=pick(messages, CREATED, "time", "number"),
-        message_metadata=pick(messages, META, "json"),
+        message_metadata=next((each for each in (pick(messages, META, "json"),) if each != content), None),
         number=pick(messages, NUMBER, "number"),
     )
 
@@ -158,18 +246,25 @@ def _key(table: Table) -> Column | None:
 
 
 def _to_users(table: Table) -> Column | None:
-    keys = (key.column for key in table.foreign if re.search(r"\.(users?|accounts?|profiles?)$", key.table))
+    keys = (
+        key.column
+        for key in table.foreign
+        if re.search(r"\.(users?|accounts?|profiles?|members?|customers?|people|persons?)$", key.table)
+    )
     return next((column for key in keys if (column := table.column(key))), None)
 
 
-def profiles(tables: Sequence[Table], *, besides: Sequence[str]) -> Profiles | None:
-    """The most likely table of profiles, but none of those `besides`; None where there is none."""
+def profiles(tables: Sequence[Table], *, besides: Sequence[str], named: str | None = None) -> Profiles | None:
+    """The most likely table of profiles, or the one that is named, but none of those `besides`; None where none is."""
     ranked = sorted(
         ((rank, table) for table in tables if (rank := _rank(table, _PROFILES)) is not None),
         key=lambda pair: pair[0],
     )
+    if named is not None:
+        ranked = [(0, table) for table in tables if table.name == named]
     for _, table in ranked:
-        document = pick(table, DOCUMENT, "json")
+        own = [column for column in table.columns if family(column) == "json"]
+        document = pick(table, DOCUMENT, "json") or (own[0] if len(own) == 1 else None)
         if f"{table.schema}.{table.name}" in besides or document is None or len(table.primary_key) != 1:
             continue
         user = table.column(table.primary_key[0])

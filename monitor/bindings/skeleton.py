@@ -7,21 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import indent
 
 from monitor.bindings.drafts import (
+    LONGEST_ID,
     UNKNOWN,
     Guessed,
     ProfileDrafts,
     ThreadDrafts,
+    ageless,
     alive_of,
+    as_kept,
     begins,
     cleaning,
     id_kind,
     number_by_server,
     parent,
+    room_of,
 )
-from monitor.bindings.guesses import Conversations, Profiles, family
+from monitor.bindings.guesses import Conversations, Profiles, family, is_named_content
 from monitor.bindings.survey import Column, Table
 
 _LONG = 70_000  # characters; the longest content that probes write has fewer
+_GIVEN = (":number", ":role", ":type", ":name", ":content", ":now", ":now_ms", ":metadata", ":profile")
 _WIDTH = 100  # of a statement in one line
 _HEX = 32  # digits of an id that is text
 _SHORT_CONTENT = "[plain, astral, combining, right_to_left, control, code, deep_json, numbers]"
@@ -53,6 +58,13 @@ def skeleton(guessed: Guessed) -> str:
 
 def _lines(guessed: Guessed) -> Iterator[str]:
     yield f"{_HEAD}name: {_yaml(guessed.name)}\n"
+    if guessed.used:
+        yield from _tables(guessed)
+    if guessed.redis:
+        yield _SESSIONS
+
+
+def _tables(guessed: Guessed) -> Iterator[str]:
     yield "ids:"
     if guessed.threads is not None:
         yield from _ids(guessed.threads)
@@ -69,14 +81,12 @@ def _lines(guessed: Guessed) -> Iterator[str]:
         yield from _threads(guessed, guessed.threads)
     if guessed.profile is not None:
         yield from _profile(guessed, guessed.profile)
-    if guessed.redis:
-        yield _SESSIONS
 
 
 def _ids(found: Conversations) -> Iterator[str]:
     for what, prefix, column in (("thread", "thread_", found.thread_id), ("message", "msg_", found.message_id)):
         words = [f"kind: {id_kind(column)}"]
-        room = _room(column)
+        room = room_of(column)
         if id_kind(column) == "text" and (room is None or room >= len(prefix) + _HEX):
             yield f"  # GUESS: how the application's ids of {what}s begin; Holdfast's will look like them."
             words.append(f"prefix: {prefix}")
@@ -100,7 +110,7 @@ def _messages(found: Conversations) -> Iterator[str]:
     if not both and (found.metadata or found.message_metadata):
         yield "  # GUESS: not both, threads and messages, have metadata, so none are written."
     yield f"  metadata: {'any' if both else _yaml('no')}"
-    room = _room(found.content)
+    room = room_of(found.content)
     if room is not None and room < _LONG:
         yield f"  # {found.content.name} takes {room} characters, so content of 64 KiB is left out."
         yield f"  content: {_SHORT_CONTENT}"
@@ -150,6 +160,8 @@ def _parents(guessed: Guessed) -> Iterator[str]:
 
 def _clean(guessed: Guessed) -> Iterator[str]:
     statements = [*cleaning(guessed)]
+    for table in ageless(guessed) if statements else ():
+        yield f"  # GUESS: nothing says how old rows of {table.name} are, so up to ten of Holdfast's stay there."
     if statements:
         yield "  # What a killed daemon left, from before any run that is under way."
         yield "  clean:"
@@ -162,14 +174,22 @@ def _clean(guessed: Guessed) -> Iterator[str]:
 def _threads(guessed: Guessed, found: Conversations) -> Iterator[str]:
     drafts = ThreadDrafts(guessed, found)
     yield "  threads:"
+    if not found.by_name:
+        yield f"    # GUESS: {found.threads.name} and {found.messages.name} have such keys and columns, not such names;"
+        yield "    # `bind init --threads TABLE --messages TABLE` takes others."
     yield from _decide(found.threads, drafts.create_values(), margin="    ")
     yield from _key("create", drafts.create())
+    yield from _counters(found)
     yield from _decide(found.messages, drafts.append_values(), margin="    ")
+    yield from _content(found.content)
     if len(drafts.append()) > 1:
         yield "    # Several statements are one transaction, and each must touch one row."
     yield from _key("append", drafts.append())
-    for task in (drafts.rename, drafts.edit, drafts.delete_message, drafts.delete):
-        yield from _key(task.__name__, task())
+    yield from _key("rename", drafts.rename())
+    yield from _key("edit", drafts.edit())
+    yield from _deletion(guessed, found)
+    yield from _key("delete_message", drafts.delete_message())
+    yield from _key("delete", drafts.delete())
     yield "    # What is read is known by the names of the columns."
     if alive_of(found.threads):
         yield "    # GUESS: a thread that is put away is not shown."
@@ -178,6 +198,32 @@ def _threads(guessed: Guessed, found: Conversations) -> Iterator[str]:
         yield "    # DECIDE: nothing tells the order of messages; ids do not."
     for task in (drafts.messages, drafts.page, drafts.newest, drafts.count, drafts.list):
         yield from _key(task.__name__, task())
+
+
+def _counters(found: Conversations) -> Iterator[str]:
+    """What an application may keep of a thread's messages, and these statements do not."""
+    known = {column.name for column in (found.count, found.updated, found.created) if column}
+    for column in found.threads.columns:
+        if column.name not in known and re.search(r"(^|_)count$|^last_\w+", column.name):
+            yield f"    # DECIDE: {column.name} ({column.type}) is not kept here; add it to the UPDATE of `append`"
+            yield "    # where your application counts or dates messages by it."
+
+
+def _content(column: Column) -> Iterator[str]:
+    if not is_named_content(column):
+        yield f"    # GUESS: {column.name} ({column.type}) is what is said; its name does not say so."
+    if family(column) == "json":
+        yield f"    # GUESS: {column.name} holds a string of JSON: {as_kept(column)}, read by #>> '{{}}'. Where it is"
+        yield "    # an object: jsonb_build_object('text', :content::text) here and in `edit`, ->> 'text' to read it."
+
+
+def _deletion(guessed: Guessed, found: Conversations) -> Iterator[str]:
+    if guessed.softly:
+        yield "    # GUESS: what is deleted is marked, and stays until `clean` takes it."
+        return
+    marked = [table.name for table in (found.threads, found.messages) if alive_of(table, also_archived=False)]
+    if marked:
+        yield f"    # GUESS: rows are deleted, though {marked[0]} could mark them."
 
 
 def _profile(guessed: Guessed, found: Profiles) -> Iterator[str]:
@@ -220,12 +266,24 @@ def _decide(table: Table, values: Mapping[str, str], *, margin: str) -> Iterator
             link = table.leads(column.name)
             told = f"refers to {link.table}: name a row of it, or insert one in `parents`," if link else "needs a value"
             yield f"{margin}# DECIDE: {column.name} ({column.type}) {told} in place of NULL."
+        yield from _bounds(column, values.get(column.name), margin=margin)
 
 
-def _room(column: Column) -> int | None:
-    """How many characters a text takes; None where that is no matter."""
-    found = re.search(r"\((\d+)\)", column.type)
-    return int(found[1]) if found and family(column) == "text" else None
+def _bounds(column: Column, value: str | None, *, margin: str) -> Iterator[str]:
+    """What the server asks of a value that was made up or that probes give."""
+    if value is None or value == UNKNOWN:
+        return
+    if column.always:
+        yield f"{margin}# DECIDE: {column.name} is GENERATED ALWAYS and takes no value: find users by another column,"
+        yield f"{margin}# as `Users found by a lookup` in config/bindings/README.md shows."
+    for check in column.checks:
+        mark = "GUESS" if value in _GIVEN else "DECIDE"
+        yield f"{margin}# {mark}: {column.name} is given {value}, and the server holds it to {' '.join(check.split())}."
+    room = room_of(column)
+    if room is not None and room < LONGEST_ID and value == ":user_id":
+        yield f"{margin}# DECIDE: {column.name} ({column.type}) may be too short for :user_id."
+    elif value.startswith(("left(", "'X")):
+        yield f"{margin}# GUESS: {column.name} ({column.type}) is too short for an id, so it is given {value}."
 
 
 def _yaml(text: str) -> str:

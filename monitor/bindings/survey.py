@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Column:
     """A column: its type as PostgreSQL writes it, and what it must be.
 
-    `choices` are the values that a CHECK or an enum allows, in their order; none where any will do.
+    `choices` are the values that a CHECK or an enum allows, in their order; none where any will do. `checks` are the
+    other CHECKs on it, as PostgreSQL writes them. `always` says that no statement may give it a value.
     """
 
     name: str
@@ -17,7 +18,10 @@ class Column:
     required: bool = False
     default: str | None = None
     made_by_server: bool = False
+    always: bool = False
+    unique: bool = False
     choices: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

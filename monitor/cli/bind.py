@@ -132,28 +132,41 @@ class Servers:
 def init(
     file: File,
     dsn: Annotated[
-        str, typer.Option(envvar="HOLDFAST_BIND_DSN", help="The application's PostgreSQL.", show_default=False)
-    ],
+        str | None, typer.Option(envvar="HOLDFAST_BIND_DSN", help="The application's PostgreSQL.", show_default=False)
+    ] = None,
     schema: Annotated[str, typer.Option(help="The schema that has the application's tables.")] = "public",
     url: Annotated[
         str | None,
         typer.Option(envvar="HOLDFAST_BIND_URL", help="Its Redis, if sessions are kept there.", show_default=False),
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="The table of conversations.", show_default="guessed")
+    ] = None,
+    messages: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="The table of their messages.", show_default="guessed")
+    ] = None,
+    profiles: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="The table of users' profiles.", show_default="guessed")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
 ) -> None:
     """Write a binding for the tables that are there, as far as they can be guessed.
 
     Only the catalogue is read, never a row. What was guessed is marked `# GUESS`, what you have to decide `# DECIDE`.
-    Ends with 0, or 2 where the server cannot be asked or nothing looks like conversations or profiles.
+    Ends with 0, or 2 where the server cannot be asked or nothing looks like conversations or profiles. --url alone
+    writes the beginning of a binding for sessions.
 
     Example:  holdfast bind init app.yaml --dsn postgresql://holdfast@db.example/app
     """
-    from monitor.cli.bind_init import written  # noqa: PLC0415  the other commands do not need it
+    from monitor.cli.bind_init import Named, written  # noqa: PLC0415  the other commands do not need it
 
     if file.exists() and not force:
         common.fail(f"{file} is there already; name another file, or say --force", common.USAGE)
-    address = _expanded("--dsn", dsn)
-    text, summary = written(file, dsn=address, schema=schema, redis=url is not None)
+    if dsn is None and url is None:
+        common.fail("name the application's PostgreSQL by --dsn, or its Redis by --url", common.USAGE)
+    address = None if dsn is None else _expanded("--dsn", dsn)
+    named = Named(threads=threads, messages=messages, profiles=profiles)
+    text, summary = written(file, dsn=address, schema=schema, redis=url is not None, named=named)
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -162,7 +175,7 @@ def init(
     for sentence in summary:
         console.print(Text("  ") + Text(sentence))
     console.print(Text("✔ ", style="green") + Text(f"{file} is written; look for GUESS and DECIDE in it, then:"))
-    console.print(f"  holdfast bind check {file} --dsn …")
+    console.print(f"  holdfast bind check {file} {'--url' if dsn is None else '--dsn'} …")
 
 
 @app.command()

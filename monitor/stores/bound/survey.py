@@ -20,6 +20,7 @@ ORDER BY c.relname
 _COLUMNS = """
 SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
        pg_get_expr(d.adbin, d.adrelid) AS value, a.attidentity <> '' AS identity, a.attgenerated <> '' AS generated,
+       a.attidentity = 'a' OR a.attgenerated <> '' AS always,
        array(SELECT e.enumlabel::text FROM pg_enum AS e
              WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder) AS labels
 FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -66,15 +67,19 @@ async def survey(postgres: Postgres, schema: str) -> tuple[Table, ...]:
 def _table(
     schema: str, table: Mapping[str, Any], columns: list[Mapping[str, Any]], constraints: list[Mapping[str, Any]]
 ) -> Table:
-    allowed = {
-        each["columns"][0]: _choices(each["said"])
-        for each in constraints
-        if each["kind"] == "c" and len(each["columns"]) == 1
-    }
+    alone = {each["columns"][0] for each in constraints if each["kind"] in "pu" and len(each["columns"]) == 1}
+    checks = [each for each in constraints if each["kind"] == "c"]
     return Table(
         schema=schema,
         name=table["relname"],
-        columns=tuple(_column(column, allowed.get(column["attname"], ())) for column in columns),
+        columns=tuple(
+            _column(
+                column,
+                checks=[each["said"] for each in checks if column["attname"] in each["columns"]],
+                unique=column["attname"] in alone,
+            )
+            for column in columns
+        ),
         primary_key=next((tuple(each["columns"]) for each in constraints if each["kind"] == "p"), ()),
         foreign=tuple(
             Foreign(
@@ -91,7 +96,7 @@ def _table(
     )
 
 
-def _column(column: Mapping[str, Any], choices: tuple[str, ...]) -> Column:
+def _column(column: Mapping[str, Any], *, checks: list[str], unique: bool) -> Column:
     serial = column["identity"] or bool(_SERIAL.match(column["value"] or ""))
     return Column(
         name=column["attname"],
@@ -99,7 +104,10 @@ def _column(column: Mapping[str, Any], choices: tuple[str, ...]) -> Column:
         required=column["attnotnull"] and column["value"] is None and not serial,
         default=column["value"],
         made_by_server=serial or column["generated"],
-        choices=tuple(column["labels"]) or choices,
+        always=column["always"],
+        unique=unique,
+        choices=tuple(column["labels"]) or next(filter(None, map(_choices, checks)), ()),
+        checks=tuple(check for check in checks if not _choices(check)),
     )
 
 
