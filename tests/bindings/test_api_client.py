@@ -272,6 +272,7 @@ async def test_a_header_that_cannot_be_sent_is_misconfigured() -> None:
             await connection.ask(request, {"name": "a\r\nX-Admin: yes"}, user=None)
     assert (failed.value.reason, server.heard) == (Reason.MISCONFIGURED, [])
     assert "X-Admin" not in str(failed.value)
+    assert "the header X-Note cannot be sent" in str(failed.value)
 
 
 async def test_nothing_listens() -> None:

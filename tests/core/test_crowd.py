@@ -152,3 +152,29 @@ def test_a_pool_that_is_smaller_than_the_crowd_is_said() -> None:
     finding = judge(Seen(before=Reading(first=wave(4)), after=Reading(first=small)))
     assert finding.verdict is Verdict.OK
     assert finding.left_out == ("the pool gave only 2 of 4 users a connection at the same time",)
+
+
+def everything_seen_by(reason: str) -> Wave:
+    """A wave of a role that sees the registers of all, for a reason."""
+    whole = wave(3)
+    every = tuple(register for each in whole.visits for register in answer_of(each).registers)
+    return replace(
+        whole,
+        visits=tuple(
+            replace(each, answer=replace(answer_of(each), registers=every, unbound=reason)) for each in whole.visits
+        ),
+    )
+
+
+def test_a_role_that_nothing_binds_tells_nothing_of_what_users_see() -> None:
+    """It is set up wrongly, which is no leak; what is lost all the same is."""
+    seen = everything_seen_by("the role postgres is a superuser")
+    finding = judge(Seen(before=Reading(first=seen), after=Reading(first=seen)))
+    assert (finding.verdict, finding.reason) == (Verdict.UNKNOWN, Reason.MISCONFIGURED)
+    assert "the role postgres is a superuser" in finding.message
+    assert kinds(everything_seen_by("")) == {Kind.LEAKED}
+    first = seen.visits[0]
+    without = replace(answer_of(first), registers=())
+    lossy = replace(seen, visits=(replace(first, answer=without), *seen.visits[1:]))
+    reading = Reading(first=lossy, second=lossy, node=PRIMARY)
+    assert [each.kind for each in judge(Seen(before=reading, after=None)).violations] == [Kind.LOST]

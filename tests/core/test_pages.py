@@ -267,3 +267,10 @@ def test_a_look_that_a_second_look_does_not_confirm_is_a_doubt() -> None:
     (violation,) = pages.judge(Seen(looks=(look(wrong),))).violations
     assert (violation.kind, violation.evidence["numbers"], violation.evidence["asked"]) == (Kind.LOST, [5], "newest")
     assert violation.subject.startswith("1 of 3 ")
+
+
+def test_what_remains_says_how_somebody_can_ask_the_same() -> None:
+    """The statement or the request of the application by which it was found."""
+    left = Counted(header=None, messages=1, asked="SELECT count(*) …")
+    (violation,) = pages.remains([HEADER.id], {HEADER.id: left})
+    assert violation.evidence["asked"] == "SELECT count(*) …"

@@ -151,3 +151,11 @@ def test_whatever_row_is_broken_in_one_way_is_named_so(before: int, after: int, 
     well = [_row((SECOND,))]
     assert judge(Seen(rows=tuple(well * (before + after + 1)))).verdict is Verdict.OK
     assert said(judge(Seen(rows=(*(well * before), _row(rows, rows), *(well * after))))) == [kind]
+
+
+def test_a_violation_names_the_way_by_which_it_was_read() -> None:
+    """An API may answer from an old copy while the row is right."""
+    read: Reading[tuple[Document, ...]] = Reading(first=(FIRST,), second=(FIRST,), node=PRIMARY)
+    row = Row(name="read through the API", expected=SECOND, reading=read, what="the profile as the API reads it")
+    (violation,) = judge(Seen(rows=(row,))).violations
+    assert (violation.kind, violation.subject) == (Kind.STALE, "the profile as the API reads it")

@@ -114,6 +114,15 @@ def test_whoever_does_not_find_its_own_proves_nothing() -> None:
     assert f"{PATHS[2]} on the primary: {B} did not reach what is its own" in finding.message
 
 
+def test_what_an_api_does_not_show_is_asked_of_the_api() -> None:
+    """No policy and no trigger is asked about where a request was the path."""
+    reading = Reading(first=with_sight(PATHS[2], B))
+    part = Part(name="through the API", reading=reading, hiding=tenancy.HIDDEN_BY_API)
+    message = tenancy.judge(Seen(users=(A, B), parts=(part,))).message
+    assert "does the API answer from an old cache" in message
+    assert "policy" not in message
+
+
 def test_a_weakness_alone_is_no_violation_and_not_ok() -> None:
     """What the catalogue says without a row that was seen is a doubt; beside a leak it is evidence."""
     weakness = "the policy reports on holdfast.messages permits SELECT besides what the policy `owner` does"

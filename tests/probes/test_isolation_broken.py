@@ -15,6 +15,7 @@ from monitor.core.verdict import Kind, Reason
 from monitor.embedded.pgbouncer import SMALL, EmbeddedPgBouncer
 from monitor.ports import Place, Store, Way
 from monitor.probes.isolation import IsolationProbe
+from monitor.probes.pool import PoolProbe
 from monitor.stores.provision import redis_acl, roles_sql
 from tests.conftest import MakeSite, Site, in_database
 from tests.probes.breaking import heals, run_ok, run_unknown, run_violated
@@ -183,9 +184,11 @@ async def privileged(make_site: MakeSite) -> AsyncIterator[Site]:
 
 @pytest.mark.parametrize(("attribute", "says"), [("BYPASSRLS", "has BYPASSRLS"), ("SUPERUSER", "is a superuser")])
 async def test_a_role_that_nothing_binds_is_never_ok(privileged: Site, attribute: str, says: str) -> None:
-    """A superuser, and whoever bypasses row-level security, sees everybody's: the evidence says why."""
+    """A superuser, and whoever bypasses row-level security, sees everybody's: it says why; `pool` cannot tell."""
     role = privileged.environment.ways.primary_postgres._dsn.split("://")[1].split(":")[0]
     await privileged.sql(f"ALTER ROLE {role} {attribute}")
+    untold = await run_unknown(privileged, PoolProbe(), Reason.MISCONFIGURED)
+    assert f"the role {role} {says}" in untold.finding.message
     record = await run_violated(privileged, PROBE, {Kind.LEAKED})
     assert reached(record) >= prepared(READS) | CHANGES
     weaknesses = record.finding.violations[0].evidence["weaknesses"]

@@ -16,7 +16,7 @@ from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.embedded.faults import addresses
 from monitor.embedded.pgbouncer import EmbeddedPgBouncer
 from monitor.embedded.servers import Servers
-from monitor.ports import Place, Store
+from monitor.ports import Place, Store, Surroundings
 from monitor.probes.sync import SyncProbe
 from monitor.stores import copies
 from monitor.stores.operations import CATALOGUE
@@ -92,6 +92,16 @@ async def test_a_place_that_is_not_there_is_said_to_be_left_out(
     record = await run_ok(site, SyncProbe())
     assert len(record.propagations) == links
     assert any(words in sentence for sentence in record.finding.left_out)
+
+
+def test_where_a_change_has_nowhere_to_arrive_it_does_not_run() -> None:
+    """The rows alone are nothing to follow, and no run says ok of them; one more place is."""
+    alone = Surroundings(places=(Place(Store.POSTGRES),))
+    assert not SyncProbe.runs_in(alone)
+    assert SyncProbe.lacks(alone).startswith("has nothing to follow")
+    assert SyncProbe.runs_in(Surroundings(places=(*alone.places, POSTGRES_REPLICA)))
+    redis = Surroundings(places=(Place(Store.REDIS),))
+    assert SyncProbe.lacks(redis) == "needs postgres, which this environment does not have"
 
 
 async def test_an_asynchronous_commit_is_no_alarm(site: Site) -> None:

@@ -226,11 +226,14 @@ async def test_a_server_that_is_killed_on_purpose_is_unknown(folder: Path) -> No
 
 
 async def test_a_wrong_fault_starts_nothing(folder: Path) -> None:
-    """An unknown fault ends with 64 and names the nearest."""
+    """An unknown fault ends with 64 and names the nearest, or where all are listed."""
     with demo(folder, "--fault", "ttl-never-sett") as shown:
         assert await shown.ended() == 64
         assert "did you mean 'ttl-never-set'?" in shown.text()
         assert shown.left() == []
+    with demo(folder, "--fault", "nothing-like-it") as shown:
+        assert await shown.ended() == 64
+        assert "`holdfast faults` lists them" in shown.text()
 
 
 async def test_a_taken_port_is_told(folder: Path) -> None:
