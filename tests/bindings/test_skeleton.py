@@ -7,7 +7,7 @@ import yaml
 
 from monitor.bindings import Binding
 from monitor.bindings.drafts import Guessed
-from monitor.bindings.guesses import conversations, profiles
+from monitor.bindings.guesses import conversations, missed, profiles
 from monitor.bindings.skeleton import skeleton
 from monitor.bindings.survey import Column, Foreign, Table
 
@@ -98,3 +98,37 @@ def test_short_content_is_not_asked_for_64_kib() -> None:
     """Where a column takes few characters, the largest kind of content is left out."""
     text = written(threads(), messages(Column(name="body", type="character varying(4000)")))
     assert "large" not in yaml.safe_load(text)["messages"]["content"]
+
+
+def test_a_user_whose_id_takes_no_value() -> None:
+    """An id that is always made by the server is left to the reader, who is shown how to look it up."""
+    key = Column(name="id", type="integer", made_by_server=True, always=True, unique=True)
+    accounts = table("accounts", key, Column(name="email", type="text", required=True, unique=True))
+    text = written(accounts, threads(to={"user_id": "public.accounts"}), messages())
+    assert "DECIDE: id is GENERATED ALWAYS and takes no value: find users by another column" in text
+
+
+def test_a_column_that_is_too_short_for_a_user() -> None:
+    """Where an id of a user would be cut off, that is a decision."""
+    user = Column(name="user_id", type="character(10)", required=True)
+    text = written(table("threads", UUID_KEY, user, MADE), messages())
+    assert "DECIDE: user_id (character(10)) may be too short for :user_id." in text
+
+
+def test_messages_by_their_role() -> None:
+    """Tables of other names are taken by a foreign key and a role, and it is said that their names do not say so."""
+    user = Column(name="user_id", type="uuid", required=True)
+    told = [Column(name="role", type="text", required=True), Column(name="words", type="text", required=True)]
+    link = Column(name="case_id", type="uuid", required=True)
+    lines = table("lines", UUID_KEY, link, *told, MADE, to={"case_id": "public.cases"})
+    text = written(table("cases", UUID_KEY, user, MADE), lines)
+    assert "GUESS: cases and lines have such keys and columns, not such names" in text
+    assert "GUESS: words (text) is what is said; its name does not say so." in text
+
+
+def test_what_was_missed() -> None:
+    """The nearest tables are named with what they lack."""
+    link = Column(name="thread_id", type="uuid", required=True)
+    bare = table("messages", UUID_KEY, link, MADE, to={"thread_id": "public.threads"})
+    assert conversations([threads(), bare]) is None
+    assert missed([threads(), bare]) == ("messages in threads: messages has no column of text or json",)
