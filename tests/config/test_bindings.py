@@ -165,3 +165,11 @@ def test_schema_of_a_binding() -> None:
     whole.validate({"environments": {"a": {"redis": {"url": "x"}, "binding": "app.yaml"}}})
     whole.validate({"environments": {"a": {"redis": {"url": "x"}, "binding": yaml.safe_load(SESSIONS)}}})
     assert not whole.is_valid({"environments": {"a": {"binding": 5}}})
+
+
+def test_a_list_is_told_what_a_binding_begins_with(tmp_path: Path) -> None:
+    """The keys of a configuration would lead astray."""
+    path = tmp_path / "app.yaml"
+    path.write_text("- threads\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"expected keys such as `postgres:`, found a list"):
+        read_binding(path, environ={})
