@@ -283,10 +283,10 @@ class Fence:
         best = next((name for name in ("thread_id", "thread_ids", "user_id") if name in self._ids), "user_id")
         value = f"ANY (:{best})" if best == "thread_ids" else f":{best}"
         prefix = f"{source.name}." if len(scope.sources) > 1 else ""
-        step = f"add {'AND' if where else 'WHERE'} {prefix}{best.removesuffix('s')} = {value}"
+        step = f"add {'AND' if where else 'WHERE'} {prefix}… = {value}"
         return (
             f"{does} rows of {source.table} that may be anybody's: {found} equates a column of {source.name} with"
-            f" {listed(self._ids)}; {step}, or the column that holds it"
+            f" {listed(self._ids)}; {step} with the column of {source.table} that holds it"
         )
 
 

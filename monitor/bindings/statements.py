@@ -121,8 +121,8 @@ def known(names: Iterable[str], allowed: Sequence[str]) -> None:
     for name in names:
         if name not in allowed:
             close = get_close_matches(name, allowed, n=1)
-            meant = f"did you mean :{close[0]}? " if close else ""
-            raise ValueError(f"there is no parameter :{name} here; {meant}There are {listed(allowed)}")
+            meant = f"did you mean :{close[0]}? There" if close else "there"
+            raise ValueError(f"there is no parameter :{name} here; {meant} are {listed(allowed)}")
 
 
 def listed(names: Iterable[str]) -> str:

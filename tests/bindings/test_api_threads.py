@@ -359,3 +359,28 @@ async def test_an_id_that_is_not_told_is_misconfigured(make_api: MakeApi) -> Non
             await connection.append(thread, author.message(0, 1))
         await connection.close()
     assert failed.value.reason is Reason.MISCONFIGURED
+
+
+async def test_an_id_that_leads_to_another_thread_is_never_used(make_api: MakeApi) -> None:
+    """Where what creates returns the wrong value as the id, nothing is sent to what that leads to."""
+    given = shelf_binding({}).model_dump(mode="json", exclude_defaults=True)
+    wrong = {"create": {"returns": {"thread_id": "owner"}}, "load": {"returns": {"user_id": "user"}}}
+
+    async def answer(heard: Heard) -> AsyncIterator[bytes]:
+        yield (
+            reply(201, {"id": 77, "owner": 5}) if heard.method == "POST" else reply(200, {"user": "a customer", "n": 2})
+        )
+
+    async with scripted(answer) as server:
+        site = await make_api(Binding.model_validate(merged(given, {"api": {"threads": wrong}})), url=server.url)
+        author, connection = _author(site), await site.environment.threads.connect("test")
+        thread = author.thread(0, user=synthetic_user(0))
+        with pytest.raises(StoreError, match=r"returned thread_id 5, and .* finds another thread by it") as failed:
+            await connection.create(thread)
+        for use in (connection.append(thread, author.message(0, 1)), connection.delete_thread(thread)):
+            with pytest.raises(StoreError, match="has not said which id it gave"):
+                await use
+        await connection.close()
+        asked = [(heard.method, heard.target) for heard in server.heard]
+    assert failed.value.reason is Reason.MISCONFIGURED
+    assert asked == [("POST", "/t"), ("GET", "/t/5")]

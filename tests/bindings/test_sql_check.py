@@ -38,6 +38,14 @@ MISFITS = {
         {},
         r"postgres.threads.create of the binding: column \"name\" of relation \"threads\" does not exist",
     ),
+    "a column with a typing error": (
+        "",
+        {"load": "SELECT id AS thread_id, user_id, nam AS name, metadata FROM public.threads WHERE id = :thread_id"},
+        (
+            r"postgres.threads.load of the binding: column \"nam\" does not exist; Perhaps you meant to reference the"
+            r" column \"threads.name\", at line 1 by `nam AS name"
+        ),
+    ),
     "an id of another type": (
         (
             "DROP TABLE idempotency_keys; ALTER TABLE messages DROP CONSTRAINT messages_thread_id_fkey;"
@@ -64,7 +72,10 @@ MISFITS = {
     "a column of a type that is none": (
         "",
         {"count": "SELECT count(*)::text AS messages FROM public.messages WHERE thread_id = :thread_id"},
-        r"postgres.threads.count of the binding: its column messages is text; expected one of int2, int4, int8",
+        (
+            r"postgres.threads.count of the binding: its column messages is text; expected one of int2, int4, int8"
+            r" \(cast it: …::bigint AS messages\)"
+        ),
     ),
     "a parameter whose type nobody knows": (
         "",

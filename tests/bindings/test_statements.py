@@ -89,11 +89,11 @@ def test_accepted(sql: str) -> None:
 REFUSED = {
     "SELECT * FROM threads": "names no id of Holdfast's own; give it one of :thread_id :user_id",
     "SELECT :user_id FROM threads": "reads rows of threads that may be anybody's: without a WHERE nothing equates",
-    "DELETE FROM threads WHERE name = 'x' AND :user_id = :user_id": "add AND thread_id = :thread_id",
+    "DELETE FROM threads WHERE name = 'x' AND :user_id = :user_id": "add AND … = :thread_id with the column",
     "UPDATE threads SET owner = :user_id": "changes rows of threads",
     "DELETE FROM public.threads WHERE id = :thread_id OR true": "deletes rows of public.threads that may be anybody's:"
     " in `WHERE id = :thread_id OR TRUE` nothing that holds for every row equates a column of threads with"
-    " :thread_id :user_id; add AND thread_id = :thread_id, or the column that holds it",
+    " :thread_id :user_id; add AND … = :thread_id with the column of public.threads that holds it",
     "DELETE FROM threads WHERE NOT id = :thread_id": "deletes rows",
     "DELETE FROM threads WHERE id <> :thread_id": "deletes rows",
     "DELETE FROM threads WHERE id IS NOT DISTINCT FROM :thread_id": "deletes rows",
@@ -261,7 +261,10 @@ TASKS = {
         "INSERT INTO m (id, t) VALUES (:mesage_id, :thread_id)",
     ): "there is no parameter :mesage_id here; did you"
     " mean :message_id? There are :user_id :claims :now :now_ms :thread_id :message_id",
-    ("load", "SELECT 1 FROM threads WHERE id = :thread_id LIMIT :limit"): "there is no parameter :limit here",
+    (
+        "load",
+        "SELECT 1 FROM threads WHERE id = :thread_id LIMIT :limit",
+    ): "there is no parameter :limit here; there are :user_id",
     ("messages", "SELECT id FROM messages WHERE thread_id = :thread_id"): "does not use :limit; add",
     ("delete", "DELETE FROM threads WHERE user_id = :user_id"): "does not use :thread_id; else it is of more than this",
     ("edit", "UPDATE messages SET a = 1 WHERE thread_id = :thread_id"): "does not use :message_id; else it is of more",

@@ -207,7 +207,7 @@ class _Look:
                 expected = ", ".join(sorted(_COLUMNS[name]))
                 yield (
                     f"{statement.name} of the binding: its column {name} is {found[name].name}; expected one of"
-                    f" {expected} (cast it: …::{min(_COLUMNS[name] & (TEXT | WHOLE | JSON))} AS {name})"
+                    f" {expected} (cast it: …::{_cast(_COLUMNS[name])} AS {name})"
                 )
 
     def _results(self, task: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -244,6 +244,11 @@ def _fits(kind: ParameterKind, type_: Any) -> bool:  # noqa: ANN401  asyncpg has
     if type_.schema != "pg_catalog":
         return kind in {"id", "ids", "text", "json"}
     return type_.name in FITS[kind]
+
+
+def _cast(types: frozenset[str]) -> str:
+    """The type that one writes in a cast to any of these."""
+    return next(usual for usual, same in (("text", TEXT), ("bigint", WHOLE), ("jsonb", JSON)) if same & types)
 
 
 def _usual(kind: ParameterKind) -> str:

@@ -191,7 +191,8 @@ class SqlConnection(Transactions):
         """The error of a statement that does not fit the schema; None where the error is of another kind."""
         for state, reason, advice in _UNFIT:
             if (error.sqlstate or "").startswith(state):
-                text = " ".join(part for part in (str(error), error.detail, error.hint) if part)
+                parts = (getattr(error, "message", None) or str(error), error.detail, error.hint)
+                text = "; ".join(" ".join(part.split()).rstrip(".") for part in parts if part)
                 what = f"{statement.name} of the binding: {text}{_place(statement, error)} ({advice})"
                 return self.postgres.error(reason, what)
         return None
