@@ -266,15 +266,16 @@ async def try_probe(probe: Probe[object], environment: LiveEnvironment, desk: De
 async def tidied(environment: LiveEnvironment, instance: Instance, stores: frozenset[Store]) -> int:
     """Remove whatever the trial has left, by the binding's `clean`; -> how many things are left all the same.
 
-    In Redis each probe removes its own; what it has not is counted by the daemon's index.
+    In Redis each probe removes its own; what it has not is counted by the daemon's index. Where users are accounts,
+    what a daemon may be at work with as the same ones is neither removed nor counted.
     """
-    at_once = timedelta()
-    broom = Broom(environment=environment.name, instance=instance, own_age=at_once, any_age=at_once)
+    age = environment.longest_run if environment.bound.identities.shared else timedelta()
+    broom = Broom(environment=environment.name, instance=instance, own_age=age, any_age=age)
     left = 0
     for store in sorted(stores):
         if store is Store.REDIS:
             left += await environment.left(store)
         else:
-            await sweep_bound(environment.bound, store, broom, dry_run=False)
+            await environment.tidy(store)
             left += await sweep_bound(environment.bound, store, broom, dry_run=True)
     return left
