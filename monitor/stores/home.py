@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -51,7 +52,8 @@ class Schema:
         try:
             # First asked: whoever may not make one may yet use the one that was made for him.
             if await connection.fetchval("SELECT to_regnamespace($1) IS NULL", self.name):
-                await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self.name}")
+                with suppress(asyncpg.UniqueViolationError):  # IF NOT EXISTS does not see one that is being made
+                    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self.name}")
         except BaseException:
             connection.terminate()
             raise

@@ -220,9 +220,11 @@ async def bench(
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
+    while not task.done():  # a driver that is being connected may take a cancellation for its own
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
     with suppress(asyncio.CancelledError):
-        await task
+        task.result()
 
 
 def _watch(bench: Bench, stack: AsyncExitStack, rate: float) -> None:

@@ -75,6 +75,6 @@ async def test_every_probe_is_ok_there(environment: LiveEnvironment, desk: Desk,
         record = await run_once(probe, environment, desk)
         assert record.verdict is Verdict.OK, record.finding.message
         forgetful = (FORGETFUL,) if probe.name == "durability" else ()  # its ledger is in memory here
-        assert record.finding.left_out == (*probe.left_out(environment.places), *forgetful)
+        assert record.finding.left_out == (*probe.left_out(environment.surroundings), *forgetful)
     for store in probe.needs:
         assert await environment.census(store) == 0

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from monitor.core.ledger.entries import Entry, Fate, Mark, State
 from monitor.core.ledger.evidence import PostgresEvidence, RedisEvidence
 from monitor.core.ledger.found import Audited, Break, Loss, Outage, Standing
-from monitor.ports import Ledger, Place, StateError, Store, SystemClock, Way
+from monitor.ports import KEEPERS, Ledger, Place, StateError, Store, SystemClock, Way
 from monitor.stores.home import Home, Schema
 from monitor.stores.ledger import Ledgers
 from monitor.stores.tables import ledger_entries
@@ -167,7 +167,7 @@ async def test_numbers_grow_for_each_store_and_environment(home: Home, make: Mak
     one, other = ledgers.of("one"), ledgers.of("other")
     assert ledgers.of("one") is one
     marks = [
-        (await ledger.intend(store, identified=False)).mark.n for ledger in (one, other) for store in (*Store, STORE)
+        (await ledger.intend(store, identified=False)).mark.n for ledger in (one, other) for store in (*KEEPERS, STORE)
     ]
     assert marks == [1, 1, 2, 1, 1, 2]
     assert one.series == other.series

@@ -187,7 +187,7 @@ class SmallDaemon:
         """Take up an environment."""
         self.known[environment.name] = environment
         self.metrics.expect(
-            environment.name, labels={}, probes=list(environment.probes.values()), stores=environment.stores
+            environment.name, labels={}, probes=list(environment.probes.values()), stores=environment.around.stores
         )
 
     async def ran(self, finding: Finding, *, environment: str = "production", probe: str = "chat") -> RunRecord:
