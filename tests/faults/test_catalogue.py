@@ -90,7 +90,8 @@ class Bench:
                 self.measured.detections[fault.name].append(detection)
                 return detection
         raise AssertionError(
-            f"{fault.name} was not caught in {fault.rounds} rounds: { {name: said[name] for name in sorted(silent)} }"
+            f"{fault.name} was not caught in {fault.rounds} rounds: { {name: said[name] for name in sorted(silent)} };"
+            f" Redis says {await self.site.servers.valkey.command('INFO', 'everything')!r}"
         )
 
     async def _round(self, environment: LiveEnvironment) -> dict[str, tuple[RunRecord, float]]:

@@ -11,7 +11,7 @@ from monitor.ports import Store
 
 _LAST_CANARY = b":expiring-d"
 NEIGHBOUR = "neighbour"
-MARGIN, _PRESSURE = 4_000_000, 24_000_000  # bytes
+MARGIN, _PRESSURE, _MOST_OF_A_DEMO = 4_000_000, 24_000_000, 16_000_000  # bytes
 _OUTLIVES_CANARIES = 45_000  # milliseconds: what expires sooner than the neighbour goes before it, and nothing else
 # Not SET: so many bytes on their way to the replica would take memory for as long as that takes, and not count.
 FILL = f"redis.call('SETRANGE', '{NEIGHBOUR}', {_PRESSURE - 1}, 'x')"
@@ -31,7 +31,10 @@ def _before_a_neighbour(command: list[bytes]) -> list[bytes]:
 
 
 async def leave_room(site: Site, amount: int) -> None:
-    """So many bytes that count may still be written, and no more; what was deleted is waited for."""
+    """So many bytes that count may still be written, and no more; what was deleted is waited for.
+
+    What many clients took is given back when it pleases the server, and counts until then. A demo's data is small.
+    """
     valkey, sizes = site.servers.valkey, dict[bytes, bytes]()
 
     async def freed() -> bool:
@@ -41,7 +44,7 @@ async def leave_room(site: Site, amount: int) -> None:
 
     await until_true(freed, what="Valkey to free the memory of what was deleted")
     counted = int(sizes[b"used_memory"]) - int(sizes[b"mem_not_counted_for_evict"])
-    await valkey.command("CONFIG", "SET", "maxmemory", counted + amount)
+    await valkey.command("CONFIG", "SET", "maxmemory", min(counted, _MOST_OF_A_DEMO) + amount)
 
 
 def pressing(rewrite: Callable[[list[bytes]], list[bytes]]) -> Change:
