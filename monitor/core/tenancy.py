@@ -7,6 +7,7 @@ something to be found. Nobody must reach nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,7 @@ HIDDEN_BY_API = (
 )
 """The same of what an API answers."""
 
+_OURS = re.compile(r"holdfast-(?:secret|attempt)-[0-9a-f]{32}")
 Row = tuple[str | None, str | None]
 """The user and the content of one thing that was found."""
 
@@ -61,6 +63,11 @@ def tenants_of(author: Author, count: int) -> tuple[Tenant, ...]:
         )
         for number in range(count)
     )
+
+
+def is_synthetic(text: str) -> bool:
+    """Whether a secret stands in a text, or what an attempt to change things brought with it, of whichever run."""
+    return _OURS.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

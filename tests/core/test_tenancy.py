@@ -186,3 +186,10 @@ def test_users_have_what_nobody_else_has() -> None:
     everybody = (*tenants_of(AUTHOR, USERS), *others)
     assert len({tenant.id for tenant in everybody}) == len({tenant.secret for tenant in everybody}) == 2 * USERS
     assert [tenant.user for tenant in others] == [synthetic_user(number) for number in range(USERS)]
+
+
+def test_only_what_a_run_wrote_is_synthetic() -> None:
+    """A secret of any run is recognized wherever it stands, and a customer's words about Holdfast are not."""
+    assert all(tenancy.is_synthetic(f'{{"content": "{tenant.secret}"}}') for tenant in TENANTS)
+    for words in ("how do I install holdfast?", "holdfast-secret-", f"holdfast-secret-{'x' * 32}", ""):
+        assert not tenancy.is_synthetic(words)

@@ -33,6 +33,7 @@ from tests.faults.detection import PAGE, Detection, Measured, shown
 
 NAME = "faults"
 PATIENT = timedelta(seconds=9)  # a busy machine is no fault
+AGAIN = 4  # rounds that may be slow on a busy machine
 FASTER: Mapping[str, Mapping[str, object]] = {
     "history": {"sizes": (210,)},
     "isolation": {"timeout": "30s"},
@@ -61,10 +62,17 @@ class Bench:
     measured: Measured
 
     async def healthy(self) -> dict[str, str]:
-        """Run every probe once, all at the same time, where nothing is broken; -> what each said."""
-        ended = await self._round(self.environment)
-        said = _verdicts(record for record, _ in ended.values())
-        self.measured.alarms += sum(verdict != "ok" for verdict in said.values())
+        """Run every probe once, all at the same time, where nothing is broken; -> what each said.
+
+        `slow` speaks of the machine as well: then it is asked again, and counted all the same.
+        """
+        for _ in range(AGAIN):
+            ended = await self._round(self.environment)
+            said = _verdicts(record for record, _ in ended.values())
+            self.measured.alarms += sum(verdict != "ok" for verdict in said.values())
+            verdicts = {record.verdict for record, _ in ended.values()}
+            if Verdict.SLOW not in verdicts or verdicts - {Verdict.OK, Verdict.SLOW}:
+                break
         return said
 
     async def caught(self) -> Detection:

@@ -16,7 +16,7 @@ from typing import Final, Self
 from monitor.bindings import ApiBinding, ApiThreads, Request
 from monitor.bindings.templates import filled
 from monitor.core.record import Node
-from monitor.core.tenancy import NOBODY, SOMEBODY_ELSE, STRANGER, Look, Tenant, owners_in
+from monitor.core.tenancy import NOBODY, SOMEBODY_ELSE, STRANGER, Look, Tenant, is_synthetic, owners_in
 from monitor.core.verdict import Reason
 from monitor.stores.api_connection import Value, plain
 from monitor.stores.bound.api_messages import Translation
@@ -106,8 +106,7 @@ class ApiTenantConnection:
         except BaseException:
             known.forget(tenant.id)  # else it would be cleaned up by this very id
             raise
-        synthetic = "holdfast" in found.text.lower()  # one user's shown to another is what is looked for here
-        if found.done and not made and not synthetic:
+        if found.done and not made and not is_synthetic(found.text):  # one user's shown to another is what is sought
             given = known.id(tenant.id)
             known.forget(tenant.id)
             what = f"returned thread_id {given}, and {threads.load.shown} finds another thread by it"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from monitor.bindings.model import Way
+from monitor.bindings.model import Layer, Way
 from monitor.core.document import Document
 from monitor.core.payload import PROFILED, synthetic_user
-from monitor.core.record import Node
 from monitor.core.residue import key_of
 from monitor.ports import Place, Store
 from monitor.ports.profiles import CacheConnection, ProfileConnection
@@ -13,6 +12,7 @@ from monitor.stores.bound.api_profiles import ApiProfileConnection
 from monitor.stores.bound.cache import BoundCacheConnection, cached_copies
 from monitor.stores.bound.context import Bound
 from monitor.stores.bound.documents import Translator
+from monitor.stores.bound.mixed import Mixed, through
 from monitor.stores.bound.sql_profiles import SqlProfileConnection
 
 
@@ -34,15 +34,11 @@ class BoundProfiles:
         """A new connection by the way that the binding names, unless another place is named."""
         if place is not None:
             return await self._open(place, label)
-        way = self._way
-        writer = await self._open(Place(Store(way.write)), label)
-        if way.read == way.write:
-            return writer
-        try:
-            return MixedProfileConnection(writer, await self._open(Place(Store(way.read)), label))
-        except BaseException:
-            await writer.close()
-            raise
+
+        async def opened(layer: Layer) -> ProfileConnection:
+            return await self._open(Place(Store(layer)), label)
+
+        return await through(self._way, opened, MixedProfileConnection)
 
     async def _open(self, place: Place, label: str) -> ProfileConnection:
         if place.store is Store.API:
@@ -62,23 +58,8 @@ class BoundProfiles:
         return await BoundCacheConnection.of(self._bound, self._copies, label)
 
 
-class MixedProfileConnection:
+class MixedProfileConnection(Mixed[ProfileConnection]):
     """Writes through one layer, and reads through another."""
-
-    def __init__(self, writer: ProfileConnection, reader: ProfileConnection) -> None:
-        self._writer = writer
-        self._reader = reader
-
-    async def node(self) -> Node:
-        """The server that is read from."""
-        return await self._reader.node()
-
-    async def close(self) -> None:
-        """Really close both."""
-        try:
-            await self._writer.close()
-        finally:
-            await self._reader.close()
 
     async def insert(self, document: Document) -> None:
         """Store a new document."""

@@ -10,10 +10,10 @@ from monitor.bindings.model import Layer
 from monitor.core.conversation import Transcript
 from monitor.core.pages import Counted, Page
 from monitor.core.payload import Message, Thread
-from monitor.core.record import Node
 from monitor.ports import Count, ThreadConnection
 from monitor.stores.bound.api_threads import ApiThreadConnection
 from monitor.stores.bound.context import Bound
+from monitor.stores.bound.mixed import Mixed, through
 from monitor.stores.bound.sql_threads import SqlThreadConnection
 
 
@@ -28,37 +28,16 @@ class BoundThreads:
         way = self._bound.binding.threads_way
         if way is None:
             raise LookupError(f"the binding of environment {self._bound.ways.environment} has no threads")
-        if way.write == way.read:
-            return await self._open(way.write, label)
-        writer = await self._open(way.write, label)
-        try:
-            return MixedThreadConnection(writer, await self._open(way.read, label))
-        except BaseException:
-            await writer.close()
-            raise
 
-    async def _open(self, layer: Layer, label: str) -> ThreadConnection:
-        kind = ApiThreadConnection if layer == "api" else SqlThreadConnection
-        return await kind.open(self._bound, label)
+        async def opened(layer: Layer) -> ThreadConnection:
+            kind = ApiThreadConnection if layer == "api" else SqlThreadConnection
+            return await kind.open(self._bound, label)
+
+        return await through(way, opened, MixedThreadConnection)
 
 
-class MixedThreadConnection:
+class MixedThreadConnection(Mixed[ThreadConnection]):
     """Writes through one layer, and reads through another."""
-
-    def __init__(self, writer: ThreadConnection, reader: ThreadConnection) -> None:
-        self._writer = writer
-        self._reader = reader
-
-    async def node(self) -> Node:
-        """The server that is read from."""
-        return await self._reader.node()
-
-    async def close(self) -> None:
-        """Really close both."""
-        try:
-            await self._writer.close()
-        finally:
-            await self._reader.close()
 
     async def create(self, thread: Thread) -> None:
         """Store a new, empty conversation."""
