@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from monitor.embedded.faults import FAULTS
-from monitor.embedded.faults.fault import Site
-from tests.system import Daemon
+from monitor.embedded.faults.fault import Site, by_sql, drop_fault_schema
+from tests.system import Daemon, write
+
+_HANG = """
+CREATE FUNCTION holdfast_fault.hang() RETURNS bool LANGUAGE sql VOLATILE AS 'SELECT pg_sleep(20) IS NOT NULL';
+GRANT USAGE ON SCHEMA holdfast_fault TO PUBLIC;
+CREATE POLICY hang ON holdfast.{table} AS RESTRICTIVE FOR SELECT USING (holdfast_fault.hang());
+"""
+_HANG_OF_RECORDS = (
+    _HANG.format(table="ledger_records")
+    + """
+ALTER TABLE holdfast.ledger_records ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY everybody ON holdfast.ledger_records USING (true) WITH CHECK (true);
+"""
+)
+_KEEP = """
+CREATE FUNCTION holdfast_fault.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER keep BEFORE DELETE ON holdfast.threads FOR EACH ROW EXECUTE FUNCTION holdfast_fault.keep();
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """All that can be broken."""
+    """All that can be broken. What heals by ending something puts it into `undo`."""
 
     site: Site
     daemon: Daemon
     config: Path
+    state: Path
+    undo: AsyncExitStack
 
 
 Act = Callable[[Stage], Awaitable[None]]
@@ -34,6 +60,10 @@ class Case:
     waits: str = ""
 
 
+async def _nothing(_stage: Stage) -> None:
+    """It is broken already, or is never healed."""
+
+
 def _fault(alert: str, name: str, waits: str = "") -> Case:
     fault = FAULTS[name]
 
@@ -44,6 +74,20 @@ def _fault(alert: str, name: str, waits: str = "") -> Case:
         await fault.heal(stage.site)
 
     return Case(alert=alert, breaks=f"`{name}`: {fault.breaks}", inject=inject, heal=heal, waits=waits)
+
+
+def _broken(alert: str, breaks: str, script: str, waits: str) -> Case:
+    async def inject(stage: Stage) -> None:
+        await by_sql(script)(stage.site)
+
+    async def heal(stage: Stage) -> None:
+        await drop_fault_schema(stage.site)
+
+    return Case(alert=alert, breaks=breaks, inject=inject, heal=heal, waits=waits)
+
+
+async def _undo(stage: Stage) -> None:
+    await stage.undo.aclose()
 
 
 async def _spoil(stage: Stage) -> None:
@@ -58,8 +102,55 @@ async def _kill(stage: Stage) -> None:
     stage.daemon.kill()
 
 
-async def _nothing(stage: Stage) -> None:
-    """It is the last."""
+async def _flush(stage: Stage) -> None:
+    await stage.site.servers.valkey.command("FLUSHALL")
+
+
+async def _acknowledge(stage: Stage) -> None:
+    """A loss stands until somebody has seen it."""
+    standing = (await stage.daemon.get("/api/v1/violations?stage=open")).json()["violations"]
+    for each in standing:
+        await stage.daemon.post(f"/api/v1/violations/{each['id']}/ack", {"note": "seen"})
+
+
+async def _enable_sessions(stage: Stage, *, enabled: bool) -> None:
+    values: dict[str, Any] = yaml.safe_load(stage.config.read_text())
+    values["probes"]["session"]["enabled"] = enabled
+    write(stage.config, values)
+
+
+async def _forget_sessions(stage: Stage) -> None:
+    await _enable_sessions(stage, enabled=False)
+
+
+async def _remember_sessions(stage: Stage) -> None:
+    await _enable_sessions(stage, enabled=True)
+
+
+async def _hold_the_state(stage: Stage) -> None:
+    holder = sqlite3.connect(stage.state, isolation_level=None)
+    stage.undo.callback(holder.close)
+    holder.execute("BEGIN EXCLUSIVE")
+
+
+async def _stutter(stage: Stage) -> None:
+    """The process gets no processor for 0.3 s in every second, as a container over its limit."""
+
+    async def stop_and_go() -> None:
+        while True:
+            stage.daemon.tell(signal.SIGSTOP)
+            await asyncio.sleep(0.3)
+            stage.daemon.tell(signal.SIGCONT)
+            await asyncio.sleep(0.7)
+
+    task = asyncio.create_task(stop_and_go())
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait({task})
+        stage.daemon.tell(signal.SIGCONT)
+
+    stage.undo.push_async_callback(end)
 
 
 CASES = (
@@ -69,13 +160,41 @@ CASES = (
     _fault("HoldfastDataLate", "update-ignored"),
     _fault("HoldfastEnvironmentUnreachable", "postgres-refuses-connections"),
     _fault("HoldfastWritesNotRunning", "postgres-read-only", "three intervals of 10 s without a write"),
+    _broken(
+        "HoldfastReadsNotRunning",
+        "every read of a message takes 20 s (a policy that sleeps), and writes are taken as ever",
+        _HANG.format(table="messages"),
+        "three intervals of 10 s without a read, and its timeouts",
+    ),
     _fault("HoldfastProbeCannotTell", "policy-changed-behind-the-back", "three intervals of 10 s, and a scrape"),
     _fault("HoldfastBudgetExceeded", "redis-far-away", "three runs over the budget, 10 s apart"),
+    _fault("HoldfastPropagationLate", "replica-lags", "one in twenty of half an hour, and a minute of it"),
+    Case(
+        alert="HoldfastRecoveryPointExceeded",
+        breaks="somebody calls FLUSHALL: all acknowledged writes of Redis are gone",
+        inject=_flush,
+        heal=_acknowledge,
+    ),
+    Case(
+        alert="HoldfastProbeNotRunning",
+        breaks="a probe is switched off in the configuration, and the rules are not made anew",
+        inject=_forget_sessions,
+        heal=_remember_sessions,
+        waits="three intervals of 10 s, and a minute",
+    ),
+    _fault("HoldfastErrorBudgetBurn", "ttl-never-set", "five bad runs, 10 s apart, evaluated every 30 s"),
     Case(
         alert="HoldfastConfigReloadFailed",
         breaks="the configuration gets a key that does not exist",
         inject=_spoil,
         heal=_mend,
+    ),
+    Case(
+        alert="HoldfastStateDown",
+        breaks="another process holds the state database (BEGIN EXCLUSIVE)",
+        inject=_hold_the_state,
+        heal=_undo,
+        waits="a minute: a backup may hold it as long",
     ),
     Case(
         alert="HoldfastDown",
@@ -85,3 +204,41 @@ CASES = (
         waits="four scrapes: a restart must not page",
     ),
 )
+"""One after the other, each within a minute or two."""
+
+SLOW = (
+    Case(
+        alert="HoldfastLoopLag",
+        breaks="the daemon gets no processor for 0.3 s in every second (SIGSTOP, SIGCONT)",
+        inject=_stutter,
+        heal=_undo,
+        waits="five minutes of it",
+    ),
+    Case(
+        alert="HoldfastEnvironmentNotWatched",
+        breaks="the rules know an environment that no daemon has",
+        inject=_nothing,
+        heal=_nothing,
+        waits="it is remembered for ten minutes, and missed for five",
+    ),
+    Case(
+        alert="HoldfastCostOverBudget",
+        breaks="the rules grant probing a microsecond a second (`--cost-seconds 0.000001`)",
+        inject=_nothing,
+        heal=_nothing,
+        waits="ten minutes of it",
+    ),
+    _broken(
+        "HoldfastResidueGrowing",
+        "threads cannot be deleted (a trigger), and the rules grant none (`--residue 0`)",
+        _KEEP,
+        "three sweeps, half an hour, and ten minutes",
+    ),
+    _broken(
+        "HoldfastCoverageFalling",
+        "no record of the ledger can be read (a policy that sleeps), while writes are taken",
+        _HANG_OF_RECORDS,
+        "ten minutes below 90 %",
+    ),
+)
+"""All at once, for up to an hour, with rules that grant almost nothing: what they wait for is hours."""
