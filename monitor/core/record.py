@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from monitor.core.verdict import Finding, Json, Verdict
+from monitor.core.verdict import Finding, Json, Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,17 @@ class RunRecord:
     def verdict(self) -> Verdict:
         """The finding's verdict."""
         return self.finding.verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotRun:
+    """Runs that were due at about one moment and did not take place: `paused` or `missed`."""
+
+    environment: str
+    probe: str
+    at: datetime
+    reason: Reason
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
