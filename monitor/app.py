@@ -16,10 +16,12 @@ from uuid_utils import uuid7
 from monitor import __version__
 from monitor.books import Books
 from monitor.configfile import ConfigError, Loaded, secrets_in
+from monitor.core.impact import broken, unusable
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
 from monitor.core.secrets import Scrubber
 from monitor.fleet import left_out, live_environment, shape_metrics
+from monitor.impacts import EVERY, Impacts
 from monitor.journal import Journal
 from monitor.logs import Scrubbing
 from monitor.metrics import Metrics
@@ -90,6 +92,7 @@ class App:
         await self.journal.load()
         self._schedule = Schedule(Desk(journal=self.journal, metrics=self.metrics, clock=self.clock))
         self._books = Books(self._state.home, clock=self.clock, metrics=self.metrics)
+        self._impacts = Impacts(self._state, clock=self.clock, metrics=self.metrics)
         web_stop, serving = asyncio.Event(), None
         try:
             self._apply(self._loaded)
@@ -134,6 +137,7 @@ class App:
                 *((("lock", self._lock.keep()),) if self._state.home is not None else ()),
                 ("journal", self._every(_FLUSH, self._flush)),
                 ("ledgers", self._every(_STANDING, self._books.show)),
+                ("impact", self._every(EVERY, self._look_at_impact)),
                 ("sweep", self._every(_SWEEP, self._sweep_all)),
                 ("prune", self._every(_PRUNE, self._prune)),
                 ("reload", self._reload_on_change()),
@@ -253,6 +257,16 @@ class App:
         for environment in self._live:
             self.metrics.standing(environment, self.journal.standing(environment))
 
+    async def _look_at_impact(self) -> None:
+        for name, settings in list(self.settings.environments.items()):
+            resting = [each.reason for each in self.resting(name).values()]
+            await self._impacts.look(
+                name,
+                settings.impact.stakes,
+                broken=broken(self.journal.standing(name), settings.active()),
+                unusable=not self._paused(name) and unusable(resting, self.journal.latest(name).values()),
+            )
+
     async def _sweep_all(self) -> None:
         await asyncio.gather(*(self._sweep(environment) for environment in list(self._live.values())))
 
@@ -352,6 +366,7 @@ class App:
         for name in gone:
             self._schedule.unwatch(name)
             self._books.unwatch(name)
+            self._impacts.forget(name)
             self.metrics.forget(name)
             del self._live[name]
         self.journal.forget(gone)
@@ -365,6 +380,7 @@ class App:
                 probes=list(probes.values()),
                 stores=environment.stores,
                 around=self._live[name].surroundings,
+                stakes=environment.impact.stakes,
             )
             self._schedule.watch(self._live[name], probes.values())
             self._books.watch(

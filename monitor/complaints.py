@@ -17,7 +17,6 @@ from monitor.expansion import KeyPath, kind
 
 _LATER = frozenset(
     {
-        ("environments", "*", "impact"),
         ("environments", "*", "postgres", "pooler"),
         ("environments", "*", "postgres", "replicas"),
         ("environments", "*", "postgres", "isolation"),

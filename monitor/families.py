@@ -78,8 +78,16 @@ class Families:
         self.of_ledger = (self.ledger, self.coverage, self.oldest, self.recovery_point, self.recovery_time)
         self.up = gauge("holdfast_environment_up", "Whether every store answered in the last round.")
         self.paused = gauge("holdfast_paused", "Whether probing is paused.")
+        self.impact_users = gauge("holdfast_impact_users", "Users affected now, by the impact that is configured.")
+        self.impact_revenue = counter(
+            "holdfast_impact_revenue", "Revenue at risk so far, by the impact that is configured."
+        )
+        self.of_impact = (self.impact_users, self.impact_revenue)
         self.of_store = (self.operations, self.items, self.cost_seconds, self.cost_bytes)
-        self.of_environment = (*self.of_probe, *self.of_store, *self.of_link, *self.of_ledger, self.up, self.paused)
+        self.of_environment = (
+            *(*self.of_probe, *self.of_store, *self.of_link, *self.of_ledger, *self.of_impact),
+            *(self.up, self.paused),
+        )
         self.schedule_lag = lag("holdfast_schedule_lag_seconds", "How late runs started.")
         self.loop_lag = lag("holdfast_loop_lag_seconds", "How late the event loop was.")
         self.reload_success = Gauge(

@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from monitor.core.budget import over_budget
+from monitor.core.impact import Stakes
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Kind, Reason, Verdict
@@ -19,6 +20,8 @@ from monitor.ports import KEEPERS, Outcome, Store, Surroundings, Tally
 from monitor.probe import Probe
 
 LEDGER_STATES = ("live", "lost", "indeterminate", "expired")
+RUN = "run_id"
+"""The label of exemplars, by which a point on a dashboard leads to the run that made it; no series has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,8 @@ class Metrics:
         self._links: dict[tuple[str, str, str], _LinkSeries] = {}
         self._ledgers: dict[tuple[str, Store], _LedgerSeries] = {}
         self._places: dict[str, tuple[str, ...]] = {}
+        self._users: dict[str, Gauge] = {}
+        self._revenue: dict[str, Counter] = {}
         self._up: dict[str, Gauge] = {}
         self._paused: dict[str, Gauge] = {}
         own = self._families
@@ -118,6 +123,7 @@ class Metrics:
         probes: Sequence[Probe[Any]],
         stores: Collection[Store],
         around: Surroundings | None = None,
+        stakes: Stakes | None = None,
     ) -> None:
         """Make every series of an environment, at zero, and set the budgets of its steps."""
         own = self._families
@@ -128,6 +134,7 @@ class Metrics:
         self._forget_stores(environment, keep=stores)
         self._up[environment] = own.up.labels(*place)
         self._paused[environment] = own.paused.labels(*place)
+        self._expect_impact(environment, place, stakes or Stakes())
         for store in stores:
             self._stores[environment, store] = _StoreSeries(
                 outcomes={outcome: own.operations.labels(*place, store, outcome) for outcome in Outcome},
@@ -160,6 +167,19 @@ class Metrics:
                 last_success=own.last_success.labels(*here),
                 checks=own.checks.labels(*here),
             )
+
+    def _expect_impact(self, environment: str, place: tuple[str, ...], stakes: Stakes) -> None:
+        own = self._families
+        if stakes.users is None:
+            own.impact_users.remove_by_labels({"environment": environment})
+            self._users.pop(environment, None)
+        else:
+            self._users[environment] = own.impact_users.labels(*place)
+        if stakes.revenue_per_hour is None:
+            own.impact_revenue.remove_by_labels({"environment": environment})
+            self._revenue.pop(environment, None)
+        else:
+            self._revenue[environment] = own.impact_revenue.labels(*place)
 
     def _expect_ledgers(self, environment: str, place: tuple[str, ...], stores: Collection[Store]) -> None:
         own = self._families
@@ -197,6 +217,8 @@ class Metrics:
         self._links = {link: series for link, series in self._links.items() if link[0] != environment}
         self._ledgers = {place: series for place, series in self._ledgers.items() if place[0] != environment}
         self._places.pop(environment, None)
+        self._users.pop(environment, None)
+        self._revenue.pop(environment, None)
         self._up.pop(environment, None)
         self._paused.pop(environment, None)
 
@@ -221,9 +243,10 @@ class Metrics:
             return
         own = self._families  # asked where a probe timed or found what it did not declare: that counts all the same
         finding, ended = record.finding, (record.started + record.took).timestamp()
+        exemplar = {RUN: record.run_id}
         series.runs[finding.verdict].inc()
-        series.duration.observe(record.took.total_seconds())
-        self._count_steps(series, record.steps)
+        series.duration.observe(record.took.total_seconds(), exemplar)
+        self._count_steps(series, record.steps, exemplar)
         for kind in {violation.kind for violation in finding.violations}:
             (series.violations.get(kind) or own.violations.labels(*series.labels, kind)).inc()
         for arrived in record.propagations:
@@ -240,15 +263,18 @@ class Metrics:
         else:
             series.failures.inc()
 
-    def _count_steps(self, series: _ProbeSeries, steps: Sequence[StepTiming]) -> None:
-        own = self._families
+    def _count_steps(self, series: _ProbeSeries, steps: Sequence[StepTiming], exemplar: dict[str, str]) -> None:
+        own, over = self._families, over_budget(steps, series.probe.budget_of)
+        slowest = max((step.took for step in steps if not step.failed), default=None)
         for step in steps:
             if not step.failed:
                 known = series.steps.get(step.name) or own.step_duration.labels(*series.labels, step.name)
-                known.observe(step.took.total_seconds())
+                # Each exemplar makes every scrape longer; whoever follows one asks why a run was slow.
+                telling = step.took == slowest or step in over
+                known.observe(step.took.total_seconds(), exemplar if telling else None)
             if step.messages:
                 (series.messages.get(step.name) or own.messages.labels(*series.labels, step.name)).inc(step.messages)
-        for step in over_budget(steps, series.probe.budget_of):
+        for step in over:
             (series.exceeded.get(step.name) or own.exceeded.labels(*series.labels, step.name)).inc()
 
     def not_run(self, environment: str, probe: str, reason: Reason, *, times: int = 1) -> None:
@@ -275,6 +301,13 @@ class Metrics:
         """Show whether probing of an environment is paused."""
         if environment in self._paused:
             self._paused[environment].set(int(paused))
+
+    def impact(self, environment: str, *, users: int, revenue: float) -> None:
+        """Show how many users are affected now, and add revenue to what was at risk so far."""
+        if environment in self._users:
+            self._users[environment].set(users)
+        if environment in self._revenue:
+            self._revenue[environment].inc(revenue)
 
     def ledger(self, environment: str, store: Store, standing: Standing) -> None:
         """Show how the ledger of a store stands."""

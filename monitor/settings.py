@@ -23,9 +23,19 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from monitor.addresses import address, api_url, postgres_url, redis_url, server_of, share_a_server, state_url
+from monitor.addresses import (
+    address,
+    api_url,
+    postgres_url,
+    primary_url,
+    redis_url,
+    server_of,
+    share_a_server,
+    state_url,
+)
 from monitor.bindings import Auth, Binding
 from monitor.core.eviction import Policy
+from monitor.core.impact import Stakes
 from monitor.ports import Isolation, Place, Store, Surroundings, Way
 from monitor.probe import Probe, Probes
 from monitor.values import (
@@ -126,8 +136,9 @@ class Postgres(Section):
 class Redis(Section):
     """The Redis of an environment."""
 
-    url: Annotated[SecretStr, AfterValidator(redis_url), Shown] = Field(
-        description="How to connect: redis://holdfast@cache.example:6379/0, rediss:// with TLS, or unix:///SOCKET."
+    url: Annotated[SecretStr, AfterValidator(primary_url), Shown] = Field(
+        description="How to connect: redis://holdfast@cache.example:6379/0, rediss:// with TLS, unix:///SOCKET, or by"
+        " Sentinels: redis+sentinel://holdfast@one.example:26379,two.example:26379/mymaster/0."
     )
     replicas: Annotated[Mapping[ReplicaName, Annotated[SecretStr, AfterValidator(redis_url), Shown]], OrNothing()] = (
         Field(default={}, description="Its replicas by name, such as eu-2: each a URL like the primary's.")
@@ -150,6 +161,22 @@ class Api(Section):
     max_connections: Connections = Field(default=4, description="The most connections open at once, 1 to 100.")
 
 
+class Impact(Section):
+    """What an environment is worth, so that trouble can be told in people and money (docs/decisions/040-impact.md)."""
+
+    users: Annotated[int, Field(ge=1), BeforeValidator(no_truth)] | None = Field(
+        default=None, description="How many people use it."
+    )
+    revenue_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_truth)] | None = Field(
+        default=None, description="What they bring in an hour, in any one currency."
+    )
+
+    @property
+    def stakes(self) -> Stakes:
+        """As the formula takes it."""
+        return Stakes(users=self.users, revenue_per_hour=self.revenue_per_hour)
+
+
 class ProbeSettings(Section):
     """Every probe with its settings; the fields are those that were discovered."""
 
@@ -170,6 +197,9 @@ class EnvironmentSettings(Section):
         lt=100,
         allow_inf_nan=False,
         description="Percent of runs that are to be ok or slow over 30 days; `holdfast rules` makes alerts of it.",
+    )
+    impact: Annotated[Impact, OrNothing()] = Field(
+        default_factory=Impact, description="What it is worth: users affected and revenue at risk are made of it."
     )
     postgres: Postgres | None = Field(default=None, description="The PostgreSQL of this environment.")
     redis: Redis | None = Field(default=None, description="The Redis of this environment.")

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from monitor.core.impact import Stakes
 from monitor.core.ledger.found import Standing
 from monitor.core.record import Propagation, RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
@@ -75,6 +76,8 @@ CONTRACT = {
     "holdfast_oldest_verified_age_seconds": ("gauge", {"store"}),
     "holdfast_recovery_point_seconds": ("gauge", {"store"}),
     "holdfast_recovery_time_seconds": ("gauge", {"store"}),
+    "holdfast_impact_users": ("gauge", set[str]()),
+    "holdfast_impact_revenue": ("counter", set[str]()),
     "holdfast_environment_up": ("gauge", set[str]()),
     "holdfast_paused": ("gauge", set[str]()),
 }
@@ -91,13 +94,26 @@ OF_THE_DAEMON = {
 }
 
 
-def watching(*environments: str, labels: Mapping[str, str] | None = None, location: str = "test") -> Metrics:
+STAKES = Stakes(users=120_000, revenue_per_hour=57)
+
+
+def watching(
+    *environments: str,
+    labels: Mapping[str, str] | None = None,
+    location: str = "test",
+    stakes: Stakes | None = None,
+) -> Metrics:
     """Metrics of environments with both stores, a replica and some probes, before any run."""
     metrics = Metrics(location=location, version="0.0.0")
     metrics.shape(location=location, labels=labels or {}, budgets=())
     for environment in environments:
         metrics.expect(
-            environment, labels=labels or {}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES)
+            environment,
+            labels=labels or {},
+            probes=PROBES,
+            stores=STORES,
+            around=Surroundings(places=PLACES),
+            stakes=stakes,
         )
     return metrics
 
@@ -151,7 +167,7 @@ async def page(metrics: Metrics, *, openmetrics: bool) -> str:
 )
 async def test_the_page_is_its_golden_copy(file: str, *, openmetrics: bool) -> None:
     """One environment with some probes as they come, before the first run: nothing on the page changes unnoticed."""
-    found = await page(watching("production", location="golden"), openmetrics=openmetrics)
+    found = await page(watching("production", location="golden", stakes=STAKES), openmetrics=openmetrics)
     golden = GOLDEN / file
     if os.environ.get("HOLDFAST_RENEW_GOLDEN"):
         golden.write_text(found)
@@ -162,7 +178,7 @@ async def test_the_page_is_its_golden_copy(file: str, *, openmetrics: bool) -> N
 
 def test_names_types_and_labels_are_those_of_the_contract() -> None:
     """Every family has its name, its type and exactly its labels, and there is none beside them."""
-    metrics = watching("production")
+    metrics = watching("production", stakes=STAKES)
     metrics.record(ended(Verdict.VIOLATED))
     found = {}
     for family in metrics.registry.collect():
@@ -190,6 +206,23 @@ def test_the_standing_of_a_ledger() -> None:
     assert value(metrics, "holdfast_verification_coverage_ratio", store="postgres") == 0
     metrics.ledger("production", Store.REDIS, Standing())
     assert value(metrics, "holdfast_verification_coverage_ratio", store="redis") == 0
+
+
+def test_impact_is_of_environments_that_say_what_they_are_worth() -> None:
+    """Users and revenue are there from zero where they are configured, each by itself, and nowhere else."""
+    metrics = watching("production", stakes=Stakes(users=120_000))
+    assert value(metrics, "holdfast_impact_users") == 0
+    assert value(metrics, "holdfast_impact_revenue_total") is None
+    metrics = watching("production", "staging", stakes=STAKES)
+    metrics.impact("production", users=120_000, revenue=0.5)
+    metrics.impact("production", users=120_000, revenue=0.25)
+    assert value(metrics, "holdfast_impact_users") == 120_000
+    assert value(metrics, "holdfast_impact_revenue_total") == 0.75
+    assert value(metrics, "holdfast_impact_revenue_total", environment="staging") == 0
+    metrics.expect("production", labels={}, probes=PROBES, stores=STORES, around=Surroundings(places=PLACES))
+    metrics.impact("production", users=1, revenue=1)
+    assert value(metrics, "holdfast_impact_users") is None
+    assert value(metrics, "holdfast_impact_revenue_total") is None
 
 
 def test_every_series_names_its_place() -> None:
