@@ -214,9 +214,9 @@ def _exemplar(value: Any) -> str:
     found: Exemplar | None = value.get_exemplar()
     if not found:
         return ""
-    labels = _labels(found.labels) or "{}"
+    labels = ",".join([f'{name}="{_escape(value)}"' for name, value in sorted(found.labels.items())])
     when = "" if found.timestamp is None else f" {found.timestamp}"
-    return f" # {labels} {_go(found.value)}{when}"
+    return f" # {{{labels}}} {_number(found.value)}{when}"
 
 
 def _encode(parts: list[str]) -> bytes:

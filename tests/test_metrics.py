@@ -334,6 +334,20 @@ def test_failures_count_until_a_run_is_right() -> None:
     assert seen == [1, 2, 3, 0, 1, 0]
 
 
+async def test_a_run_is_the_exemplar_of_what_took_long() -> None:
+    """Its id stands beside its own duration and that of its slowest step, in OpenMetrics alone, and in no label."""
+    metrics = watching("production")
+    metrics.record(ended())
+    named = [line for line in (await page(metrics, openmetrics=True)).splitlines() if "0190aaaa" in line]
+    assert [
+        re.findall(r'^(\w+)_bucket.*,(?:step="(\w+)")?.* # {run_id="0190aaaa[^"]+"} ([\d.]+) ', line) for line in named
+    ] == [
+        [("holdfast_run_duration_seconds", "", "2.0")],
+        [("holdfast_step_duration_seconds", "reload", "2.5")],
+    ]
+    assert "0190aaaa" not in await page(metrics, openmetrics=False)
+
+
 def test_a_run_that_did_not_take_place_is_unknown() -> None:
     """What was missed or paused counts as unknown with its reason, and as no run that ended."""
     metrics = watching("production")
