@@ -8,9 +8,14 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from pydantic import SecretStr
 
 from monitor.core.secrets import MASK
-from monitor.options import POSTGRES, REDIS, Options
+from monitor.core.sentinel import SCHEMES, is_sentinels, sentinels_of
+from monitor.options import POSTGRES, REDIS, SENTINELS, Options
 
 _HIGHEST_PORT = 65535
+_NO_CLUSTER = (
+    "Redis Cluster is not supported, since a run's keys would lie in many slots; leave `redis` out, or name a server"
+    " that is no cluster to its clients, as redis:// or rediss:// (see config/examples/redis-cluster.yaml)"
+)
 
 
 class AddressError(ValueError):
@@ -69,9 +74,31 @@ def postgres_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def primary_url(value: SecretStr) -> SecretStr:
+    """The URL of a Redis primary, or of the Sentinels that know it, unchanged. Raises AddressError."""
+    if not is_sentinels(value.get_secret_value()):
+        return redis_url(value)
+    example = "redis+sentinel://holdfast@one.example:26379,two.example:26379/mymaster/0"
+    parts = _url(value, schemes=tuple(SCHEMES), example=example)
+    try:
+        sentinels_of(value.get_secret_value())
+    except ValueError as error:
+        raise AddressError(f"{error}; write it like {example}") from None
+    _check_options(parts, SENTINELS)
+    _check_tls(parts)
+    return value
+
+
 def redis_url(value: SecretStr) -> SecretStr:
-    """A Redis URL, unchanged. Raises AddressError."""
+    """The URL of one Redis server, unchanged. Raises AddressError."""
     example = "redis://holdfast@cache.example:6379/0"
+    text = value.get_secret_value()
+    if re.match(r"rediss?[+-]cluster://", text):
+        raise AddressError(_NO_CLUSTER)
+    if is_sentinels(text):
+        raise AddressError(f"Sentinels are asked for the primary only; name the server itself, like {example}")
+    if text.startswith("redis-sentinel://"):
+        raise AddressError("write it like redis+sentinel://holdfast@one.example:26379,two.example:26379/mymaster/0")
     parts = _url(value, schemes=("redis", "rediss", "unix"), example=example)
     if parts.scheme == "unix":
         if len(parts.path) <= 1:
@@ -81,9 +108,14 @@ def redis_url(value: SecretStr) -> SecretStr:
     elif not re.fullmatch(r"/?\d*", parts.path):
         raise AddressError(f"the database after the host is not a number; write it like {example}")
     _check_options(parts, REDIS)
-    if parts.scheme != "rediss" and re.search(r"(?:^|&)ssl_", parts.query):
-        raise AddressError("options that begin with ssl_ need a URL that begins with rediss://")
+    _check_tls(parts)
     return value
+
+
+def _check_tls(parts: SplitResult) -> None:
+    if not parts.scheme.startswith("rediss") and re.search(r"(?:^|&)ssl_", parts.query):
+        secure = "rediss+sentinel" if "+" in parts.scheme else "rediss"
+        raise AddressError(f"options that begin with ssl_ need a URL that begins with {secure}://")
 
 
 def api_url(value: SecretStr) -> SecretStr:
@@ -105,13 +137,15 @@ def _check_options(parts: SplitResult, options: Options) -> None:
 def shown(url: SecretStr) -> str:
     """A DSN or URL that may be shown: everything but its passwords, of whatever length."""
     text = re.sub(r"(://[^/?#:@]*):[^/?#]*@", rf"\1:{MASK}@", url.get_secret_value())
-    return re.sub(r"([?&](?:password|sslpassword)=)[^&]*", rf"\1{MASK}", text)
+    return re.sub(r"([?&](?:password|sslpassword|sentinel_password)=)[^&]*", rf"\1{MASK}", text)
 
 
 def server_of(url: str) -> str:
     """Which server a DSN or URL leads to: host and port, or the socket, however it is spelled. No secret is in it."""
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2].lower()
+    if is_sentinels(url):  # they may watch several primaries, each by its name
+        return hosts + parts.path.rstrip("/")
     if "," in hosts:  # several, of which a driver takes the first that answers
         return hosts
     default = {"redis": 6379, "rediss": 6379}.get(parts.scheme, 5432)

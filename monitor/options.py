@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from urllib.parse import parse_qsl
+
+from monitor.core.sentinel import OWN
 
 _ALIKE = 0.75  # sslmod and ssl_mode are a slip of sslmode; work_mem is none of anything
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -88,3 +90,6 @@ REDIS = Options(
     others=False,
 )
 """Of redis-py."""
+
+SENTINELS = replace(REDIS, taken={**REDIS.taken, **dict.fromkeys(OWN, ())})
+"""Of the URL of Sentinels: redis-py's, for them and for the servers, and who logs in at the Sentinels."""

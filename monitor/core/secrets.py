@@ -57,5 +57,5 @@ def secrets_of(url: str) -> list[str]:
         password = urlsplit(url).password
     except ValueError:  # what cannot be parsed is a secret as a whole
         return [url]
-    in_query = re.findall(r"[?&](?:password|sslpassword)=([^&]*)", url)
+    in_query = re.findall(r"[?&](?:password|sslpassword|sentinel_password)=([^&]*)", url)
     return [spelling for found in (password, *in_query) if found for spelling in (found, unquote(found))]

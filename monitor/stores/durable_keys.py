@@ -86,8 +86,7 @@ class KeyDurables:
 class _Opened:
     """One connection to one place, and the names of this daemon's keys there."""
 
-    def __init__(self, ways: Ways, connection: RedisConnection, place: Place) -> None:
-        self._redis = ways.redis[place]
+    def __init__(self, ways: Ways, connection: RedisConnection) -> None:
         self._connection = connection
         self._environment = ways.environment
         self._daemon = ways.instance.id
@@ -123,9 +122,9 @@ class KeyWriter(_Opened):
         """A new connection to the primary, which says who it is."""
         connection = await ways.primary_redis.connect(label)
         try:
-            opened = cls(ways, connection, Place(Store.REDIS))
+            opened = cls(ways, connection)
             opened._keep = keep
-            opened.evidence = evidence_of(ways.primary_redis, await connection.ask_with_nonce(*SECTIONS))
+            opened.evidence = evidence_of(connection.redis, await connection.ask_with_nonce(*SECTIONS))
         except BaseException:
             await connection.close()
             raise
@@ -153,7 +152,7 @@ class KeyWriter(_Opened):
         match reply:
             case [0 | 1 as moved, bytes() as held]:
                 return Written(moved=moved == 1, before=Mark.parse(_text(held)))
-        raise self._redis.error(Reason.INCONCLUSIVE, f"answered the ledger's script by {reply!r}")
+        raise self._connection.redis.error(Reason.INCONCLUSIVE, f"answered the ledger's script by {reply!r}")
 
     async def delete(self, marks: Collection[Mark]) -> None:
         """Delete these records, and forget them in the index."""
@@ -176,7 +175,7 @@ class KeyReader(_Opened):
     @classmethod
     async def open(cls, ways: Ways, label: str, *, place: Place) -> Self:
         """A new connection to a place."""
-        return cls(ways, await ways.redis[place].connect(label), place)
+        return cls(ways, await ways.redis[place].connect(label))
 
     async def look(self, wanted: Collection[Mark] | None, *, known: Collection[Mark] = ()) -> Sighting:
         """The register and the records of these marks, or of all that are known or that this daemon's index names.
@@ -197,7 +196,7 @@ class KeyReader(_Opened):
         held, *latest = _listed(read)
         found = zip(marks, [*values, *latest], strict=True)
         return Sighting(
-            evidence=evidence_of(self._redis, sections),
+            evidence=evidence_of(self._connection.redis, sections),
             register=Mark.parse(_text(held)),
             digests={mark: digest_of(_text(value)) for mark, value in found if value is not None},
             others=await self._others(ledgers),

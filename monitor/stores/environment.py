@@ -58,9 +58,9 @@ from monitor.stores.notices import OwnNotices
 from monitor.stores.postgres import Postgres
 from monitor.stores.profiles import OwnProfiles
 from monitor.stores.provision import make_sure
-from monitor.stores.redis import Redis
 from monitor.stores.registers import OwnRegisters
 from monitor.stores.rows import count_rows, has_rows, sweep_rows
+from monitor.stores.sentinels import redis_at
 from monitor.stores.sessions import OwnSessions
 from monitor.stores.slots import Slots
 from monitor.stores.tenants import OwnTenants
@@ -119,7 +119,7 @@ class LiveEnvironment:
                 if place.store is Store.POSTGRES
             },
             redis={
-                place: Redis(url, tally=tally, timeout=timeout, place=place)
+                place: redis_at(url, tally=tally, timeout=timeout, place=place)
                 for place, url in addresses.items()
                 if place.store is Store.REDIS
             },

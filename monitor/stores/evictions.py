@@ -10,7 +10,7 @@ from monitor.core.residue import key_of
 from monitor.core.verdict import Reason
 from monitor.stores.encodings import acknowledged
 from monitor.stores.keys import REMEMBER_SHOWN, KeyConnection
-from monitor.stores.redis import Command, Redis, Reply, fields
+from monitor.stores.redis import Command, Reply, fields
 from monitor.stores.ways import Ways
 
 _LONGEST = 600.0  # seconds after which no run needs a canary any more
@@ -50,9 +50,7 @@ class OwnEvictions:
 
     async def connect(self, label: str) -> OwnEvictionConnection:
         """A new connection to the primary."""
-        opened = await OwnEvictionConnection.open(self._ways, label)
-        opened.redis = self._ways.primary_redis
-        return opened
+        return await OwnEvictionConnection.open(self._ways, label)
 
     def _key(self, run_id: str, name: str, *, kind: str) -> str:
         return key_of(self._ways.environment, self._ways.instance, run_id, name, kind=kind)
@@ -60,8 +58,6 @@ class OwnEvictions:
 
 class OwnEvictionConnection(KeyConnection):
     """One connection; every pipeline carries a nonce."""
-
-    redis: Redis
 
     async def memory(self) -> Memory:
         """What the server says of its memory."""
@@ -100,7 +96,7 @@ class OwnEvictionConnection(KeyConnection):
         info = fields(replies)
         try:
             return Memory(
-                address=self.redis.address,
+                address=self.connection.address,
                 run_id=info["run_id"],
                 maximum=int(info["maxmemory"]),
                 used=int(info["used_memory"]) - int(info.get("mem_not_counted_for_evict", 0)),
@@ -109,7 +105,9 @@ class OwnEvictionConnection(KeyConnection):
                 expired=int(info["expired_keys"]),
             )
         except (KeyError, ValueError) as missing:
-            raise self.redis.error(Reason.MISCONFIGURED, f"INFO does not tell what is needed ({missing})") from None
+            raise self.connection.redis.error(
+                Reason.MISCONFIGURED, f"INFO does not tell what is needed ({missing})"
+            ) from None
 
 
 def _expiry(ttl: float | None) -> Command:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from secrets import token_hex
 from time import monotonic
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, ConnectionPool, SSLConnection
@@ -82,6 +82,8 @@ _PRIMARY = Place(Store.REDIS)
 class Redis:
     """One Redis server as one user: makes connections and knows how to name what goes wrong."""
 
+    title: ClassVar = "Redis"
+
     def __init__(self, url: str, *, tally: Tally, timeout: timedelta, place: Place = _PRIMARY) -> None:
         self.place = place
         self._tally = tally
@@ -153,7 +155,11 @@ class Redis:
         """A failure of this way into the store, to be raised."""
         where = "" if self.place.way is Way.PRIMARY else f" ({self.place})"
         return StoreError(
-            reason, f"Redis at {self.address}{where}: {what}", store=Store.REDIS, outcome=outcome, place=self.place
+            reason,
+            f"{self.title} at {self.address}{where}: {what}",
+            store=Store.REDIS,
+            outcome=outcome,
+            place=self.place,
         )
 
 
@@ -187,7 +193,7 @@ class RedisConnection:
     """One connection on which commands are pipelined; replies come back in the order asked."""
 
     def __init__(self, redis: Redis, connection: AbstractConnection) -> None:
-        self._redis = redis
+        self.redis = redis
         self._connection = connection
 
     async def ask(self, *commands: Command, writing: bool = False) -> list[Reply]:
@@ -212,7 +218,7 @@ class RedisConnection:
 
     async def _ask(self, commands: tuple[Command, ...], *, writing: bool, guarded: bool = False) -> list[Reply]:
         packed = self._connection.pack_commands(commands)
-        async with self._redis.asked(sent_bytes=sum(map(len, packed)), writing=writing):
+        async with self.redis.asked(sent_bytes=sum(map(len, packed)), writing=writing):
             await self._connection.send_packed_command(packed)
             replies: list[Reply] = []
             failures: dict[int, exceptions.ResponseError] = {}
@@ -222,7 +228,7 @@ class RedisConnection:
                 except exceptions.ResponseError as error:  # the others are still on their way
                     failures[number] = error
             if failures:
-                failure = self._redis.failure(next(iter(failures.values())))
+                failure = self.redis.failure(next(iter(failures.values())))
                 if writing and guarded and 0 in failures:
                     failure.outcome = Outcome.INDETERMINATE
                 raise failure
@@ -231,19 +237,19 @@ class RedisConnection:
     async def say(self, *commands: Command) -> None:
         """Send some commands whose answers come among what the server pushes; `hear` brings them."""
         packed = self._connection.pack_commands(commands)
-        async with self._redis.asked(sent_bytes=sum(map(len, packed))):
+        async with self.redis.asked(sent_bytes=sum(map(len, packed))):
             await self._connection.send_packed_command(packed)
 
     async def hear(self, *, within: float) -> Reply:
         """The next thing that the server says unasked; None where it is silent for so many seconds."""
-        async with self._redis.asked(waiting=True):
+        async with self.redis.asked(waiting=True):
             heard: Reply = await self._connection.read_response(timeout=within)
         return heard
 
     @property
     def address(self) -> str:
         """Where the server is, as the URL says it."""
-        return self._redis.address
+        return self.redis.address
 
     async def close(self) -> None:
         """Really close it."""
@@ -259,7 +265,7 @@ class RedisConnection:
         valkey = info.get("valkey_version")
         return Node(
             store=Store.REDIS,
-            address=self._redis.address,
+            address=self.redis.address,
             primary=info.get("role") == "master",
             version=f"Valkey {valkey}" if valkey else f"Redis {info.get('redis_version', 'unknown')}",
             position=info.get("master_repl_offset", ""),
