@@ -20,6 +20,7 @@ from monitor.core.impact import broken, unusable
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
 from monitor.core.secrets import Scrubber
+from monitor.core.slo import ErrorBudget
 from monitor.fleet import left_out, live_environment, shape_metrics
 from monitor.impacts import EVERY, Impacts
 from monitor.journal import Journal
@@ -29,7 +30,7 @@ from monitor.opening import open_state
 from monitor.ports import Clock, StateError, Store, StoreError, SystemClock
 from monitor.runner import Desk
 from monitor.schedule import Schedule
-from monitor.settings import Settings
+from monitor.settings import EnvironmentSettings, Settings
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.home import home_of
 from monitor.stores.lock import lock_of
@@ -68,6 +69,7 @@ class App:
         self._rejected: tuple[str, ...] = ()
         self._hup = asyncio.Event()
         self._live: dict[str, LiveEnvironment] = {}
+        self._watched: Mapping[str, Watched] = {}
         self._beat = self.clock.monotonic()
 
     @property
@@ -136,6 +138,7 @@ class App:
                 ("beat", self._watch_loop()),
                 *((("lock", self._lock.keep()),) if self._state.home is not None else ()),
                 ("journal", self._every(_FLUSH, self._flush)),
+                ("recall", self._every(_FLUSH, self.journal.recall)),
                 ("ledgers", self._every(_STANDING, self._books.show)),
                 ("impact", self._every(EVERY, self._look_at_impact)),
                 ("sweep", self._every(_SWEEP, self._sweep_all)),
@@ -159,16 +162,7 @@ class App:
 
     def environments(self) -> Mapping[str, Watched]:
         """Every environment that is watched now, in the order of the configuration."""
-        return {
-            name: Watched(
-                name=name,
-                labels=settings.labels,
-                around=settings.surroundings(),
-                probes=settings.active(),
-                left_out=left_out(settings),
-            )
-            for name, settings in self.settings.environments.items()
-        }
+        return self._watched
 
     async def run_now(self, environment: str, probe: str) -> RunRecord:
         """Run a probe at once, or join the run that is under way. Raises KeyError if it is not watched."""
@@ -203,6 +197,10 @@ class App:
     def ledgers(self, environment: str) -> Mapping[Store, Standing]:
         """How the ledger of each store stood a few seconds ago, where `durability` keeps one."""
         return self._books.standing(environment)
+
+    def budget(self, environment: str) -> ErrorBudget | None:  # noqa: ARG002  nobody counts yet
+        """What is left of the error budget; None where no objective is set."""
+        return None
 
     def not_ready(self) -> Sequence[str]:
         """What is missing until every probe has had its first run."""
@@ -254,7 +252,7 @@ class App:
         if trouble != before:
             log.error("state.failed", message=trouble) if trouble else log.info("state.recovered")
         self.metrics.state(up=not trouble and self._state.home is not None)
-        for environment in self._live:
+        for environment in self.journal.heard():
             self.metrics.standing(environment, self.journal.standing(environment))
 
     async def _look_at_impact(self) -> None:
@@ -370,9 +368,11 @@ class App:
             self.metrics.forget(name)
             del self._live[name]
         self.journal.forget(gone)
+        self._watched = {name: _watched(name, environment) for name, environment in settings.environments.items()}
         for name, environment in settings.environments.items():
             self._live[name] = live[name]
             probes = environment.active()
+            self.journal.expect(name, probes)
             self.metrics.forget_probes(name, keep=probes)
             self.metrics.expect(
                 name,
@@ -389,12 +389,24 @@ class App:
                 audit=partial(self._schedule.run_now, name, "durability"),
                 paused=partial(self._paused, name),
             )
+        for name in {kept.environment for kept in self.journal.standing()}:  # the series may be new
+            self.metrics.standing(name, self.journal.standing(name))
         for problem in self._loaded.warnings:
             log.warning("config.doubtful", message=str(problem))
         log.info("config.loaded", environments=len(self._live), files=[str(file) for file in self._loaded.files])
 
     def _paused(self, environment: str) -> bool:
         return self._schedule.paused_until(environment) is not None
+
+
+def _watched(name: str, settings: EnvironmentSettings) -> Watched:
+    return Watched(
+        name=name,
+        labels=settings.labels,
+        around=settings.surroundings(),
+        probes=settings.active(),
+        left_out=left_out(settings),
+    )
 
 
 def _contents(files: Sequence[Path]) -> dict[Path, bytes | None]:

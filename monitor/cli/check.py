@@ -24,7 +24,7 @@ from monitor.core.violations import KeptViolation, Stage
 from monitor.fleet import left_out, live_environment
 from monitor.journal import Journal
 from monitor.metrics import Metrics
-from monitor.ports import StoreError, SystemClock
+from monitor.ports import Acknowledgement, StoreError, SystemClock
 from monitor.runner import Desk, run_once
 from monitor.stores.environment import LiveEnvironment
 
@@ -57,9 +57,21 @@ class Forgetful:
         """None."""
         return []
 
+    async def run(self, run_id: str) -> RunRecord | None:  # noqa: ARG002
+        """None."""
+        return None
+
     async def violations(self, *, stages: Sequence[Stage] = (), limit: int = 1000) -> list[KeptViolation]:  # noqa: ARG002
         """None."""
         return []
+
+    async def acknowledgements(self) -> list[Acknowledgement]:
+        """None."""
+        return []
+
+    async def acknowledge(self, id_: str, *, at: datetime, note: str) -> bool:  # noqa: ARG002
+        """None stands."""
+        return False
 
     async def prune(self, *, runs: datetime, failures: datetime, violations: datetime) -> int:  # noqa: ARG002
         """Nothing."""

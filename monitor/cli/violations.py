@@ -17,7 +17,6 @@ from monitor.cli import common
 from monitor.cli.statefile import home_in, missing
 from monitor.core import advice
 from monitor.core.violations import KeptViolation, Stage
-from monitor.journal import acknowledged
 from monitor.ports import StateError
 from monitor.stores.state import KeptState
 
@@ -121,8 +120,9 @@ def ack(
         done = f"{kept.kind} in {kept.environment} ({kept.probe}) was acknowledged at {when} already"
         done += "; the note is added" if note else ""
     if note or not kept.acknowledged:
-        changed = acknowledged(kept, at=datetime.now(UTC), note=note)
-        _with_state(config, lambda state: state.save((), (changed,)))
+        stood = _with_state(config, lambda state: state.acknowledge(kept.id, at=datetime.now(UTC), note=note))
+        if not stood:
+            common.fail(f"the violation {kept.id} was closed just now: nothing is left to do", 1)
     common.out().print(Text("✔ ", style="green") + Text(done))
 
 

@@ -5,12 +5,13 @@ from monitor.ports.copies import Copies
 from monitor.ports.crowd import Crowd
 from monitor.ports.environment import Environment
 from monitor.ports.evictions import EvictionConnection, Evictions
+from monitor.ports.gauges import Gauge, Gauges
 from monitor.ports.ledger import Durables, Ledger, Reader, Scribe, Writer
 from monitor.ports.notices import Notices
 from monitor.ports.profiles import Profiles
 from monitor.ports.registers import ConflictError, RegisterConnection, Registers
 from monitor.ports.sessions import Declared, Discipline, SessionConnection, Sessions
-from monitor.ports.state import State, StateError, StateTakenError
+from monitor.ports.state import Acknowledgement, State, StateError, StateTakenError
 from monitor.ports.stores import (
     KEEPERS,
     Connection,
@@ -32,6 +33,7 @@ from monitor.ports.words import Words, WordsConnection
 __all__ = [
     "KEEPERS",
     "Ability",
+    "Acknowledgement",
     "Clock",
     "ConflictError",
     "Connection",
@@ -44,6 +46,8 @@ __all__ = [
     "Environment",
     "EvictionConnection",
     "Evictions",
+    "Gauge",
+    "Gauges",
     "Isolation",
     "Layers",
     "Ledger",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -18,6 +19,17 @@ class StateTakenError(StateError):
     """Another daemon runs with this state database."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """That somebody acknowledged a violation, which still stands; `note` holds all notes, a line each."""
+
+    id: str
+    environment: str
+    probe: str
+    at: datetime
+    note: str
+
+
 class State(Protocol):
     """Where the daemon keeps what must survive it. Every method raises StateError, and nothing else."""
 
@@ -29,8 +41,20 @@ class State(Protocol):
     ) -> list[RunRecord]:
         """The latest runs first."""
 
+    async def run(self, run_id: str) -> RunRecord | None:
+        """One run by its whole id."""
+
     async def violations(self, *, stages: Sequence[Stage] = (), limit: int = 1000) -> list[KeptViolation]:
         """The latest opened first; of all stages unless some are named."""
+
+    async def acknowledgements(self) -> list[Acknowledgement]:
+        """Of all violations that stand acknowledged."""
+
+    async def acknowledge(self, id_: str, *, at: datetime, note: str) -> bool:
+        """Acknowledge a violation where it stands, whatever else is saved meanwhile, and add a note if there is one.
+
+        Returns whether it stood. One that was acknowledged before is acknowledged anew.
+        """
 
     async def prune(self, *, runs: datetime, failures: datetime, violations: datetime) -> int:
         """Forget what is older: runs that were right, runs that were not, closed violations. Returns how many went."""

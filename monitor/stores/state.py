@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
+from monitor.ports import Acknowledgement
 from monitor.stores.database import Database, insert
 from monitor.stores.home import Home
 from monitor.stores.tables import facts, runs, violations
@@ -55,12 +56,42 @@ class KeptState:
                 query = query.where(column == value)
         return [_run(row) for row in await self._rows(query)]
 
+    async def run(self, run_id: str) -> RunRecord | None:
+        """One run by its whole id."""
+        rows = await self._rows(sa.select(runs).where(runs.c.run_id == run_id))
+        return _run(rows[0]) if rows else None
+
     async def violations(self, *, stages: Sequence[Stage] = (), limit: int = 1000) -> list[KeptViolation]:
         """The latest opened first; of all stages unless some are named."""
         query = sa.select(violations).order_by(violations.c.opened.desc()).limit(limit)
         if stages:
             query = query.where(violations.c.stage.in_([*stages]))
         return [_violation(row) for row in await self._rows(query)]
+
+    async def acknowledgements(self) -> list[Acknowledgement]:
+        """Of all violations that stand acknowledged; without their evidence, for the daemon asks each second."""
+        of = violations.c
+        query = sa.select(of.id, of.environment, of.probe, of.acknowledged, of.note)
+        rows = await self._rows(query.where(of.stage == Stage.ACKNOWLEDGED))
+        return [
+            Acknowledgement(
+                id=row["id"],
+                environment=row["environment"],
+                probe=row["probe"],
+                at=_moment(row["acknowledged"]),
+                note=row["note"] or "",
+            )
+            for row in rows
+        ]
+
+    async def acknowledge(self, id_: str, *, at: datetime, note: str) -> bool:
+        """Acknowledge a violation where it stands, and add a note if there is one. Returns whether it stood."""
+        of = violations.c
+        changed: dict[str, object] = {"stage": Stage.ACKNOWLEDGED, "acknowledged": at.timestamp()}
+        if note:
+            changed["note"] = sa.func.coalesce(of.note + "\n", "") + _text(note)
+        statement = sa.update(violations).where(of.id == id_, of.stage != Stage.CLOSED).values(changed)
+        return await self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
 
     async def prune(self, *, runs: datetime, failures: datetime, violations: datetime) -> int:
         """Forget what is older: runs that were right, runs that were not, closed violations."""
@@ -100,12 +131,18 @@ class KeptState:
 
 def _upsert(new: Any, row: dict[str, object]) -> Any:  # noqa: ANN401  what `insert` gave
     new = new.values(row)
-    # Somebody may have acknowledged it in the file while the daemon was about to repeat that it is open.
-    stands = sa.and_(violations.c.stage == Stage.ACKNOWLEDGED, new.excluded.stage == Stage.OPEN)
-    stage = sa.case((stands, violations.c.stage), else_=new.excluded.stage)
-    changed = {name: new.excluded[name] for name in ("last_seen", "last_run_id", "times", "closed")}
-    kept = {name: sa.func.coalesce(new.excluded[name], violations.c[name]) for name in ("acknowledged", "note")}
-    return new.on_conflict_do_update(index_elements=["id"], set_={**changed, **kept, "stage": stage})
+    # Somebody may have acknowledged it in the file since the daemon looked, and what is closed never opens again.
+    here, there = violations.c, new.excluded
+    newer = sa.func.coalesce(here.acknowledged, 0) > sa.func.coalesce(there.acknowledged, 0)
+    closed = sa.or_(here.stage == Stage.CLOSED, there.stage == Stage.CLOSED)
+    stage = sa.case((closed, Stage.CLOSED), (newer, Stage.ACKNOWLEDGED), else_=there.stage)
+    changed = {name: there[name] for name in ("last_seen", "last_run_id", "times")}
+    told = {
+        name: sa.case((newer, here[name]), else_=sa.func.coalesce(there[name], here[name]))
+        for name in ("acknowledged", "note")
+    }
+    ended = {"stage": stage, "closed": sa.func.coalesce(there.closed, here.closed)}
+    return new.on_conflict_do_update(index_elements=["id"], set_={**changed, **told, **ended})
 
 
 def _text(value: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
+from monitor.core.slo import ErrorBudget
 from monitor.core.verdict import Reason
 from monitor.journal import Journal
 from monitor.metrics import Metrics
@@ -94,6 +95,9 @@ class Daemon(Protocol):
 
     def ledgers(self, environment: str) -> Mapping[Store, Standing]:
         """How the ledger of each store stood a few seconds ago, where one is kept."""
+
+    def budget(self, environment: str) -> ErrorBudget | None:
+        """What is left of the error budget, as it stood a minute ago at the most; None where no objective is set."""
 
     def notices(self) -> Sequence[Notice]:
         """What somebody should mend about the daemon itself; empty when nothing."""

@@ -15,7 +15,7 @@ from monitor.core.record import RunRecord
 from monitor.core.verdict import Finding, Kind, Reason, Violation
 from monitor.core.violations import KeptViolation, Stage
 from monitor.journal import Journal
-from monitor.ports import StateError
+from monitor.ports import Acknowledgement, StateError
 from monitor.stores.state import KeptState
 from tests.runner import ShiftedClock
 
@@ -61,9 +61,9 @@ class MoodyState(KeptState):
         self.groups.append(len(ended))
         await super().save(ended, changed)
 
-    async def violations(self, *, stages: Sequence[Stage] = (), limit: int = 1000) -> list[KeptViolation]:
+    async def acknowledgements(self) -> list[Acknowledgement]:
         """What is kept; whoever asked learns of it only when the test says so."""
-        found = await super().violations(stages=stages, limit=limit)
+        found = await super().acknowledgements()
         self.looked.set()
         await self.go_on.wait()
         return found

@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord, StepTiming
+from monitor.core.slo import ErrorBudget
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
 from monitor.journal import Journal
 from monitor.metrics import Metrics
-from monitor.ports import Place, StateError, Store, Surroundings
+from monitor.ports import Acknowledgement, Place, StateError, Store, Surroundings
 from monitor.probe import Probe, Run, Use
 from monitor.web.daemon import Notice, Resting, Watched
 
@@ -80,11 +81,25 @@ class MemoryState:
         ]
         return sorted(found, key=lambda each: each.started, reverse=True)[:limit]
 
+    async def run(self, run_id: str) -> RunRecord | None:
+        """By its id."""
+        self._asked()
+        return self.kept_runs.get(run_id)
+
     async def violations(self, *, stages: Sequence[Stage] = (), limit: int = 1000) -> list[KeptViolation]:
         """The latest opened first."""
         self._asked()
         found = [each for each in self.kept_violations.values() if not stages or each.stage in stages]
         return sorted(found, key=lambda each: each.opened, reverse=True)[:limit]
+
+    async def acknowledgements(self) -> list[Acknowledgement]:
+        """Nobody acknowledges anything here but the daemon itself."""
+        self._asked()
+        return []
+
+    async def acknowledge(self, id_: str, *, at: datetime, note: str) -> bool:
+        """Nobody does."""
+        raise NotImplementedError
 
     async def prune(self, *, runs: datetime, failures: datetime, violations: datetime) -> int:
         """Forget nothing."""
@@ -176,6 +191,7 @@ class SmallDaemon:
         self.sick: dict[Store, Resting] = {}
         self.own_notices: list[Notice] = []
         self.lacking: list[str] = []
+        self.budgets: dict[str, ErrorBudget] = {}
         self.stall = 0.0
         self.calls: list[Call] = []
         self.outcome: Finding | BaseException = Finding.of((), checks=1)
@@ -186,6 +202,7 @@ class SmallDaemon:
     def watch(self, environment: Watched) -> None:
         """Take up an environment."""
         self.known[environment.name] = environment
+        self.journal.expect(environment.name, environment.probes)
         self.metrics.expect(
             environment.name, labels={}, probes=list(environment.probes.values()), stores=environment.around.stores
         )
@@ -247,6 +264,10 @@ class SmallDaemon:
         """What the test set."""
         assert environment in self.known
         return self.kept
+
+    def budget(self, environment: str) -> ErrorBudget | None:
+        """What the test set."""
+        return self.budgets.get(environment)
 
     def notices(self) -> Sequence[Notice]:
         """What the test set, after the trouble of the state database."""
