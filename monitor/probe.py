@@ -275,6 +275,10 @@ class Probe(BaseModel, Generic[Seen]):
         """The same there, where a binding may have moved what it uses to other stores."""
         return around.moved(self.name, self.wants())
 
+    def held_in(self, around: Surroundings) -> Mapping[Store, int]:
+        """Those that a run waits for before it begins, and holds to its end; others it takes and gives back itself."""
+        return self.wants_in(around)
+
     def left_out(self, around: Surroundings) -> tuple[str, ...]:  # noqa: ARG002  others need it
         """What is not checked where an environment has no more than this, a sentence each."""
         return ()

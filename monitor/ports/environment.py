@@ -11,6 +11,7 @@ from monitor.core.payload import Speech
 from monitor.ports.copies import Copies
 from monitor.ports.crowd import Crowd
 from monitor.ports.evictions import Evictions
+from monitor.ports.gauges import Gauges
 from monitor.ports.ledger import Durables, Ledger, Scribe
 from monitor.ports.notices import Notices
 from monitor.ports.profiles import Profiles
@@ -91,6 +92,10 @@ class Environment(Protocol):
         """The memory of its Redis. Raises LookupError if it has none."""
 
     @property
+    def gauges(self) -> Gauges:
+        """What tells how a load is borne. Raises LookupError if it has no PostgreSQL."""
+
+    @property
     def words(self) -> Words:
         """Its indexes on text and the table under them. Raises LookupError if it has no PostgreSQL."""
 
@@ -106,6 +111,9 @@ class Environment(Protocol):
 
     def slots(self, needs: Mapping[Store, int]) -> AbstractAsyncContextManager[None]:
         """Wait for room for so many connections per store, and hold it."""
+
+    def crowded(self, needs: Mapping[Store, int]) -> bool:
+        """Whether somebody waits for connections to one of these stores."""
 
     async def prepare(self, needs: Mapping[Store, int], *, probe: str = "") -> None:
         """Make sure that what a probe uses is there: Holdfast's own schema, or what its binding names.

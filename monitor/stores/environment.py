@@ -52,6 +52,7 @@ from monitor.stores.crowd import OwnCrowd
 from monitor.stores.durable_keys import KEEP, KeyDurables
 from monitor.stores.durable_rows import RowDurables
 from monitor.stores.evictions import OwnEvictions
+from monitor.stores.gauges import OwnGauges
 from monitor.stores.keys import count_keys, remembered_keys, sweep_keys
 from monitor.stores.ledger import Ledgers
 from monitor.stores.notices import OwnNotices
@@ -211,6 +212,11 @@ class LiveEnvironment:
         return OwnEvictions(self.ways, policy=self.policy)
 
     @cached_property
+    def gauges(self) -> OwnGauges:
+        """What tells how a load is borne."""
+        return OwnGauges(self.ways)
+
+    @cached_property
     def words(self) -> OwnWords:
         """Its indexes on text and the table under them."""
         return OwnWords(self.ways)
@@ -249,6 +255,10 @@ class LiveEnvironment:
                 if store in needs and store in self._slots:
                     await stack.enter_async_context(self._slots[store].hold(needs[store]))
             yield
+
+    def crowded(self, needs: Mapping[Store, int]) -> bool:
+        """Whether somebody waits for connections to one of these stores."""
+        return any(self._slots[store].waited_for for store in needs if store in self._slots)
 
     async def prepare(self, needs: Mapping[Store, int], *, probe: str = "") -> None:
         """Make sure that the servers are such as probes understand, and that the schema belongs to this environment.

@@ -11,6 +11,7 @@ from monitor.stores import (
     durable_keys,
     durable_rows,
     evictions,
+    gauges,
     notices,
     profiles,
     registers,
@@ -30,6 +31,7 @@ POSTGRES: Mapping[str, tuple[str, ...]] = {
     **crowd.OPERATIONS,
     **durable_rows.OPERATIONS,
     **words.OPERATIONS,
+    **gauges.OPERATIONS,
 }
 REDIS: Mapping[str, tuple[str, ...]] = {
     **sessions.OPERATIONS,

@@ -19,6 +19,11 @@ class Slots:
         self._free = limit
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether somebody waits for connections now."""
+        return any(not turn.done() for _, turn in self._waiting)
+
     @asynccontextmanager
     async def hold(self, count: int) -> AsyncIterator[None]:
         """Wait for `count` connections and hold them. Raises ValueError if there can never be so many."""
