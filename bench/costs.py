@@ -22,6 +22,7 @@ import monitor.probes
 from monitor.core.residue import Instance
 from monitor.core.secrets import Scrubber
 from monitor.core.verdict import Verdict
+from monitor.desk import Desk
 from monitor.embedded.faults import Site
 from monitor.embedded.pgbouncer import installed
 from monitor.embedded.servers import Servers
@@ -30,7 +31,7 @@ from monitor.logs import Scrubbing, set_up
 from monitor.metrics import Metrics
 from monitor.ports import Ledger, Place, Store, SystemClock
 from monitor.probe import Probe, discover
-from monitor.runner import Desk, run_once
+from monitor.runner import run_once
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.ledger import Ledgers
 from monitor.stores.state import KeptState

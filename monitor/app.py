@@ -21,6 +21,7 @@ from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
 from monitor.core.secrets import Scrubber
 from monitor.core.slo import ErrorBudget
+from monitor.desk import Desk
 from monitor.fleet import left_out, live_environment, shape_metrics
 from monitor.impacts import EVERY, Impacts
 from monitor.journal import Journal
@@ -28,7 +29,6 @@ from monitor.logs import Scrubbing
 from monitor.metrics import Metrics
 from monitor.opening import open_state
 from monitor.ports import Clock, StateError, Store, StoreError, SystemClock
-from monitor.runner import Desk
 from monitor.schedule import Schedule
 from monitor.settings import EnvironmentSettings, Settings
 from monitor.stores.environment import LiveEnvironment

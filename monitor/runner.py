@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -14,9 +15,8 @@ from monitor.core.budget import within_budget
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Finding, Reason, Verdict
 from monitor.core.violations import Changes
-from monitor.journal import Journal
-from monitor.metrics import Metrics
-from monitor.ports import Clock, Environment, StoreError
+from monitor.desk import Desk
+from monitor.ports import Environment, StoreError
 from monitor.probe import Probe, Run
 
 log = structlog.get_logger("holdfast")
@@ -24,19 +24,16 @@ log = structlog.get_logger("holdfast")
 _SLOW = "the store answers too slowly, or the timeout is too short for it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """Where a run reports to, and the clock that it goes by."""
+async def run_once(
+    probe: Probe[Any], environment: Environment, desk: Desk, *, begun: Callable[[], None] = lambda: None
+) -> RunRecord:
+    """Execute a probe against an environment once, and report how it ended. Raises nothing but cancellation.
 
-    journal: Journal
-    metrics: Metrics
-    clock: Clock
-
-
-async def run_once(probe: Probe[Any], environment: Environment, desk: Desk) -> RunRecord:
-    """Execute a probe against an environment once, and report how it ended. Raises nothing but cancellation."""
+    `begun` is called when the run has all that it waits for: until then it is late, and its clock does not run.
+    """
     around = environment.surroundings
-    async with environment.slots(probe.wants_in(around)):  # to wait for a free connection is lateness, not latency
+    async with environment.slots(probe.held_in(around)), desk.gate.turn(environment.name):
+        begun()
         run = Run(
             run_id=str(uuid7()),
             probe=probe.name,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -24,9 +25,10 @@ from apscheduler.triggers.interval import IntervalTrigger
 from monitor.core.backoff import SICK, Backoff
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Finding, Reason
+from monitor.desk import Desk
 from monitor.ports import Environment, Store
 from monitor.probe import Probe
-from monitor.runner import Desk, run_once
+from monitor.runner import run_once
 
 log = structlog.get_logger("holdfast")
 
@@ -34,6 +36,8 @@ FIRST_ROUND = timedelta(seconds=3)
 """Every probe runs once within this time of the start, however rare it is, so that nobody waits for a first verdict."""
 
 Place = tuple[str, str]
+Late = tuple[timedelta, float]
+"""How late a turn was taken up, and when that was by the monotonic clock."""
 
 
 class Schedule:
@@ -49,6 +53,7 @@ class Schedule:
         self._scheduler.add_listener(self._heard, EVENT_JOB_SUBMITTED | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
         self._jobs: dict[Place, tuple[Probe[Any], Environment]] = {}
         self._due: dict[Place, datetime] = {}
+        self._late: dict[Place, Late] = {}
         self._running: dict[Place, asyncio.Task[RunRecord]] = {}
         self._health: dict[tuple[str, Store], Backoff] = {}
         self._why: dict[tuple[str, Store], Finding] = {}
@@ -183,6 +188,7 @@ class Schedule:
     def _drop(self, place: Place) -> None:
         self._jobs.pop(place, None)
         self._due.pop(place, None)
+        self._late.pop(place, None)
         self._first_round.discard(place)
         for id_ in ("/".join(place), "/".join(("first", *place))):
             if self._scheduler.get_job(id_):
@@ -190,13 +196,14 @@ class Schedule:
 
     async def _tick(self, place: Place) -> None:
         """One turn of one probe: APScheduler calls this, and nothing else does."""
+        late = self._late.pop(place, None)
         if place not in self._jobs or place in self._running or self._draining:
             return
         probe, environment = self._jobs[place]
         reason = self._hindrance(probe, environment)
         if reason is None:
             with suppress(asyncio.CancelledError):
-                await self._begin(place, probe, environment)
+                await self._begin(place, probe, environment, late)
         else:
             self._desk.metrics.not_run(*place, reason)
         self._first_round.add(place)
@@ -211,28 +218,36 @@ class Schedule:
             return Reason.MISSED
         return None
 
-    def _begin(self, place: Place, probe: Probe[Any], environment: Environment) -> asyncio.Task[RunRecord]:
+    def _begin(
+        self, place: Place, probe: Probe[Any], environment: Environment, late: Late | None = None
+    ) -> asyncio.Task[RunRecord]:
         stores = [
             (place[0], store) for store in probe.needs_in(environment.surroundings) if store in environment.stores
         ]
         for key in stores:  # here and not in the task, so that of two ticks in one turn of the loop one is the trial
             self._health[key] = self._backoff(*key).started()
-        task = asyncio.create_task(self._run(place, probe, environment, stores), name=f"run {'/'.join(place)}")
+        run = self._run(probe, environment, stores, begun=partial(self._begun, late))
+        task = asyncio.create_task(run, name=f"run {'/'.join(place)}")
         self._running[place] = task
         task.add_done_callback(lambda _: self._running.pop(place, None))
         return task
 
     async def _run(
-        self, place: Place, probe: Probe[Any], environment: Environment, stores: Sequence[tuple[str, Store]]
+        self,
+        probe: Probe[Any],
+        environment: Environment,
+        stores: Sequence[tuple[str, Store]],
+        *,
+        begun: Callable[[], None],
     ) -> RunRecord:
         record: RunRecord | None = None
         try:
-            record = await run_once(probe, environment, self._desk)
+            record = await run_once(probe, environment, self._desk, begun=begun)
         finally:
             for key in stores:
                 self._learn(key, record if _says_something(record, key[1], stores) else None)
-            self._first_round.add(place)
-        self._desk.metrics.up(place[0], up=not self.sick(place[0]))
+            self._first_round.add((environment.name, probe.name))
+        self._desk.metrics.up(environment.name, up=not self.sick(environment.name))
         return record
 
     def _learn(self, key: tuple[str, Store], record: RunRecord | None) -> None:
@@ -285,8 +300,14 @@ class Schedule:
             if missed:
                 self._desk.metrics.not_run(*place, Reason.MISSED, times=missed)
                 log.warning("run.missed", environment=place[0], probe=place[1], times=missed)
-        if ran:
-            self._desk.metrics.started_late(self._desk.clock.now() - scheduled[-1])
+        if ran:  # it may have to wait yet
+            self._late[place] = self._desk.clock.now() - scheduled[-1], self._desk.clock.monotonic()
+
+    def _begun(self, late: Late | None) -> None:
+        """A run has all that it waited for; one that somebody asked for was not due at any moment."""
+        if late is not None:
+            lag, since = late
+            self._desk.metrics.started_late(lag + timedelta(seconds=self._desk.clock.monotonic() - since))
 
 
 def _says_something(record: RunRecord | None, store: Store, asked: Sequence[tuple[str, Store]]) -> bool:

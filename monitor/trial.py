@@ -14,9 +14,10 @@ from monitor.core.pages import Counted, Page
 from monitor.core.payload import Message, synthetic_user
 from monitor.core.residue import Broom, Instance
 from monitor.core.verdict import Kind, Verdict, Violation
+from monitor.desk import Desk
 from monitor.ports import Ability, Store, StoreError, ThreadConnection
 from monitor.probe import Probe, Run
-from monitor.runner import Desk, run_once
+from monitor.runner import run_once
 from monitor.stores.bound.sweeping import sweep_bound
 from monitor.stores.environment import LiveEnvironment
 

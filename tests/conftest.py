@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
+from monitor.desk import Desk
 from monitor.embedded.process import NotInstalledError
 from monitor.embedded.proxy import TcpProxy
 from monitor.embedded.servers import Servers
@@ -22,7 +23,7 @@ from monitor.journal import Journal
 from monitor.metrics import Metrics
 from monitor.ports import Place, Store, SystemClock
 from monitor.probe import Probe
-from monitor.runner import Desk, run_once
+from monitor.runner import run_once
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.state import KeptState
 

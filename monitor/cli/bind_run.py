@@ -13,12 +13,12 @@ from monitor.cli.bind import Subject
 from monitor.cli.check import Forgetful
 from monitor.core.payload import Author, synthetic_user
 from monitor.core.residue import Instance
+from monitor.desk import Desk
 from monitor.fleet import live_environment
 from monitor.journal import Journal
 from monitor.metrics import Metrics
 from monitor.ports import StoreError, SystemClock
 from monitor.probe import Run
-from monitor.runner import Desk
 from monitor.stores.bound.api_threads import ApiThreadConnection
 from monitor.stores.bound.check import problems_of
 from monitor.stores.bound.check_redis import make_sure_of_keys

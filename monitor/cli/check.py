@@ -21,11 +21,12 @@ from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
 from monitor.core.secrets import Scrubber
 from monitor.core.violations import KeptViolation, Stage
+from monitor.desk import Desk
 from monitor.fleet import left_out, live_environment
 from monitor.journal import Journal
 from monitor.metrics import Metrics
 from monitor.ports import Acknowledgement, StoreError, SystemClock
-from monitor.runner import Desk, run_once
+from monitor.runner import run_once
 from monitor.stores.environment import LiveEnvironment
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
 from monitor.core.verdict import Kind, Verdict
 from monitor.core.violations import KeptViolation, Stage
+from monitor.desk import Desk
 from monitor.embedded.faults import FAULTS, Fault, Report, Site
 from monitor.embedded.pgbouncer import installed
 from monitor.embedded.postgres import system_bindir
@@ -25,7 +26,7 @@ from monitor.embedded.process import NotInstalledError
 from monitor.embedded.servers import Servers
 from monitor.ports import Store
 from monitor.probe import Probe, discover
-from monitor.runner import Desk, run_once
+from monitor.runner import run_once
 from monitor.stores.environment import LiveEnvironment
 from tests.bound import application
 from tests.faults.conftest import versions

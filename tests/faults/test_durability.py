@@ -18,12 +18,13 @@ from monitor.core.ledger.entries import Fate, Mark
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
 from monitor.core.verdict import Kind, Reason, Verdict
+from monitor.desk import Desk
 from monitor.embedded.faults import AREAS, Fault, Site
 from monitor.embedded.servers import Servers
 from monitor.ports import StateError, Store, StoreError, SystemClock
 from monitor.probes.durability import DurabilityProbe
 from monitor.pulse import Pulses
-from monitor.runner import Desk, run_once
+from monitor.runner import run_once
 from monitor.stores.ledger import Ledgers
 from tests.faults.conftest import versions
 from tests.faults.detection import Detection, Measured, Recovery, Span

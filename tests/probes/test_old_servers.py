@@ -16,12 +16,13 @@ import monitor.probes
 from monitor.auditing import FORGETFUL
 from monitor.core.residue import Instance
 from monitor.core.verdict import Verdict
+from monitor.desk import Desk
 from monitor.embedded.faults import Site
 from monitor.embedded.postgres import system_bindir
 from monitor.embedded.servers import Servers
 from monitor.ports import Store
 from monitor.probe import Probe, discover
-from monitor.runner import Desk, run_once
+from monitor.runner import run_once
 from monitor.stores.environment import LiveEnvironment
 
 POSTGRES, REDIS = system_bindir(), shutil.which("redis-server")

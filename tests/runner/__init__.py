@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 from monitor import ports
 from monitor.core.payload import Speech
 from monitor.core.verdict import Finding, Kind, Reason, Violation
+from monitor.desk import Desk
 from monitor.journal import Journal
 from monitor.metrics import Metrics
 from monitor.ports import Store, StoreError, SystemClock
 from monitor.probe import Probe, Run, Use
-from monitor.runner import Desk
 from monitor.stores.state import KeptState
 
 Deed = Callable[[Run], Awaitable[object]]

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
+from monitor.desk import Desk
 from monitor.probe import Run
-from monitor.runner import Desk, run_once
+from monitor.runner import run_once
 from tests.runner import LOST, RIGHT, Bell, Deed, Doing, HeardMetrics, Place, desk_with, nothing, sick
 
 

@@ -13,11 +13,12 @@ import pytest
 import monitor.probes
 from monitor.core.residue import Instance
 from monitor.core.verdict import Verdict
+from monitor.desk import Desk
 from monitor.embedded.faults import addresses
 from monitor.embedded.servers import Servers
 from monitor.ports import Store
 from monitor.probe import discover
-from monitor.runner import Desk, run_once
+from monitor.runner import run_once
 from monitor.stores.environment import LiveEnvironment
 
 ROUNDS = 3

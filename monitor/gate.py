@@ -1,0 +1,90 @@
+"""A bound on how many runs are at their busiest at once, over all environments, and whose turn is next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Gate:
+    """Lets in `limit` runs at once, the environments in turn, each environment's own first come, first served.
+
+    What is in flight together makes each other's answers wait to be read, so that latencies grow which are no store's:
+    with 500 due at once a SELECT of 0.1 ms on the wire took 35 ms as measured, and 0.4 ms with four let in at a time.
+    A run keeps its place for `lease` seconds at the most: after that it waits for a store rather than for this
+    process, and neither a slow store nor a dead one keeps those of other environments out.
+    """
+
+    def __init__(self, limit: int = 16, *, lease: float = 0.25) -> None:
+        if limit < 1:
+            raise ValueError(f"limit must be at least 1, not {limit}")
+        self._free = limit
+        self._lease = lease
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def turn(self, environment: str) -> AsyncIterator[None]:
+        """Wait to be let in, and be in."""
+        await self._let_in(environment)
+        place = _Place(self)
+        lease = asyncio.get_running_loop().call_later(self._lease, place.leave)
+        try:
+            yield
+        finally:
+            lease.cancel()
+            place.leave()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
+
+    async def _let_in(self, environment: str) -> None:
+        if self._free and not self._waiting:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(environment, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # the turn came in the very moment of giving up
+                self.come_free()
+            else:
+                self._forget(environment, turn)
+            raise
+
+    def come_free(self) -> None:
+        """A place came free: it is given to the environment whose turn is longest ago."""
+        self._free += 1
+        while self._free and self._waiting:
+            environment, turns = next(iter(self._waiting.items()))
+            turn = turns.popleft()
+            del self._waiting[environment]
+            if turns:
+                self._waiting[environment] = turns  # again, behind all others
+            if not turn.done():  # else whoever waited has given up, and has not had the time to say so
+                self._free -= 1
+                turn.set_result(None)
+
+    def _forget(self, environment: str, turn: asyncio.Future[None]) -> None:
+        turns = self._waiting.get(environment, deque())
+        if turn in turns:
+            turns.remove(turn)
+        if not turns:
+            self._waiting.pop(environment, None)
+
+
+class _Place:
+    """A place inside, which is left once."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate: Gate | None = gate
+
+    def leave(self) -> None:
+        """Give it back, if that has not been done."""
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.come_free()
