@@ -42,7 +42,7 @@ class ErrorBudget:
 
     @property
     def left(self) -> float:
-        """The share of the budget that is left: 1 where nothing was bad, 0 where all is spent, below that when overspent.
+        """The share of the budget that is left: 1 where nothing was bad, 0 where all is spent, less when overspent.
 
         An objective of 1 allows nothing: its budget is whole, or overspent by all that was bad.
         """

@@ -10,6 +10,7 @@ from monitor.ports.ledger import Durables, Ledger, Reader, Scribe, Writer
 from monitor.ports.notices import Notices
 from monitor.ports.profiles import Profiles
 from monitor.ports.registers import ConflictError, RegisterConnection, Registers
+from monitor.ports.rollups import Rollups
 from monitor.ports.sessions import Declared, Discipline, SessionConnection, Sessions
 from monitor.ports.state import Acknowledgement, State, StateError, StateTakenError
 from monitor.ports.stores import (
@@ -60,6 +61,7 @@ __all__ = [
     "Reader",
     "RegisterConnection",
     "Registers",
+    "Rollups",
     "Scribe",
     "Served",
     "SessionConnection",

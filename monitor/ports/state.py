@@ -57,7 +57,10 @@ class State(Protocol):
         """
 
     async def prune(self, *, runs: datetime, failures: datetime, violations: datetime) -> int:
-        """Forget what is older: runs that were right, runs that were not, closed violations. Returns how many went."""
+        """Forget what is older: runs that were right, runs that were not, closed violations. Returns how many went.
+
+        Runs stay until they are rolled up, however old they are.
+        """
 
     async def recall(self, name: str) -> str | None:
         """A small fact by its name."""

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from monitor.core.record import RunRecord, StepTiming
-from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
+from monitor.core.record import RunRecord
+from monitor.core.verdict import Kind, Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.ports import Acknowledgement
 from monitor.stores.database import Database, insert
 from monitor.stores.home import Home
-from monitor.stores.tables import facts, runs, violations
+from monitor.stores.kept_rollups import KeptRollups, remember
+from monitor.stores.kept_runs import moment_of, run, run_row, text
+from monitor.stores.tables import facts, not_run, runs, violations
 
 
-class KeptState:
-    """Runs, violations and small facts in a SQLite file, a schema of a PostgreSQL, or in memory without a home."""
+class KeptState(KeptRollups):
+    """Runs, rollups, violations and small facts in a SQLite file, a schema of a PostgreSQL, or in memory."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -39,7 +41,7 @@ class KeptState:
         def work(connection: sa.Connection) -> None:
             if ended:
                 new = insert(connection, runs).on_conflict_do_nothing()
-                connection.execute(new, [_run_row(each) for each in ended])
+                connection.execute(new, [run_row(each) for each in ended])
             for each in changed:
                 connection.execute(_upsert(insert(connection, violations), _violation_row(each)))
 
@@ -54,12 +56,12 @@ class KeptState:
         for column, value in wanted.items():
             if value is not None:
                 query = query.where(column == value)
-        return [_run(row) for row in await self._rows(query)]
+        return [run(row) for row in await self._rows(query)]
 
     async def run(self, run_id: str) -> RunRecord | None:
         """One run by its whole id."""
         rows = await self._rows(sa.select(runs).where(runs.c.run_id == run_id))
-        return _run(rows[0]) if rows else None
+        return run(rows[0]) if rows else None
 
     async def violations(self, *, stages: Sequence[Stage] = (), limit: int = 1000) -> list[KeptViolation]:
         """The latest opened first; of all stages unless some are named."""
@@ -78,7 +80,7 @@ class KeptState:
                 id=row["id"],
                 environment=row["environment"],
                 probe=row["probe"],
-                at=_moment(row["acknowledged"]),
+                at=moment_of(row["acknowledged"]),
                 note=row["note"] or "",
             )
             for row in rows
@@ -89,12 +91,18 @@ class KeptState:
         of = violations.c
         changed: dict[str, object] = {"stage": Stage.ACKNOWLEDGED, "acknowledged": at.timestamp()}
         if note:
-            changed["note"] = sa.func.coalesce(of.note + "\n", "") + _text(note)
+            changed["note"] = sa.func.coalesce(of.note + "\n", "") + text(note)
         statement = sa.update(violations).where(of.id == id_, of.stage != Stage.CLOSED).values(changed)
         return await self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
 
     async def prune(self, *, runs: datetime, failures: datetime, violations: datetime) -> int:
-        """Forget what is older: runs that were right, runs that were not, closed violations."""
+        """Forget what is older: runs that were right, runs that were not, closed violations; -> how many.
+
+        Runs stay until they are rolled up, however old they are.
+        """
+        rolled = await self.rolled_until()
+        if rolled is not None:
+            runs, failures = min(runs, rolled), min(failures, rolled)
         return await self._prune(runs.timestamp(), failures.timestamp(), violations.timestamp())
 
     async def _prune(self, right_before: float, wrong_before: float, closed_before: float) -> int:
@@ -102,6 +110,7 @@ class KeptState:
         statements = (
             sa.delete(runs).where(right, runs.c.started < right_before),
             sa.delete(runs).where(~right, runs.c.started < wrong_before),
+            sa.delete(not_run).where(not_run.c.at < right_before),
             sa.delete(violations).where(violations.c.stage == Stage.CLOSED, violations.c.closed < closed_before),
         )
         return await self._database.write(
@@ -120,8 +129,7 @@ class KeptState:
             if value is None:
                 connection.execute(sa.delete(facts).where(facts.c.name == name))
             else:
-                row = insert(connection, facts).values(name=name, value=value)
-                connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+                remember(connection, name, value)
 
         await self._database.write(work)
 
@@ -145,92 +153,22 @@ def _upsert(new: Any, row: dict[str, object]) -> Any:  # noqa: ANN401  what `ins
     return new.on_conflict_do_update(index_elements=["id"], set_={**changed, **told, **ended})
 
 
-def _text(value: str) -> str:
-    """A text that UTF-8 and PostgreSQL can carry: another would keep all that waits behind it from being kept."""
-    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-
-
-def _run_row(record: RunRecord) -> dict[str, object]:
-    finding = record.finding
-    return {
-        "run_id": record.run_id,
-        "environment": record.environment,
-        "probe": record.probe,
-        "started": record.started.timestamp(),
-        "took": record.took.total_seconds(),
-        "verdict": finding.verdict,
-        "reason": finding.reason,
-        "message": _text(finding.message),
-        "checks": finding.checks,
-        "kinds": sorted({violation.kind for violation in finding.violations}),
-        "left_out": [_text(sentence) for sentence in finding.left_out],
-        "steps": [
-            [
-                step.name,
-                round(step.after.total_seconds(), 6),
-                round(step.took.total_seconds(), 6),
-                step.failed,
-                *([step.messages] if step.messages else ()),
-            ]
-            for step in record.steps
-        ],
-        "server": dict(record.server),
-    }
-
-
-def _run(row: sa.RowMapping) -> RunRecord:
-    """A run as it was kept: of its violations the kinds remain here, the evidence is kept with the violation."""
-    found = tuple(Violation(kind=Kind(kind), subject="", expected="", actual="") for kind in row["kinds"])
-    finding = Finding(
-        verdict=Verdict(row["verdict"]),
-        checks=row["checks"],
-        violations=found,
-        reason=Reason(row["reason"]) if row["reason"] else None,
-        message=row["message"],
-        left_out=tuple(row["left_out"]),
-    )
-    steps = tuple(
-        StepTiming(
-            name=name,
-            after=timedelta(seconds=after),
-            took=timedelta(seconds=took),
-            failed=failed,
-            messages=sum(messages),  # one number, or none
-        )
-        for name, after, took, failed, *messages in row["steps"]
-    )
-    return RunRecord(
-        run_id=row["run_id"],
-        environment=row["environment"],
-        probe=row["probe"],
-        started=_moment(row["started"]),
-        took=timedelta(seconds=row["took"]),
-        finding=finding,
-        steps=steps,
-        server=row["server"],
-    )
-
-
 def _violation_row(kept: KeptViolation) -> dict[str, object]:
     row: dict[str, object] = {column.name: getattr(kept, column.name) for column in violations.columns}
     for name in ("opened", "last_seen", "closed", "acknowledged"):
         moment = getattr(kept, name)
         row[name] = moment.timestamp() if moment else None
     for name in ("subject", "expected", "actual"):
-        row[name] = _text(getattr(kept, name))
+        row[name] = text(getattr(kept, name))
     row["evidence"] = json.loads(json.dumps(kept.evidence, default=str))
-    row["note"] = _text(kept.note) or None
+    row["note"] = text(kept.note) or None
     return row
 
 
 def _violation(row: sa.RowMapping) -> KeptViolation:
     values = dict(row)
     for name in ("opened", "last_seen", "closed", "acknowledged"):
-        values[name] = _moment(values[name]) if values[name] is not None else None
+        values[name] = moment_of(values[name]) if values[name] is not None else None
     values["kind"], values["stage"] = Kind(values["kind"]), Stage(values["stage"])
     values["note"] = values["note"] or ""
     return KeptViolation(**values)
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -22,8 +22,34 @@ runs = sa.Table(
     sa.Column("steps", sa.JSON, nullable=False),
     sa.Column("server", sa.JSON, nullable=False),
     sa.Column("left_out", sa.JSON, nullable=False),
+    sa.Column("propagations", sa.JSON, nullable=False),
     sa.Index("runs_place", "environment", "probe", "started"),
     sa.Index("runs_started", "started"),
+)
+
+not_run = sa.Table(
+    "not_run",
+    metadata,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("probe", sa.Text, primary_key=True),
+    sa.Column("at", sa.Float, primary_key=True),
+    sa.Column("reason", sa.Text, primary_key=True),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Index("not_run_at", "at"),
+)
+
+rollups = sa.Table(
+    "rollups",
+    metadata,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("probe", sa.Text, primary_key=True),
+    sa.Column("length", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("start", sa.Float, primary_key=True),
+    sa.Column("verdicts", sa.JSON, nullable=False),
+    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("steps", sa.JSON, nullable=False),
+    sa.Column("propagations", sa.JSON, nullable=False),
+    sa.Index("rollups_start", "length", "start"),
 )
 
 violations = sa.Table(
