@@ -111,7 +111,7 @@ class Binding(Part):
         found: dict[str, Served] = {}
         if way := self.threads_way:
             stores = {Store.POSTGRES: frozenset({Store(way.write), Store(way.read)})}
-            found["thread"] = found["history"] = Served(stores=stores, abilities=self._abilities(way))
+            found["thread"] = found["history"] = found["load"] = Served(stores=stores, abilities=self._abilities(way))
             layers = frozenset(
                 store
                 for store, part in ((Store.POSTGRES, self.postgres), (Store.API, self.api))

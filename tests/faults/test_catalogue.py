@@ -183,7 +183,7 @@ async def bench(
         probes = {
             name: made(**{"budget": PATIENT, **FASTER.get(name, {}), **fault.settings.get(name, {})})
             for name, made in discover(monitor.probes).items()
-            if name == fault.probe or not fault.alone
+            if name == fault.probe or (made().enabled and not fault.alone)
         }
         make = partial(
             LiveEnvironment,

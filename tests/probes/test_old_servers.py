@@ -26,7 +26,10 @@ from monitor.runner import run_once
 from monitor.stores.environment import LiveEnvironment
 
 POSTGRES, REDIS = system_bindir(), shutil.which("redis-server")
-PROBES = {name: made(budget=timedelta(seconds=9)) for name, made in discover(monitor.probes).items()}
+_BRIEF = {"load": {"length": "500ms", "ramp": "0s"}}
+PROBES = {
+    name: made(budget=timedelta(seconds=9), **_BRIEF.get(name, {})) for name, made in discover(monitor.probes).items()
+}
 
 pytestmark = [
     pytest.mark.debian,

@@ -92,7 +92,10 @@ def _used(bound: Bound, probe: str) -> Iterator[tuple[str, Statement]]:
         return
     for statement in sql.statements("clean"):
         yield "clean", statement
-    for section, probes in ((sql.threads, {"thread", "history", "isolation"}), (sql.profile, {"profile", "sync"})):
+    for section, probes in (
+        (sql.threads, {"thread", "history", "isolation", "load"}),
+        (sql.profile, {"profile", "sync"}),
+    ):
         if section is None or (probe and probe not in probes):
             continue
         for task in type(section).model_fields:

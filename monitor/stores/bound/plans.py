@@ -78,7 +78,7 @@ def sent_instead(binding: Binding, probe: str, operation: str) -> Mapping[Store,
     """
     if probe not in binding.served():
         return None
-    if probe in {"thread", "history"} and operation in _THREADS and (way := binding.threads_way):
+    if probe in {"thread", "history", "load"} and operation in _THREADS and (way := binding.threads_way):
         asks = _APPENDS if sent_singly(binding, probe, operation) else _THREADS[operation]
         return _of_layers(binding, "threads", asks, [_layer(way, asks)])
     if probe in {"profile", "sync"} and operation in _PROFILES and (way := binding.profile_way):
