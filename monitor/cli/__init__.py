@@ -35,6 +35,7 @@ COMMANDS = {
     "history": "monitor.cli.history:app",
     "violations": "monitor.cli.violations:app",
     "rules": "monitor.cli.rules:command",
+    "dashboard": "monitor.cli.dashboard:command",
     "probes": "monitor.cli.lists:probes",
     "faults": "monitor.cli.lists:faults",
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+import yaml
 from rich.console import Console
 from rich.text import Text
 
@@ -187,3 +188,13 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 def on_terminal() -> bool:
     """Whether somebody watches standard output."""
     return sys.stdout.isatty()
+
+
+class Dumper(yaml.SafeDumper):
+    """YAML in which a text of several lines stands as one would write it."""
+
+
+Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)

@@ -94,7 +94,7 @@ def command(
     made = document(groups(policy), Links(runbooks=runbooks, dashboard=dashboard))
     if form == "kubernetes":
         made = kubernetes(made, name="holdfast")
-    text = _HEAD + yaml.dump(made, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    text = _HEAD + yaml.dump(made, Dumper=common.Dumper, sort_keys=False, allow_unicode=True, width=120)
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -122,13 +122,3 @@ def _objectives(settings: Settings) -> Settled[float]:
 def _share(percent: float) -> float:
     """A share of 1, without the noise that a division leaves."""
     return round(percent / 100, 10)
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML in which an expression of several lines stands as one would write it."""
-
-
-_Dumper.add_representer(
-    str,
-    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
-)

@@ -1,0 +1,79 @@
+"""The daemon about itself: whether its figures can be trusted."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+
+from monitor.dashboards.expressions import quantile
+from monitor.dashboards.panels import BAD, GOOD, About, Query, lines, rows
+
+_WHERE = 'location=~"$location"'
+
+
+def daemon(made: dashboard.Dashboard) -> None:
+    """Versions, configuration, record, and how late it is itself."""
+
+    def worst(metric: str) -> str:
+        return f"max by (location) ({metric}{{{_WHERE}}})"
+
+    yes = {
+        "custom.cellOptions": {"type": "color-text"},
+        "mappings": [
+            {
+                "type": "value",
+                "options": {
+                    "0": {"text": "no", "color": BAD, "index": 0},
+                    "1": {"text": "yes", "color": GOOD, "index": 1},
+                },
+            }
+        ],
+    }
+    made.with_panel(
+        rows(
+            About(
+                title="Daemons",
+                says="The version that runs, whether the latest configuration was taken and when, and whether the "
+                "daemon can keep its record.",
+                unit="none",
+                width=24,
+                height=5,
+                none="no daemon is scraped",
+            ),
+            {
+                "daemons": Query(f"count by (location, version) (holdfast_build_info{{{_WHERE}}})"),
+                "took the configuration": Query(worst("holdfast_config_reload_success")),
+                "that was": Query(f"time() - {worst('holdfast_config_reload_timestamp_seconds')}"),
+                "refused ones": Query(worst("holdfast_config_rejected_total")),
+                "keeps its record": Query(worst("holdfast_state_up")),
+            },
+            labels={"location": "location", "version": "version"},
+            looks={
+                "took the configuration": yes,
+                "keeps its record": yes,
+                "that was": {"unit": "s", "decimals": 0},
+            },
+        )
+    )
+    for title, says, metric, bound in (
+        (
+            "How late the event loop is",
+            "p99 and median: latencies of steps are wrong by up to this much. An alert tells of more than the dashes.",
+            "holdfast_loop_lag_seconds",
+            "vector(0.1)",
+        ),
+        (
+            "How late runs start",
+            "p99 and median: beyond a few seconds the machine is too small for so many environments.",
+            "holdfast_schedule_lag_seconds",
+            None,
+        ),
+    ):
+        buckets = f"{metric}_bucket{{{_WHERE}}}"
+        made.with_panel(
+            lines(
+                About(title=title, says=says, unit="s", width=12, none="no daemon is scraped"),
+                Query(quantile(0.99, buckets, "location"), "p99, {{location}}"),
+                Query(quantile(0.5, buckets, "location"), "p50, {{location}}"),
+                limit=Query(bound, "alert") if bound else None,
+            )
+        )
