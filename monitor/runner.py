@@ -59,7 +59,8 @@ async def run_once(
         record = run.end(replace(finding, left_out=(*probe.left_out(around), *finding.left_out)))
     changes = await desk.journal.add(record)
     desk.metrics.record(record)
-    desk.metrics.standing(environment.name, desk.journal.standing(environment.name))
+    if changes.opened or changes.closed:
+        desk.metrics.standing(environment.name, desk.journal.standing(environment.name))
     _log(record, changes)
     return record
 

@@ -122,7 +122,8 @@ class Schedule:
 
     def sick(self, environment: str) -> dict[Store, Backoff]:
         """The stores of an environment that are left alone for a while."""
-        return {store: state for (name, store), state in self._health.items() if name == environment and state.sick}
+        found = {store: self._backoff(environment, store) for store in Store}
+        return {store: state for store, state in found.items() if state.sick}
 
     def why_sick(self, environment: str, store: Store) -> Finding:
         """What the latest run said that failed because of a store. Raises KeyError if none has."""

@@ -10,12 +10,15 @@ from typing import Any
 from monitor.core import duration
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
+from monitor.core.slo import ErrorBudget
 from monitor.core.verdict import Reason, Verdict, worst
 from monitor.core.violations import KeptViolation
+from monitor.exposition import Turns
 from monitor.ports import Store
 from monitor.probe import Probe
 from monitor.web.answers import Fault, missing, moment
 from monitor.web.daemon import Daemon, Resting, Watched
+from monitor.web.listing import Entry, Listing, Wanted, listed
 
 _RIGHT = (Verdict.OK, Verdict.SLOW)
 OVERDUE = 3
@@ -38,9 +41,7 @@ class ProbePicture:
     @property
     def verdict(self) -> Verdict:
         """The verdict of the latest run; that all was right counts only as long as somebody keeps looking."""
-        if self.latest is None or self._outdated:
-            return Verdict.UNKNOWN
-        return self.latest.verdict
+        return _now(self.latest, renewed=self._renewed)
 
     @property
     def reason(self) -> Reason | None:
@@ -70,23 +71,27 @@ class ProbePicture:
         return self.latest.finding.left_out if self.latest else ()
 
     @property
-    def _outdated(self) -> bool:
-        renewed = not (self.paused or self.overdue or self.resting)
-        return self.latest is not None and self.latest.verdict in _RIGHT and not renewed
-
-    @property
     def overdue(self) -> bool:
         """Whether the verdict is older than it should be, though nobody paused probing."""
         if self.age is None or self.paused or self.latest is None or self.latest.verdict is Verdict.UNKNOWN:
             return False
-        return self.age > OVERDUE * self.probe.every + self.probe.timeout
+        return self.age > _patience(self.probe)
+
+    @property
+    def _renewed(self) -> bool:
+        return not (self.paused or self.overdue or self.resting)
+
+    @property
+    def _outdated(self) -> bool:
+        return self.latest is not None and self.latest.verdict in _RIGHT and not self._renewed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """One environment: its probes, the violations that stand, the latest opened first, its pause, and what rests.
 
-    `resting` has the stores that are left alone because runs against them failed, `ledgers` what the ledgers say.
+    `resting` has the stores that are left alone because runs against them failed, `ledgers` what the ledgers say,
+    `budget` what is left of the error budget, where an objective is set.
     """
 
     watched: Watched
@@ -95,6 +100,7 @@ class Picture:
     paused_until: datetime | None
     resting: Mapping[Store, Resting]
     ledgers: Mapping[Store, Standing]
+    budget: ErrorBudget | None
 
     @property
     def verdict(self) -> Verdict:
@@ -105,6 +111,48 @@ class Picture:
     def well(self) -> bool:
         """Whether every promise was kept by the latest runs, however slowly."""
         return self.verdict in _RIGHT
+
+
+async def overview(daemon: Daemon, wanted: Wanted, turns: Turns) -> tuple[Listing, list[Picture]]:
+    """Which environments a page shows, and what is known of them; others have their turns meanwhile."""
+    environments, now, entries = daemon.environments(), daemon.clock.now(), []
+    for name, watched in environments.items():
+        entries.append(Entry(name=name, verdict=verdict_of(daemon, watched, now), labels=watched.labels))
+        await turns.give()
+    listing, pictures = listed(entries, wanted), []
+    for name in listing.names:
+        pictures.append(picture(daemon, environments[name]))
+        await turns.give()
+    return listing, pictures
+
+
+def verdict_of(daemon: Daemon, watched: Watched, now: datetime) -> Verdict:
+    """The verdict of an environment's picture, without the picture: of a thousand in some 20 ms."""
+    latest, resting = daemon.journal.latest(watched.name), daemon.resting(watched.name)
+    paused, gravest = daemon.paused_until(watched.name) is not None, None
+    for name, probe in watched.probes.items():
+        record = latest.get(name)
+        renewed = not (
+            paused
+            or record is None
+            or now - record.started - record.took > _patience(probe)
+            or (resting and not resting.keys().isdisjoint(probe.needs_in(watched.around)))
+        )
+        verdict = _now(record, renewed=renewed)
+        if gravest is None or verdict.gravity > gravest.gravity:
+            gravest = verdict
+    return gravest or Verdict.UNKNOWN
+
+
+def _now(latest: RunRecord | None, *, renewed: bool) -> Verdict:
+    """What the latest run still says."""
+    if latest is None or (latest.finding.verdict in _RIGHT and not renewed):
+        return Verdict.UNKNOWN
+    return latest.finding.verdict
+
+
+def _patience(probe: Probe[Any]) -> timedelta:
+    return OVERDUE * probe.every + probe.timeout
 
 
 def picture(daemon: Daemon, watched: Watched) -> Picture:
@@ -124,7 +172,9 @@ def picture(daemon: Daemon, watched: Watched) -> Picture:
             paused=paused_until is not None,
             resting=next(
                 ((store, resting[store]) for store in probe.needs_in(watched.around) if store in resting), None
-            ),
+            )
+            if resting
+            else None,
         )
     standing = tuple(daemon.journal.standing(watched.name))
     return Picture(
@@ -134,6 +184,7 @@ def picture(daemon: Daemon, watched: Watched) -> Picture:
         paused_until=paused_until,
         resting=resting,
         ledgers=daemon.ledgers(watched.name),
+        budget=daemon.budget(watched.name),
     )
 
 
