@@ -47,7 +47,7 @@ _STANDING = timedelta(seconds=5)
 _SWEEP = timedelta(minutes=10)
 _SWEEP_TIMEOUT = timedelta(seconds=30)
 _PRUNE = timedelta(hours=1)
-_AT_START = ("location", "state", "http", "logging")  # settings that are read once
+_AT_START = ("location", "shard", "state", "http", "logging")  # settings that are read once
 _LOOK = timedelta(seconds=1)  # how often the files of the configuration are looked at
 
 
@@ -58,7 +58,8 @@ class App:
         self.version = __version__
         self.clock: Clock = SystemClock()
         self.started = self.clock.now()
-        self.metrics = Metrics(location=loaded.settings.location, version=__version__)
+        part = loaded.settings.part
+        self.metrics = Metrics(location=loaded.settings.location, version=__version__, shard=str(part))
         self.journal: Journal
         self.url = ""
         self._loaded = loaded
@@ -87,7 +88,7 @@ class App:
 
         Raises ListenError, StateTakenError, and whatever ended a background task that has no end.
         """
-        home = home_of(self.settings.state.get_secret_value(), location=self.location)
+        home = home_of(self.settings.state.get_secret_value(), location=self.location, shard=self.settings.part)
         self._lock = lock_of(home)
         self._state, self._instance, self._state_trouble = await open_state(home, self._lock)
         self.journal = Journal(self._state, clock=self.clock, new_id=lambda: str(uuid7()))
@@ -128,7 +129,8 @@ class App:
     async def _serve(self, web_stop: asyncio.Event) -> Serving:
         http = self.settings.http
         token = http.token.get_secret_value() if http.token else None
-        return await serve(create_app(self, token=token), host=http.host, port=http.port, stop=web_stop)
+        port = http.port and http.port + self.settings.part.number - 1  # those on one machine share a configuration
+        return await serve(create_app(self, token=token), host=http.host, port=port, stop=web_stop)
 
     async def _until(self, stop: asyncio.Event, web: asyncio.Task[None]) -> None:
         """Wait for `stop` beside the tasks that have no end. The first of them that ends ends the daemon."""

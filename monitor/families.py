@@ -98,4 +98,9 @@ class Families:
         )
         self.rejected = Counter("holdfast_config_rejected", "Configurations that were refused.", own, registry=registry)
         self.state_up = Gauge("holdfast_state_up", "Whether the state database works.", own, registry=registry)
-        self.build = Gauge("holdfast_build_info", "The version that runs.", (*own, "version"), registry=registry)
+        self.build = Gauge(
+            "holdfast_build_info",
+            "The version that runs, and its part of the environments.",
+            (*own, "version", "shard"),
+            registry=registry,
+        )

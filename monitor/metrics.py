@@ -85,8 +85,8 @@ class Metrics:
     a restart is.
     """
 
-    def __init__(self, *, location: str, version: str) -> None:
-        self._version = version
+    def __init__(self, *, location: str, version: str, shard: str = "1/1") -> None:
+        self._version, self._shard = version, shard
         self._shape: tuple[str, tuple[str, ...], tuple[float, ...]] = ("", (), ())
         self.shape(location=location, labels=(), budgets=())
 
@@ -113,7 +113,7 @@ class Metrics:
         self._schedule_lag, self._loop_lag = own.schedule_lag.labels(location), own.loop_lag.labels(location)
         self._reload_success, self._rejected = own.reload_success.labels(location), own.rejected.labels(location)
         self._reload_time, self._state_up = own.reload_time.labels(location), own.state_up.labels(location)
-        own.build.labels(location, self._version).set(1)
+        own.build.labels(location, self._version, self._shard).set(1)
 
     def expect(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +36,7 @@ from monitor.addresses import (
 from monitor.bindings import Auth, Binding
 from monitor.core.eviction import Policy
 from monitor.core.impact import Stakes
+from monitor.core.shard import Shard
 from monitor.ports import Isolation, Place, Store, Surroundings, Way
 from monitor.probe import Probe, Probes
 from monitor.values import (
@@ -334,6 +335,10 @@ class Settings(BaseSettings):
     location: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
         default="local", description="Where this daemon stands; a label on every metric."
     )
+    shard: Annotated[str, AfterValidator(lambda text: str(Shard.of(text)))] = Field(
+        default="1/1",
+        description="Which part of the environments this daemon watches: 2/4 is the second of four daemons.",
+    )
     state: Annotated[SecretStr, AfterValidator(state_url), Shown] = Field(
         default=SecretStr("sqlite:////var/lib/holdfast/state.db"),
         description="The daemon's own durable record; never one of the stores that it watches.",
@@ -371,6 +376,16 @@ class Settings(BaseSettings):
                         )
                         raise PydanticCustomError("below", "{text}", {"text": text, "problems": [(("state",), text)]})
         return self
+
+    @property
+    def part(self) -> Shard:
+        """Which part of the environments this daemon watches."""
+        return Shard.of(self.shard)
+
+    def of_its_shard(self) -> Self:
+        """The same with the environments that this daemon watches, and no others."""
+        own = {name: environment for name, environment in self.environments.items() if self.part.holds(name)}
+        return self.model_copy(update={"environments": own})
 
     @classmethod
     def settings_customise_sources(

@@ -186,7 +186,7 @@ def test_names_types_and_labels_are_those_of_the_contract() -> None:
         found[family.name] = (family.type, *labels)
     wanted = {name: (kind, frozenset(labels)) for name, (kind, labels) in CONTRACT.items()}
     wanted |= {name: (kind, frozenset()) for name, kind in OF_THE_DAEMON.items()}
-    wanted["holdfast_build_info"] = ("gauge", frozenset({"version"}))
+    wanted["holdfast_build_info"] = ("gauge", frozenset({"version", "shard"}))
     assert found == wanted
 
 
@@ -546,7 +546,7 @@ def test_the_daemon_tells_about_itself() -> None:
         )
     }
     assert list(found.values()) == [0, NOON.timestamp(), 1, 1, 2, 0.03, 1]
-    assert metrics.registry.get_sample_value("holdfast_build_info", {**own, "version": "0.0.0"}) == 1
+    assert metrics.registry.get_sample_value("holdfast_build_info", {**own, "version": "0.0.0", "shard": "1/1"}) == 1
 
 
 def test_pauses_and_health_are_shown_per_environment() -> None:

@@ -65,6 +65,8 @@ def daemon(policy: Policy) -> Group:
 def _gone(job: str) -> str:
     """A location that was there within a day, a target that never answered meanwhile, or no target at all."""
     known = f'last_over_time(holdfast_build_info{{job="{job}"}}[{_KNOWN}])'
-    location = f"group by (job, instance, location) ({known})\nunless on (job, location) holdfast_build_info"
+    location = (
+        f"group by (job, instance, location, shard) ({known})\nunless on (job, location, shard) holdfast_build_info"
+    )
     target = f'up{{job="{job}"}} == 0\nunless on (job, instance) {known}'
     return either((location, target, f'absent(up{{job="{job}"}})'))

@@ -13,7 +13,7 @@ _BEGINNING = b"SQLite format 3\0"
 
 def home_in(settings: Settings) -> Path | Schema:
     """Where the state database of a configuration is."""
-    return home_of(settings.state.get_secret_value(), location=settings.location)
+    return home_of(settings.state.get_secret_value(), location=settings.location, shard=settings.part)
 
 
 def missing(home: Path | Schema) -> str:

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from monitor.core.secrets import Scrubber, secrets_of
+from monitor.core.shard import WHOLE, Shard
+from monitor.stores.connecting import connect
 
 _PATIENCE = 5  # seconds for a connection, and for each answer
 _LONGEST = 38  # of a location in a schema's name; PostgreSQL cuts names at 63 bytes without a word
@@ -19,7 +21,10 @@ _LONGEST = 38  # of a location in a schema's name; PostgreSQL cuts names at 63 b
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One daemon's schema in a PostgreSQL. Each has its own, by its location; so the tables are as in a file."""
+    """One daemon's schema in a PostgreSQL. Each has its own, by its location; so the tables are as in a file.
+
+    One of several that share a location has it by what it calls itself there, such as `local 2/4`.
+    """
 
     dsn: str = field(repr=False)
     location: str
@@ -37,7 +42,7 @@ class Schema:
     async def connect(self, *_: object, **__: object) -> Any:  # noqa: ANN401  asyncpg has no types
         """A new connection within the schema, which is made where it is missing. Raises as asyncpg does."""
         milliseconds = str(_PATIENCE * 1000)
-        connection = await asyncpg.connect(
+        connection = await connect(
             self.dsn,
             timeout=_PATIENCE,
             command_timeout=_PATIENCE,
@@ -83,6 +88,9 @@ Home: TypeAlias = Path | Schema | None
 """None is in memory, and forgets."""
 
 
-def home_of(url: str, *, location: str) -> Path | Schema:
-    """The home that the setting `state` names."""
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else Schema(url, location)
+def home_of(url: str, *, location: str, shard: Shard = WHOLE) -> Path | Schema:
+    """The home that the setting `state` names; of a shard one of its own beside it, such as state.2-of-4.db."""
+    if not url.startswith("sqlite:///"):
+        return Schema(url, location if shard.whole else f"{location} {shard}")
+    file = Path(url.removeprefix("sqlite:///"))
+    return file if shard.whole else file.with_name(f"{file.stem}.{shard.number}-of-{shard.count}{file.suffix}")

@@ -159,7 +159,7 @@ def test_variable_with_the_form_of_a_setting_is_refused(file: Path) -> None:
     """Two underscores are nobody else's: such a variable is refused, whatever it is near to; an empty one is not."""
     (problem,) = problems(file, ENVIRONMENT, environ={"HOLDFAST_COLOUR__OF__DOOR": "red"})
     assert problem.where == "HOLDFAST_COLOUR__OF__DOOR"
-    assert "LOCATION, STATE, HTTP" in problem.message
+    assert "LOCATION, SHARD, STATE, HTTP" in problem.message
     assert loaded(file, ENVIRONMENT, environ={"HOLDFAST_COLOUR__OF__DOOR": ""}).warnings == ()
 
 

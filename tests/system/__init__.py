@@ -30,7 +30,7 @@ COMMAND = str(Path(sys.executable).with_name("holdfast"))
 ENVIRONMENT = "lime"
 """A name whose probes have their first turns within half a second of the start: turns are spread by a hash of it."""
 TOKEN = "a-token-of-these-tests"
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds within which whatever is waited for happens, also where a machine is busy with something else."""
 RARELY = {"thread": {"every": "1h", "timeout": "10s"}, "session": {"every": "1h", "timeout": "10s"}}
 """Probes that run once at the start, and then only when they are asked to."""

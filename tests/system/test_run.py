@@ -45,6 +45,23 @@ async def ready(watching: Daemon) -> None:
     await until(answers, what="/readyz")
 
 
+async def test_shards_share_the_environments(place: Place) -> None:
+    """Each environment is watched by one of two daemons of one configuration, and each of them has its own state."""
+    values = place.values(probes=RARELY)
+    ((_, stores),) = values["environments"].items()
+    names = {f"shared-{number}" for number in range(6)}
+    only_redis = {"redis": stores["redis"]}
+    config = write(place.folder / "shared.yaml", {**values, "environments": dict.fromkeys(names, only_redis)})
+    watched = []
+    for part in ("1/2", "2/2"):
+        async with Daemon(config, place.folder, arguments=("--shard", part)) as watching:
+            known = (await watching.get("/api/v1/environments")).json()["environments"]
+            watched += [each["environment"] for each in known]
+            assert await watching.metric("holdfast_build_info", shard=part) == 1
+            assert (place.folder / f"state.{part.replace('/', '-of-')}.db").exists()
+    assert sorted(watched) == sorted(names)
+
+
 async def test_a_full_life(place: Place) -> None:
     """It starts, answers on every path over HTTP, and after SIGTERM ends with 0, having logged its end in order."""
     async with Daemon(place.configured(probes=OFTEN), place.folder, command=(COMMAND,)) as watching:
