@@ -158,17 +158,23 @@ def _misnamed_variables(base: type[Settings], environ: Mapping[str, str], *, doc
 
     Others are let be: Kubernetes adds HOLDFAST_PORT by itself.
     """
+    sections = known_keys(base, ())
+    doubted = {
+        name: rest
+        for name, value in sorted(environ.items())
+        for rest in (name.upper().removeprefix(ENV_PREFIX),)
+        if value and name.upper().startswith(ENV_PREFIX) and name not in document.variables
+        if rest not in _OF_COMMANDS and rest.split(ENV_DELIMITER)[0].lower() not in sections
+    }
+    if not doubted:  # of a thousand environments the names below are a hundred thousand
+        return
     environments = document.data.get("environments")
     names = [str(name) for name in environments] if isinstance(environments, dict) else []
     known = {
         ENV_DELIMITER.join(path).upper().replace(ENV_DELIMITER, "_"): ENV_DELIMITER.join(path).upper()
         for path in settable(base, environments=names)
     }
-    sections = known_keys(base, ())
-    for name in sorted(name for name, value in environ.items() if value and name.upper().startswith(ENV_PREFIX)):
-        rest = name.upper().removeprefix(ENV_PREFIX)
-        if name in document.variables or rest in _OF_COMMANDS or rest.split(ENV_DELIMITER)[0].lower() in sections:
-            continue
+    for name, rest in doubted.items():
         near = get_close_matches(rest.replace(ENV_DELIMITER, "_")[:LONGEST_TEXT], known, n=1, cutoff=0.8)
         if near:
             message = f"is no setting; did you mean {ENV_PREFIX}{known[near[0]]}?"

@@ -104,6 +104,8 @@ class Retention(Section):
 
     runs: Length = Field(default=timedelta(days=7), description="Runs that were ok or slow.")
     failures: Length = Field(default=timedelta(days=90), description="Runs that were violated or unknown.")
+    hourly: Length = Field(default=timedelta(days=35), description="What the runs of each hour came to.")
+    daily: Length = Field(default=timedelta(days=730), description="What the runs of each day came to.")
     violations: Length = Field(default=timedelta(days=365), description="Closed violations and their evidence.")
 
 
@@ -306,6 +308,11 @@ class EnvironmentSettings(Section):
         places = [*self.addresses(), *([Place(Store.API)] if self.api else [])]
         return Surroundings(places=tuple(places), bound=self.binding.served() if self.binding else {})
 
+    @property
+    def objective_share(self) -> float:
+        """The objective as a share of 1, without the noise that a division leaves."""
+        return round(self.objective / 100, 10)
+
     def max_connections(self, store: Store) -> int:
         """The most connections that may be open at once to a store, 0 where the environment does not have it."""
         settings = {Store.POSTGRES: self.postgres, Store.REDIS: self.redis, Store.API: self.api}[store]
@@ -313,10 +320,9 @@ class EnvironmentSettings(Section):
 
     def active(self) -> Mapping[str, Probe[object]]:
         """The probes that run here: enabled, and the stores that they need are there."""
+        around = self.surroundings()
         return {
-            name: probe
-            for name, probe in self.probes.by_name().items()
-            if probe.enabled and probe.runs_in(self.surroundings())
+            name: probe for name, probe in self.probes.by_name().items() if probe.enabled and probe.runs_in(around)
         }
 
 
