@@ -36,6 +36,7 @@ LOCKS = {
     "requirements.lock": [],
     "requirements-demo.lock": ["--extra", "demo", "--group", "build"],
     "requirements-dev.lock": ["--extra", "demo", "--group", "build", "--group", "dev"],
+    "requirements-build.lock": ["--group", "build"],  # what deploy/build.sh makes the wheel with, and nothing else
 }
 # Most tests wait for a server most of the time, so that two files at once take little more than half the time.
 TOGETHER = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
@@ -88,8 +89,10 @@ def lock_all() -> None:
     common = ["pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
     common += ["--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command", "python3 dev.py lock"]
     for name, parts in LOCKS.items():
-        above = ["--constraint", "requirements.lock"] if name != "requirements.lock" else ["--upgrade"]
-        _must([uv, *common, "pyproject.toml", *parts, *above, "--output-file", name])
+        alone = name == "requirements-build.lock"
+        above = ["--constraint", "requirements-dev.lock"] if alone else ["--constraint", "requirements.lock"]
+        above = ["--upgrade"] if name == "requirements.lock" else above
+        _must([uv, *common, *([] if alone else ["pyproject.toml"]), *parts, *above, "--output-file", name])
 
 
 def _digest(name: str) -> str:

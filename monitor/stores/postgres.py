@@ -17,6 +17,7 @@ from monitor.core.record import Node
 from monitor.core.secrets import Scrubber, secrets_of
 from monitor.core.verdict import Reason
 from monitor.ports import Outcome, Place, Store, StoreError, Tally, Way
+from monitor.stores.connecting import connect
 
 _GRACE = 0.5  # seconds beyond statement_timeout after which a server that should have spoken is taken for dead
 _CLOSE_WITHIN = 0.5  # seconds; a healthy server answers in microseconds, a sick one must not hold up a run's end
@@ -161,7 +162,7 @@ class Postgres:
     async def connect(self, label: str) -> asyncpg.Connection[Any]:
         """A new connection that names itself `holdfast/LABEL`. Raises StoreError."""
         async with self.asked():
-            return await asyncpg.connect(
+            return await connect(
                 self._dsn,
                 timeout=self._connect_timeout,
                 command_timeout=self._answer_timeout,
