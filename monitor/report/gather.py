@@ -1,0 +1,112 @@
+"""All that is read for a report; judges nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from monitor.core.impact import Span
+from monitor.core.ledger.evidence import Epoch
+from monitor.core.ledger.found import Loss, Outage, Restore
+from monitor.core.rollup import HOUR, Rollup, floor, merged, rolled, spans
+from monitor.core.trend import WEEK
+from monitor.core.violations import KeptViolation
+from monitor.impacts import recalled
+from monitor.ports import Ledger, Rollups, State
+from monitor.report.period import Period
+from monitor.report.subject import Subject
+
+StepName = tuple[str, str]
+"""A probe and a step of it."""
+_RUNS_AT_ONCE = 1000
+_MOST = 10_000  # events of one sort; whoever has more has other worries than a report
+
+
+class Memory(State, Rollups, Protocol):
+    """What of a state database a report reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """Of one environment: counts by the hour, steps by the period's grain, medians of the hours of two weeks, events.
+
+    What is not rolled up yet is in it, too.
+    """
+
+    subject: Subject
+    period: Period
+    counts: Sequence[Rollup] = ()
+    rollups: Sequence[Rollup] = ()
+    medians: Mapping[StepName, Mapping[datetime, float]] = field(default_factory=dict)
+    violations: Sequence[KeptViolation] = ()
+    unusable: Sequence[Span] = ()
+    losses: Sequence[Loss] = ()
+    outages: Sequence[Outage] = ()
+    restores: Sequence[Restore] = ()
+    epochs: Sequence[Epoch] = ()
+
+
+async def gather(
+    subject: Subject,
+    period: Period,
+    *,
+    state: Memory,
+    ledger: Ledger | None,
+    violations: Sequence[KeptViolation],
+) -> Gathered:
+    """Read what is kept of an environment. `violations` are those of all. Raises StateError."""
+    name = subject.name
+    ended = await state.rolled_until() or floor(await state.first_run() or period.until, HOUR)
+    fresh = await _fresh(subject, period, state=state, since=ended)
+    counts = await state.rollups(
+        length=HOUR, since=period.since, until=period.until, environment=name, counts_only=True
+    )
+    fortnight = floor(period.until, HOUR) - 2 * WEEK
+    hours = await state.rollups(length=HOUR, since=fortnight, until=period.until, environment=name)
+    whole = [each for each in hours if each.start >= period.since]
+    if period.grain > HOUR:
+        whole = [
+            each
+            for length, since, until in spans(period.since, floor(period.until, HOUR))
+            for each in await state.rollups(length=length, since=since, until=until, environment=name)
+        ]
+    return Gathered(
+        subject=subject,
+        period=period,
+        counts=merged([*counts, *(each for each in fresh if each.start >= period.since)], HOUR),
+        rollups=merged([*whole, *(each for each in fresh if each.start >= period.since)], period.grain),
+        medians=_medians([*hours, *fresh]),
+        violations=[kept for kept in violations if kept.environment == name],
+        unusable=await recalled(state, name),
+        losses=await ledger.losses(limit=_MOST) if ledger else (),
+        outages=[each for store in sorted(subject.keepers) for each in await ledger.outages(store, limit=_MOST)]
+        if ledger
+        else (),
+        restores=await ledger.restores() if ledger else (),
+        epochs=await ledger.epochs() if ledger else (),
+    )
+
+
+async def _fresh(subject: Subject, period: Period, *, state: Memory, since: datetime) -> list[Rollup]:
+    """The rollups of what is not rolled up yet; where all is, that is the hour that goes on."""
+    records = [
+        record
+        for probe in subject.budgets
+        async for some in state.runs_between(subject.name, probe, since=since, until=period.until, size=_RUNS_AT_ONCE)
+        for record in some
+    ]
+    missed = await state.not_run(subject.name, since=since, until=period.until)
+    return rolled(records, length=HOUR, budgets=subject.budget, not_run=missed)
+
+
+def _medians(hours: Sequence[Rollup]) -> dict[StepName, dict[datetime, float]]:
+    found: dict[StepName, dict[datetime, float]] = defaultdict(dict)
+    for hour in hours:
+        for name, step in hour.steps.items():
+            median = step.took.quantile(0.5)
+            if median is not None:
+                found[hour.probe, name][hour.start] = median
+    return dict(found)

@@ -1,0 +1,114 @@
+"""What was gathered of one environment, judged: pure, and in words where somebody reads the first line only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from monitor.core.slo import ErrorBudget
+from monitor.core.verdict import Verdict
+from monitor.report import words
+from monitor.report.availability import Gap, Point, budget, course, gaps, looked_last
+from monitor.report.events import Affected, Cost, Events, affected, costs, events
+from monitor.report.gather import Gathered
+from monitor.report.latency import StepLine, latencies
+from monitor.report.period import Period
+
+_STALE = timedelta(hours=2)
+"""Probes run every few seconds to minutes; what was right so long ago says nothing of now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One environment's part of a report. `verdict` is whether its data is safe, which `summary` says first."""
+
+    name: str
+    objective: float
+    period: Period
+    verdict: Verdict
+    summary: Sequence[str]
+    budget: ErrorBudget
+    course: Sequence[Point]
+    steps: Sequence[StepLine]
+    events: Events
+    affected: Affected
+    costs: Sequence[Cost]
+    gaps: Sequence[Gap]
+
+    @property
+    def silent(self) -> timedelta:
+        """For how long no run at all took place."""
+        return sum((gap.length for gap in self.gaps if not gap.probe), timedelta())
+
+
+def judged(found: Gathered) -> Judged:
+    """Everything that the report says of an environment, except what only all environments together tell."""
+    spent, happened, touched = budget(found), events(found), affected(found)
+    verdict, data = _data(found, spent, happened)
+    return Judged(
+        name=found.subject.name,
+        objective=found.subject.objective,
+        period=found.period,
+        verdict=verdict,
+        summary=[data, _availability(spent), *_touched(touched)],
+        budget=spent,
+        course=course(found, spent),
+        steps=latencies(found),
+        events=happened,
+        affected=touched,
+        costs=costs(found),
+        gaps=gaps(found),
+    )
+
+
+def _data(found: Gathered, spent: ErrorBudget, happened: Events) -> tuple[Verdict, str]:
+    """Is the data safe? Only who looked a short while ago, could tell and found nothing says so."""
+    standing = happened.standing
+    if standing:
+        kinds = ", ".join(sorted({kept.kind for kept in standing}))
+        count = "A violation stands" if len(standing) == 1 else f"{len(standing)} violations stand"
+        return Verdict.VIOLATED, f"The data is not safe: {count.lower() if count[0] == 'A' else count} ({kinds})."
+    last = looked_last(found)
+    if last is None or not spent.runs:
+        return Verdict.UNKNOWN, "Nothing can be told: no run of this period is remembered."
+    if found.period.until - last > _STALE:
+        return (
+            Verdict.UNKNOWN,
+            f"Nobody knows whether the data is safe now: the last run was before {words.when(last)} UTC.",
+        )
+    latest = max(rollup.start for rollup in found.counts)
+    now = [rollup for rollup in found.counts if rollup.start == latest]
+    if not any(rollup.verdicts.get(Verdict.OK) or rollup.verdicts.get(Verdict.SLOW) for rollup in now):
+        return Verdict.UNKNOWN, "Nobody knows whether the data is safe now: no run of the latest hour could tell."
+    closed = len(happened.violations)
+    if not closed:
+        return Verdict.OK, "The data is safe: no promise was broken in this period."
+    were = "one violation of this period is" if closed == 1 else f"all {closed} violations of this period are"
+    return Verdict.OK, f"The data is safe now: {were} closed."
+
+
+def _availability(spent: ErrorBudget) -> str:
+    if spent.availability is None:
+        return "No run counts for the objective."
+    left = "nothing was taken from the error budget"
+    if spent.bad:
+        left = (
+            f"{words.percent(spent.left)} of the error budget is left"
+            if spent.left >= 0
+            else (f"the error budget is overspent {1 - spent.left:,.1f} times")
+        )
+    against = "met" if spent.left >= 0 else "missed"
+    return (
+        f"Of {spent.runs:,} runs {words.percent(spent.availability)} were good; the objective of "
+        f"{words.percent(spent.objective)} is {against}, and {left}."
+    )
+
+
+def _touched(touched: Affected) -> list[str]:
+    if not touched.time:
+        return ["No users were affected."]
+    now = "are affected now" if touched.now else "were affected"
+    who = "Users" if touched.stakes.users is None else f"{touched.stakes.users:,} users"
+    risk = "" if touched.revenue is None else f", with {words.number(touched.revenue)} of revenue at risk"
+    return [f"{who} {now}, for {words.length(touched.time)} in all{risk}."]

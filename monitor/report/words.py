@@ -1,0 +1,108 @@
+"""Numbers, lengths and moments as a report writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+from monitor.report.availability import Gap
+
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def seconds(value: float | None) -> str:
+    """How long a step took: `12 ms`, `1.25 s`."""
+    if value is None:
+        return "–"  # noqa: RUF001  an empty cell
+    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def length(of: timedelta) -> str:
+    """A length by its two largest units: `4 d 1 h`, `12 min`."""
+    left, parts = round(of.total_seconds()), list[str]()
+    for unit, size in _UNITS:
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    return " ".join(part for part in parts[:2] if part) or "0 s"
+
+
+def precise(of: timedelta) -> str:
+    """A length that may be short: `320 ms`, `4.1 s`, `12 min`."""
+    return seconds(of.total_seconds()) if of < timedelta(minutes=1) else length(of)
+
+
+def lengths(parts: Iterable[Gap]) -> timedelta:
+    """How long some gaps are together."""
+    return sum((part.length for part in parts), timedelta())
+
+
+def whole(value: float) -> str:
+    """A number without its fraction."""
+    return f"{value:,.0f}"
+
+
+def percent(share: float | None) -> str:
+    """A share as percent, with as many digits as tell it from a whole: `99.97 %`."""
+    if share is None:
+        return "–"  # noqa: RUF001  an empty cell
+    value = 100 * share
+    digits = 3 if 99.9 <= value < 100 else 2 if 99 <= value < 100 else 1  # noqa: PLR2004  nines are what counts
+    return f"{min(value, 99.999) if share < 1 else value:.{digits}f} %".replace(".0 %", " %")
+
+
+def change(share: float | None) -> str:
+    """A change: `+21 %`."""
+    return "–" if share is None else f"{100 * share:+.0f} %"  # noqa: RUF001  an empty cell
+
+
+def number(value: float) -> str:
+    """A number with its thousands apart: `120,000`, `68.40`."""
+    return f"{value:,.0f}" if value == round(value) or value >= 1000 else f"{value:,.2f}"  # noqa: PLR2004  cents
+
+
+def size(count: float) -> str:
+    """Bytes: `1.2 MB`."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count:.0f} B"
+
+
+def when(moment: datetime) -> str:
+    """A moment in UTC, to the minute."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def day(moment: datetime) -> str:
+    """A day in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d")
+
+
+def visible(text: str) -> str:
+    """A text in which nothing hides."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def chance(p: float | None) -> str:
+    """A p: `0.003`, `< 0.001`."""
+    if p is None:
+        return "–"  # noqa: RUF001  an empty cell
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"  # noqa: PLR2004  what is less says nothing more
+
+
+FILTERS: dict[str, Callable[..., object]] = {
+    "seconds": seconds,
+    "lasting": length,
+    "precise": precise,
+    "lengths": lengths,
+    "whole": whole,
+    "percent": percent,
+    "change": change,
+    "number": number,
+    "size": size,
+    "when": when,
+    "day": day,
+    "visible": visible,
+    "chance": chance,
+}
