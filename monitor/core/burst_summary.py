@@ -64,7 +64,7 @@ def summed(samples: Sequence[Sample], figures: Figures) -> Summary:
         seconds=seconds,
         asked=figures.asked(0.0, asked_until) if asked_until else 0.0,
         answered=done / seconds if seconds else 0.0,
-        parts=tuple(_part(name, by_act[name]) for name in sorted(by_act)) + (_part(ALL, samples),),
+        parts=(*(_part(name, by_act[name]) for name in sorted(by_act)), _part(ALL, samples)),
         errors=Counter(str(sample.failed) for sample in samples if sample.failed is not None),
         slices=tuple(_slices(samples, figures, seconds)),
     )

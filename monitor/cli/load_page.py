@@ -1,0 +1,72 @@
+"""The page of a burst: one file, with its plots, for who was not there."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from monitor.charts import Series, bars, lines
+from monitor.cli.load_text import TITLES, Ended, facts
+from monitor.core import latencies
+
+_PERCENTILES = tuple(100 - 100 / 10 ** (place / 8) for place in range(25))  # as many nines as places, in eighths
+
+
+def as_page(ended: Ended) -> str:
+    """The whole page, with its looks in it."""
+    static = files("monitor.web") / "static"
+    looks = [(static / name).read_text(encoding="utf-8") for name in ("holdfast.css", "charts.css")]
+    page = Environment(loader=PackageLoader("monitor.cli"), autoescape=True, undefined=StrictUndefined)
+    return page.get_template("load.html").render(
+        ended=ended,
+        summary=ended.summary,
+        finding=ended.record.finding,
+        facts=facts(ended),
+        titles=TITLES,
+        looks=Markup("\n".join(looks)),  # noqa: S704  our own files
+        charts=list(_charts(ended)),
+    )
+
+
+def _charts(ended: Ended) -> list[Markup]:
+    slices, samples = ended.summary.slices, [each for each in ended.following.samples if each.failed is None]
+    began = [each.since for each in slices]
+
+    def over_time(name: str, values: list[float | None], look: str = "line") -> Series:
+        return Series(name=name, points=tuple(zip(began, values, strict=True)), look=look)
+
+    limit = ended.probe.p99.total_seconds()
+    latency = [
+        over_time("p50", [each.p50 for each in slices]),
+        over_time("p99", [each.p99 for each in slices]),
+        over_time("longest", [each.longest for each in slices], "thin"),
+    ]
+    rates = [
+        over_time("answered", [each.answered for each in slices]),
+        over_time("asked", [each.asked for each in slices], "dashed"),
+    ]
+    nines = [
+        Series(name=name, points=tuple((place / 8, value) for place, (_, value) in enumerate(found)))
+        for name, found in (
+            ("from the intended start", latencies.curve((each.latency for each in samples), _PERCENTILES)),
+            ("service time", latencies.curve((each.service for each in samples), _PERCENTILES)),
+        )
+    ]
+    return [
+        lines(
+            latency, title="Latency from the intended start, by seconds since the beginning", limit=limit, axis="number"
+        ),
+        lines(rates, title="Operations a second, by seconds since the beginning", unit="/s", axis="number"),
+        lines(nines, title="Percentiles by their nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %", axis="number"),
+        lines(
+            [over_time("failed", [float(each.failed) for each in slices])],
+            title="Operations that failed, by seconds since the beginning",
+            unit="",
+            axis="number",
+        ),
+        bars(
+            [(reason, float(count)) for reason, count in sorted(ended.summary.errors.items())], title="Errors by reason"
+        ),
+    ]

@@ -1,0 +1,191 @@
+"""What `holdfast load` shows: what it will do, how it goes, and what it came to, as text or as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from monitor.bursting import Following
+from monitor.cli import common
+from monitor.core import duration
+from monitor.core.burst_summary import Summary, summed
+from monitor.core.latencies import Spread
+from monitor.core.openloop import Act, Figures, counted
+from monitor.core.record import RunRecord
+from monitor.ports import Surroundings
+from monitor.probes.load import AVERAGE_BYTES, LoadProbe
+
+_EACH = 0.2  # seconds between two lines of progress
+TITLES = ("p50", "p90", "p99", "p99.9", "max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """One burst that was carried out."""
+
+    environment: str
+    probe: LoadProbe
+    record: RunRecord
+    following: Following
+
+    @cached_property
+    def summary(self) -> Summary:
+        """It in figures."""
+        return summed(self.following.samples, self.probe.figures)
+
+
+def planned(environment: str, probe: LoadProbe, around: Surroundings) -> str:
+    """What will be done, and what ends it, before anything is."""
+    figures, counts = probe.figures, counted(probe.figures)
+    wants = ", ".join(f"{count} connections to {store}" for store, count in probe.wants_in(around).items())
+    size = counts[Act.APPEND] * AVERAGE_BYTES / 1e6
+    return (
+        f"{environment}: {figures.operations:,} operations in {duration.text(probe.length)}, up to {figures.rate:g}/s,"
+        f" of {figures.users} users: {counts[Act.APPEND]:,} messages in {counts[Act.CREATE]:,} conversations,"
+        f" {size:.1f} MB, by at most {wants}\n"
+        f"it stops where {probe.errors:.0%} of the latest 100 fail, their p99 passes {duration.text(probe.p99)},"
+        f" a replica is {duration.text(probe.lag)} behind, or {probe.in_flight} wait;"
+        " all that it writes is removed in the end"
+    )
+
+
+class Progress:
+    """A line that renews itself while the burst lasts, where somebody sees it."""
+
+    def __init__(self, figures: Figures, following: Following, *, quiet: bool) -> None:
+        self._figures, self._following = figures, following
+        console = Console(stderr=True, highlight=False)
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._shown = console.is_terminal and not quiet
+        self._task: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        if self._shown:
+            self._live.start()
+            self._task = asyncio.create_task(self._renew())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._live.stop()
+
+    async def _renew(self) -> None:
+        while True:
+            self._live.update(Text(line(self._following, self._figures)), refresh=True)
+            await asyncio.sleep(_EACH)
+
+
+def line(following: Following, figures: Figures) -> str:
+    """How it goes."""
+    ended = len(following.samples)
+    failed = sum(sample.failed is not None for sample in following.samples[-1000:])
+    behind = "".join(f" · {name} {lag:.1f} s behind" for name, lag in sorted(following.lags.items()) if lag)
+    return (
+        f"{following.phase} · {following.now:.1f} of {figures.seconds:g} s · {ended:,} of {figures.operations:,}"
+        f" · p99 {following.p99 * 1000:.1f} ms · {failed} failed · {following.waiting} wait{behind}"
+    )
+
+
+def as_text(ended: Ended) -> None:
+    """A table, and what was found."""
+    console, summary, finding = common.out(), ended.summary, ended.record.finding
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("ms", "count", "failed", *TITLES):
+        table.add_column(title, justify="left" if title == "ms" else "right", no_wrap=True)
+    for part in summary.parts:
+        table.add_row(part.name, f"{part.latency.count:,}", f"{part.failed:,}", *_milliseconds(part.latency))
+    whole = summary.parts[-1]
+    table.add_row(Text("service time", style="dim"), "", "", *_milliseconds(whole.service))
+    console.print(table)
+    console.print(
+        "each from the moment at which it was due; service time from when it was sent, as a closed loop has it"
+    )
+    console.print()
+    for name, value in facts(ended).items():
+        console.print(Text(f"{name:<14}", style="dim") + Text(value))
+    for sentence in finding.left_out:
+        console.print(Text(f"{'left out':<14}", style="dim") + Text(sentence))
+    for violation in finding.violations:
+        console.print(Text(f"\n{violation.kind}: {violation.subject}", style="bold red"))
+        for name, told in (("expected", violation.expected), ("found", violation.actual), *violation.evidence.items()):
+            console.print(Text(f"  {name:<20}  ", style="dim") + Text(str(told)))
+    reason = f" ({finding.reason})" if finding.reason else ""
+    said = f": {finding.message}" if finding.message else ""
+    style = common.COLOUR[finding.verdict]
+    console.print(Text(f"{common.MARK[finding.verdict]} {finding.verdict}{reason}", style=style) + Text(said))
+
+
+def _milliseconds(spread: Spread) -> Iterator[str]:
+    return (f"{value * 1000:,.1f}" for value in spread.at)
+
+
+def facts(ended: Ended) -> Mapping[str, str]:
+    """What was asked and done, in words."""
+    summary, following = ended.summary, ended.following
+    errors = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.errors.items()))
+    lags = ", ".join(f"{name} {lag:.1f} s" for name, lag in sorted(following.lags.items()))
+    found = {
+        "rate": f"{summary.answered:.1f}/s answered, {summary.asked:.1f}/s asked",
+        "operations": f"{summary.ended:,} of {summary.planned:,} in {summary.seconds:.1f} s",
+        "errors": errors or "none",
+        "verified": f"{following.verified:,} acknowledged messages, each read back by its owner",
+    }
+    found |= {"replicas": f"{lags} behind at the end"} if lags else {}
+    return found | ({"stopped": following.stop.message} if following.stop else {})
+
+
+def as_json(ended: Ended) -> None:
+    """Everything, in seconds."""
+    summary, finding, figures = ended.summary, ended.record.finding, ended.probe.figures
+    report: dict[str, Any] = {
+        "environment": ended.environment,
+        "run_id": ended.record.run_id,
+        "started": ended.record.started.isoformat().replace("+00:00", "Z"),
+        "verdict": finding.verdict,
+        "reason": finding.reason,
+        "message": finding.message,
+        "stopped": None if (stop := ended.following.stop) is None else {"by": stop.cause, "message": stop.message},
+        "asked": asdict(figures),
+        "limits": asdict(ended.probe.limits),
+        "rate": {"asked": round(summary.asked, 3), "answered": round(summary.answered, 3)},
+        "operations": {"planned": summary.planned, "ended": summary.ended, "seconds": round(summary.seconds, 3)},
+        "latency_seconds": {part.name: _spread(part.latency) for part in summary.parts},
+        "service_seconds": {part.name: _spread(part.service) for part in summary.parts},
+        "failed": {part.name: part.failed for part in summary.parts},
+        "errors": summary.errors,
+        "replica_lag_seconds": ended.following.lags,
+        "verified": ended.following.verified,
+        "checks": finding.checks,
+        "violations": [
+            {
+                "kind": each.kind,
+                "subject": each.subject,
+                "expected": each.expected,
+                "actual": each.actual,
+                "evidence": dict(each.evidence),
+            }
+            for each in finding.violations
+        ],
+        "left_out": list(finding.left_out),
+        "slices": [asdict(each) for each in summary.slices],
+    }
+    typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2, default=str).decode())
+
+
+def _spread(spread: Spread) -> dict[str, float]:
+    at = {title: round(value, 6) for title, value in zip(TITLES, spread.at, strict=True)}
+    return {"count": spread.count, "mean": round(spread.mean, 6), **at}
