@@ -15,10 +15,11 @@ from uuid_utils import uuid7
 
 from monitor import __version__
 from monitor.books import Books
+from monitor.budgets import Budgets
 from monitor.configfile import ConfigError, Loaded, secrets_in
 from monitor.core.impact import broken, unusable
 from monitor.core.ledger.found import Standing
-from monitor.core.record import RunRecord
+from monitor.core.record import NotRun, RunRecord
 from monitor.core.secrets import Scrubber
 from monitor.core.slo import ErrorBudget
 from monitor.desk import Desk
@@ -34,6 +35,7 @@ from monitor.settings import EnvironmentSettings, Settings
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.home import home_of
 from monitor.stores.lock import lock_of
+from monitor.trends import Trends
 from monitor.web import create_app
 from monitor.web.daemon import Notice, Resting, Watched
 from monitor.web.server import GRACE, Serving, serve
@@ -47,6 +49,8 @@ _STANDING = timedelta(seconds=5)
 _SWEEP = timedelta(minutes=10)
 _SWEEP_TIMEOUT = timedelta(seconds=30)
 _PRUNE = timedelta(hours=1)
+_TRENDS = timedelta(minutes=1)
+_SAVED = timedelta(minutes=1)  # after its end, at the latest, a run is in the state database
 _AT_START = ("location", "shard", "state", "http", "logging")  # settings that are read once
 _LOOK = timedelta(seconds=1)  # how often the files of the configuration are looked at
 
@@ -93,7 +97,11 @@ class App:
         self._state, self._instance, self._state_trouble = await open_state(home, self._lock)
         self.journal = Journal(self._state, clock=self.clock, new_id=lambda: str(uuid7()))
         await self.journal.load()
-        self._schedule = Schedule(Desk(journal=self.journal, metrics=self.metrics, clock=self.clock))
+        self._trends = Trends(self._state, clock=self.clock, budgets=self._step_budget)
+        self._budgets = Budgets(self._state, clock=self.clock)
+        self.journal.listen(self._budgets)
+        desk = Desk(journal=self.journal, metrics=self.metrics, clock=self.clock, missed=self._missed)
+        self._schedule = Schedule(desk)
         self._books = Books(self._state.home, clock=self.clock, metrics=self.metrics)
         self._impacts = Impacts(self._state, clock=self.clock, metrics=self.metrics)
         web_stop, serving = asyncio.Event(), None
@@ -120,6 +128,8 @@ class App:
             if serving is not None:
                 await asyncio.wait({serving.task}, timeout=GRACE + 1)
             await self.journal.flush()
+            with suppress(StateError):  # the journal says what is wrong
+                await self._trends.flush()
             await self._books.close()
             await self._state.close()
             await self._lock.release()
@@ -145,6 +155,7 @@ class App:
                 ("impact", self._every(EVERY, self._look_at_impact)),
                 ("sweep", self._every(_SWEEP, self._sweep_all)),
                 ("prune", self._every(_PRUNE, self._prune)),
+                ("trends", self._every(_TRENDS, self._follow_trends)),
                 ("reload", self._reload_on_change()),
             )
         } | {web}
@@ -200,9 +211,10 @@ class App:
         """How the ledger of each store stood a few seconds ago, where `durability` keeps one."""
         return self._books.standing(environment)
 
-    def budget(self, environment: str) -> ErrorBudget | None:  # noqa: ARG002  nobody counts yet
-        """What is left of the error budget; None where no objective is set."""
-        return None
+    def budget(self, environment: str) -> ErrorBudget | None:
+        """What is left of the error budget now; None before the past is known, soon after the start."""
+        watched = self.settings.environments.get(environment)
+        return self._budgets.of(environment, objective=watched.objective_share) if watched else None
 
     def not_ready(self) -> Sequence[str]:
         """What is missing until every probe has had its first run."""
@@ -289,6 +301,27 @@ class App:
         keep = self.settings.retention
         await self.journal.prune(runs=keep.runs, failures=keep.failures, violations=keep.violations)
         await self._books.prune(keep=keep.runs)
+        with suppress(StateError):  # the journal says what is wrong
+            await self._trends.prune(hourly=keep.hourly, daily=keep.daily)
+
+    async def _follow_trends(self) -> None:
+        """Roll up what has ended, once nothing that began in it is under way or waits to be kept."""
+        with suppress(StateError):  # the journal says what is wrong
+            await self._budgets.refresh(self.settings.environments)
+            await self._trends.flush()
+            if not self.journal.trouble:
+                probes = [probe for each in self._watched.values() for probe in each.probes.values()]
+                longest = max((probe.timeout for probe in probes), default=timedelta())
+                await self._trends.roll(settled=longest + _SAVED, kept=self.settings.retention.runs)
+
+    def _missed(self, turn: NotRun) -> None:
+        self._trends.not_run(turn)
+        self._budgets.not_run(turn)
+
+    def _step_budget(self, environment: str, probe: str, step: str) -> timedelta | None:
+        watched = self._watched.get(environment)
+        known = watched.probes.get(probe) if watched else None
+        return known.budget_of(step) if known else None
 
     async def _recall_pauses(self) -> None:
         for environment in self._live:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from monitor.core.record import NotRun
+from monitor.core.verdict import Reason
 from monitor.gate import Gate
 from monitor.journal import Journal
 from monitor.metrics import Metrics
@@ -12,9 +15,18 @@ from monitor.ports import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Where a run reports to, the clock that it goes by, and the gate that it goes through."""
+    """Where a run reports to, the clock that it goes by, and the gate that it goes through.
+
+    `missed` is told of every turn that did not take place.
+    """
 
     journal: Journal
     metrics: Metrics
     clock: Clock
     gate: Gate = field(default_factory=Gate)
+    missed: Callable[[NotRun], object] = bool  # nobody is
+
+    def not_run(self, environment: str, probe: str, reason: Reason, *, times: int = 1) -> None:
+        """Count runs that were due and did not take place."""
+        self.metrics.not_run(environment, probe, reason, times=times)
+        self.missed(NotRun(environment=environment, probe=probe, at=self.clock.now(), reason=reason, times=times))

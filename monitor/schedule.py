@@ -206,7 +206,7 @@ class Schedule:
             with suppress(asyncio.CancelledError):
                 await self._begin(place, probe, environment, late)
         else:
-            self._desk.metrics.not_run(*place, reason)
+            self._desk.not_run(*place, reason)
         self._first_round.add(place)
 
     def _hindrance(self, probe: Probe[Any], environment: Environment) -> Reason | None:
@@ -299,7 +299,7 @@ class Schedule:
             turns = max(1, round((moment - last) / every))
             missed = turns - 1 if ran else turns
             if missed:
-                self._desk.metrics.not_run(*place, Reason.MISSED, times=missed)
+                self._desk.not_run(*place, Reason.MISSED, times=missed)
                 log.warning("run.missed", environment=place[0], probe=place[1], times=missed)
         if ran:  # it may have to wait yet
             self._late[place] = self._desk.clock.now() - scheduled[-1], self._desk.clock.monotonic()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from monitor.core.record import NotRun, RunRecord
 from monitor.core.rollup import Rollup
 from monitor.core.verdict import Reason, Verdict
+
+Tally: TypeAlias = tuple[Mapping[Verdict, int], Mapping[Reason, int]]
+"""How many runs ended how, by verdict and by reason; what there was none of may be left out."""
 
 
 class Rollups(Protocol):
@@ -46,11 +49,14 @@ class Rollups(Protocol):
     ) -> AsyncIterator[list[RunRecord]]:
         """The runs that began within a time, the earliest first, in groups of no more than `size`."""
 
-    async def first_run(self) -> datetime | None:
-        """When the oldest run that is kept began."""
+    async def first_run(self, *, since: datetime | None = None) -> datetime | None:
+        """When the earliest run that is kept began, or did not take place, at `since` or later where that is given."""
 
     async def places(self) -> list[tuple[str, str]]:
         """Every environment and probe of which there is a run, or one that did not take place."""
 
-    async def tally(self, environment: str, *, since: datetime) -> tuple[Mapping[Verdict, int], Mapping[Reason, int]]:
-        """How many runs of an environment ended how since a moment, by verdict and by reason; with those not run."""
+    async def tally(self, environment: str, *, since: datetime, until: datetime) -> Tally:
+        """How many runs of an environment that began within a time ended how; with those that did not take place."""
+
+    async def tally_rolled(self, environment: str, *, length: timedelta, since: datetime, until: datetime) -> Tally:
+        """The same by rollups of this length that start within a time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from monitor.core.record import NotRun, RunRecord
 from monitor.core.rollup import DAY, HOUR, Rollup
 from monitor.core.verdict import Reason, Verdict
+from monitor.ports.rollups import Tally
 from monitor.stores.database import Database, insert
 from monitor.stores.kept_runs import moment_of, run
 from monitor.stores.rollup_rows import not_run_row, rollup, rollup_row, turns
@@ -119,19 +120,34 @@ class KeptRollups:
             if len(rows) < size:
                 return
 
-    async def first_run(self) -> datetime | None:
-        """When the oldest run that is kept began."""
-        query = sa.select(sa.func.min(runs.c.started))
-        first = await self._database.read(lambda connection: connection.execute(query).scalar_one())
-        return None if first is None else moment_of(first)
+    async def first_run(self, *, since: datetime | None = None) -> datetime | None:
+        """When the earliest run that is kept began, or did not take place, at `since` or later where that is given."""
+        after = since.timestamp() if since is not None else 0
+        queries = [sa.select(sa.func.min(column)).where(column >= after) for column in (runs.c.started, not_run.c.at)]
+        found = await self._database.read(
+            lambda connection: [connection.execute(query).scalar_one() for query in queries]
+        )
+        return min((moment_of(each) for each in found if each is not None), default=None)
 
     async def places(self) -> list[tuple[str, str]]:
         """Every environment and probe of which there is a run, or one that did not take place."""
         return await self._database.read(_places)
 
-    async def tally(self, environment: str, *, since: datetime) -> tuple[Mapping[Verdict, int], Mapping[Reason, int]]:
-        """How many runs of an environment ended how since a moment, by verdict and by reason; with those not run."""
-        return await self._database.read(lambda connection: _tally(connection, environment, since))
+    async def tally(self, environment: str, *, since: datetime, until: datetime) -> Tally:
+        """How many runs of an environment that began within a time ended how; with those that did not take place."""
+        return await self._database.read(lambda connection: _tally(connection, environment, since, until))
+
+    async def tally_rolled(self, environment: str, *, length: timedelta, since: datetime, until: datetime) -> Tally:
+        """The same by rollups of this length that start within a time."""
+        c = rollups.c
+        # The database adds up: what is kept of steps is read by nobody for it.
+        sums = [sa.func.sum(c.verdicts[each].as_integer()) for each in Verdict]
+        sums += [sa.func.sum(c.reasons[each].as_integer()) for each in Reason]
+        query = sa.select(*sums).where(
+            c.environment == environment, c.length == int(length.total_seconds()), *_within(c.start, since, until)
+        )
+        found = [int(each or 0) for each in await self._database.read(lambda on: on.execute(query).one())]
+        return dict(zip(Verdict, found, strict=False)), dict(zip(Reason, found[len(Verdict) :], strict=True))
 
 
 def remember(connection: sa.Connection, name: str, value: str) -> None:
@@ -163,20 +179,24 @@ def _hops(connection: sa.Connection, column: sa.Column[str], *where: sa.ColumnEl
             yield value
 
 
-def _tally(connection: sa.Connection, environment: str, since: datetime) -> tuple[Counter[Verdict], Counter[Reason]]:
+def _tally(
+    connection: sa.Connection, environment: str, since: datetime, until: datetime
+) -> tuple[Counter[Verdict], Counter[Reason]]:
     verdicts, reasons = Counter[Verdict](), Counter[Reason]()
+    c = runs.c
     ended = (
-        sa.select(runs.c.verdict, runs.c.reason, sa.func.count())
-        .where(runs.c.environment == environment, runs.c.started >= since.timestamp())
-        .group_by(runs.c.verdict, runs.c.reason)
+        sa.select(c.verdict, c.reason, sa.func.count())
+        .where(c.environment == environment, *_within(c.started, since, until))
+        .group_by(c.verdict, c.reason)
     )
-    for verdict, reason, times in connection.execute(ended):
-        verdicts[Verdict(verdict)] += times
-        if reason is not None:
-            reasons[Reason(reason)] += times
+    for probe in _hops(connection, c.probe, c.environment == environment):  # so that the index leads to the time
+        for verdict, reason, times in connection.execute(ended.where(c.probe == probe)):
+            verdicts[Verdict(verdict)] += times
+            if reason is not None:
+                reasons[Reason(reason)] += times
     due = (
         sa.select(not_run.c.reason, sa.func.sum(not_run.c.times))
-        .where(not_run.c.environment == environment, not_run.c.at >= since.timestamp())
+        .where(not_run.c.environment == environment, *_within(not_run.c.at, since, until))
         .group_by(not_run.c.reason)
     )
     for reason, times in connection.execute(due):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -77,6 +78,8 @@ async def test_rollups_come_back_as_they_were(state: KeptState) -> None:
     of_one = await state.rollups(
         length=HOUR, since=NOON + HOUR, until=until, environment="production", probe="thread", counts_only=True
     )
+    verdicts, reasons = await state.tally_rolled("production", length=HOUR, since=NOON, until=until - HOUR)
+    assert (+Counter(verdicts), +Counter(reasons)) == ({Verdict.OK: 1, Verdict.UNKNOWN: 1}, {Reason.TIMEOUT: 1})
     assert of_one == [replace(earliest_first[2], steps={}, propagations={})]
     assert await state.prune_rollups(hourly=NOON + HOUR, daily=NOON - DAY) == 2
     assert await state.rollups(length=HOUR, since=NOON, until=until) == earliest_first[2:]
@@ -104,7 +107,8 @@ async def test_runs_are_read_in_groups(state: KeptState) -> None:
         group async for group in state.runs_between("production", "thread", since=NOON, until=NOON + HOUR, size=2)
     ]
     assert groups == [wanted[:2], wanted[2:4], wanted[4:]]
-    assert await state.first_run() == others[0].started
+    assert await state.first_run(since=NOON - HOUR) == others[0].started
+    assert await state.first_run(since=run(60).started + timedelta(seconds=1)) is None
 
 
 async def test_runs_are_tallied_with_those_that_did_not_take_place(state: KeptState) -> None:
@@ -122,7 +126,8 @@ async def test_runs_are_tallied_with_those_that_did_not_take_place(state: KeptSt
     ]
     for _ in range(2):
         await state.keep_not_run(missed)
-    assert await state.tally("production", since=NOON) == (
+    assert await state.first_run() == missed[0].at
+    assert await state.tally("production", since=NOON, until=NOON + timedelta(minutes=5)) == (
         {Verdict.OK: 2, Verdict.UNKNOWN: 8, Verdict.VIOLATED: 1},
         {Reason.TIMEOUT: 1, Reason.MISSED: 6, Reason.PAUSED: 1},
     )
