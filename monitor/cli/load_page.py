@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from monitor.charts import Series, bars, lines
+from monitor.charts.lines import Unit
 from monitor.cli.load_text import TITLES, Ended, facts
 from monitor.core import latencies
 
@@ -30,43 +32,40 @@ def as_page(ended: Ended) -> str:
     )
 
 
-def _charts(ended: Ended) -> list[Markup]:
+def _charts(ended: Ended) -> Iterator[tuple[str, Markup]]:
+    """Each with the words that stand above it."""
     slices, samples = ended.summary.slices, [each for each in ended.following.samples if each.failed is None]
     began = [each.since for each in slices]
 
     def over_time(name: str, values: list[float | None], look: str = "line") -> Series:
         return Series(name=name, points=tuple(zip(began, values, strict=True)), look=look)
 
-    limit = ended.probe.p99.total_seconds()
-    latency = [
-        over_time("p50", [each.p50 for each in slices]),
-        over_time("p99", [each.p99 for each in slices]),
-        over_time("longest", [each.longest for each in slices], "thin"),
-    ]
-    rates = [
-        over_time("answered", [each.answered for each in slices]),
-        over_time("asked", [each.asked for each in slices], "dashed"),
-    ]
-    nines = [
+    def plot(title: str, *series: Series, unit: Unit = "s", limit: float | None = None) -> tuple[str, Markup]:
+        return title, lines(series, title=title, unit=unit, limit=limit, axis="number")
+
+    nines = (
         Series(name=name, points=tuple((place / 8, value) for place, (_, value) in enumerate(found)))
         for name, found in (
             ("from the intended start", latencies.curve((each.latency for each in samples), _PERCENTILES)),
             ("service time", latencies.curve((each.service for each in samples), _PERCENTILES)),
         )
-    ]
-    return [
-        lines(
-            latency, title="Latency from the intended start, by seconds since the beginning", limit=limit, axis="number"
-        ),
-        lines(rates, title="Operations a second, by seconds since the beginning", unit="/s", axis="number"),
-        lines(nines, title="Percentiles by their nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %", axis="number"),
-        lines(
-            [over_time("failed", [float(each.failed) for each in slices])],
-            title="Operations that failed, by seconds since the beginning",
-            unit="",
-            axis="number",
-        ),
-        bars(
-            [(reason, float(count)) for reason, count in sorted(ended.summary.errors.items())], title="Errors by reason"
-        ),
-    ]
+    )
+    yield plot(
+        "Latency from the intended start, over the seconds of the burst",
+        over_time("p50", [each.p50 for each in slices]),
+        over_time("p90", [each.p90 for each in slices]),
+        over_time("longest", [each.longest for each in slices], "thin"),
+        limit=ended.probe.p99.total_seconds(),
+    )
+    yield plot(
+        "Operations a second, over the seconds of the burst",
+        over_time("answered", [each.answered for each in slices]),
+        over_time("asked", [each.asked for each in slices], "dashed"),
+        unit="/s",
+    )
+    yield plot("Latency by percentile, in nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %", *nines)
+    if errors := ended.summary.errors:
+        failed = [float(each.failed) for each in slices]
+        yield plot("Operations that failed, over the seconds of the burst", over_time("failed", [*failed]), unit="")
+        title = "Errors by reason"
+        yield title, bars([(reason, float(count)) for reason, count in sorted(errors.items())], title=title)
