@@ -18,7 +18,7 @@ class Instruction:
 
     @property
     def words(self) -> list[str]:
-        """Its arguments, as a shell or JSON would split them, without flags such as --from and the CMD of HEALTHCHECK."""
+        """Its arguments as a shell or JSON would split them, without flags such as --from or HEALTHCHECK's CMD."""
         bare = re.sub(r"^(?:--\S+\s+|CMD\s+)+", "", self.text)
         found: list[str] = json.loads(bare) if bare.startswith("[") else shlex.split(bare)
         return found
