@@ -9,7 +9,7 @@ from monitor.alerting.promql import MERGED, either, latest
 from monitor.alerting.rule import Alert, Group, Severity
 
 _KNOWN = "1d"
-_LAGS = 0.1  # seconds; the least of the default budgets, so that a latency would be the loop's and not the store's
+LAGS = 0.1  # seconds; the least of the default budgets, so that a latency would be the loop's and not the store's
 
 
 def daemon(policy: Policy) -> Group:
@@ -51,7 +51,7 @@ def daemon(policy: Policy) -> Group:
             Alert(
                 name="HoldfastLoopLag",
                 severity=Severity.TICKET,
-                expr=f"histogram_quantile(0.99, sum {MERGED} (rate(holdfast_loop_lag_seconds_bucket[5m]))) > {_LAGS:g}",
+                expr=f"histogram_quantile(0.99, sum {MERGED} (rate(holdfast_loop_lag_seconds_bucket[5m]))) > {LAGS:g}",
                 wait=timedelta(minutes=5),
                 about=("location",),
                 summary="Holdfast at {{ $labels.location }} is too busy to measure",

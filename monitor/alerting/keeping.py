@@ -11,7 +11,7 @@ from monitor.alerting.violations import OPEN
 
 RESIDUE = "holdfast:residue_items"
 _COVERAGE = "holdfast_verification_coverage_ratio"
-_LEAST = 0.9  # of the looks that are due; a batch that is put off is not yet a gap
+LEAST = 0.9  # of the looks that are due; a batch that is put off is not yet a gap
 _A_WHILE = timedelta(minutes=10)
 _SWEEPS = timedelta(minutes=30)  # three of them: one alone may come in the midst of runs
 
@@ -37,7 +37,7 @@ def keeping(policy: Policy) -> Group:
                 name="HoldfastCoverageFalling",
                 severity=Severity.TICKET,
                 # 0 is also what it is before anything was due.
-                expr=unpaused(f"{latest(_COVERAGE)} < {_LEAST}\nand max {MERGED} (max_over_time({_COVERAGE}[7d])) > 0"),
+                expr=unpaused(f"{latest(_COVERAGE)} < {LEAST}\nand max {MERGED} (max_over_time({_COVERAGE}[7d])) > 0"),
                 wait=_A_WHILE,
                 about=("location", "environment"),
                 summary="acknowledged writes are not looked for in {{ $labels.environment }}",

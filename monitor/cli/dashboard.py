@@ -60,7 +60,7 @@ def command(
       holdfast dashboard --format kubernetes | kubectl apply --server-side -f -
 
     """
-    from monitor.dashboards import DETAIL, OVERVIEW, config_maps, files  # noqa: PLC0415  half a second of imports
+    from monitor.dashboards import DETAIL, OVERVIEW, config_maps, files  # noqa: PLC0415  most of the time of this command
 
     given = _given(common.configuration(config).settings, page=page, datasource=datasource)
     if form == "kubernetes":

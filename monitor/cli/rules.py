@@ -73,7 +73,7 @@ def command(
     Examples:
       holdfast rules --out /etc/prometheus/rules.d/holdfast.yml
 
-      holdfast rules --scrape 30s --dashboard https://grafana.example/d/holdfast
+      holdfast rules --scrape 30s --dashboard https://grafana.example/d/holdfast-detail
 
       holdfast rules --format kubernetes | kubectl apply -f -
 

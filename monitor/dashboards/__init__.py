@@ -1,6 +1,6 @@
 """Dashboards for Grafana, made of what a configuration says. Pure: values in, files out.
 
-Nothing of the daemon imports this package: its builders are thousands of lines that only `holdfast dashboard` needs.
+Nothing of the daemon imports this package: the builders of Grafana's SDK are for `holdfast dashboard` alone.
 """
 
 from monitor.dashboards.detail import detail

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
+from monitor.alerting.daemon import LAGS
 from monitor.dashboards.expressions import quantile
 from monitor.dashboards.panels import BAD, GOOD, About, Query, lines, rows
 
@@ -57,13 +58,13 @@ def daemon(made: dashboard.Dashboard) -> None:
     for title, says, metric, bound in (
         (
             "How late the event loop is",
-            "p99 and median: latencies of steps are wrong by up to this much. An alert tells of more than the dashes.",
+            "The p99 and the median: latencies of steps are wrong by up to this much. Over the dashes there is an alert.",
             "holdfast_loop_lag_seconds",
-            "vector(0.1)",
+            f"vector({LAGS:g})",
         ),
         (
             "How late runs start",
-            "p99 and median: beyond a few seconds the machine is too small for so many environments.",
+            "The p99 and the median: beyond a few seconds the machine is too small for what it watches.",
             "holdfast_schedule_lag_seconds",
             None,
         ),

@@ -8,7 +8,7 @@ from monitor.dashboards.daemon import daemon
 from monitor.dashboards.expressions import Expressions
 from monitor.dashboards.frame import expressions, frame
 from monitor.dashboards.given import DETAIL, Given
-from monitor.dashboards.overview import impact
+from monitor.dashboards.impact import impact
 from monitor.dashboards.panels import BAD, About, Query, rows, states
 from monitor.dashboards.places import cost, ledgers, propagation
 from monitor.dashboards.steps import steps

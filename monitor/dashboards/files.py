@@ -31,7 +31,10 @@ def text(made: Dashboard) -> str:
     built = made.build()
     for number, panel in enumerate(built.panels or (), start=1):
         panel.id_val = number
-    return json.dumps(built, cls=JSONEncoder, indent=1, ensure_ascii=False) + "\n"
+    plain = json.loads(json.dumps(built, cls=JSONEncoder))
+    for each in (*plain["links"], *plain["annotations"]["list"]):
+        del each["placement"]  # the SDK's only word for it puts them out of sight, into a menu
+    return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
 
 
 def config_maps(given: Given) -> list[dict[str, object]]:

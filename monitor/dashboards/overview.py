@@ -6,13 +6,14 @@ from grafana_foundation_sdk.builders import dashboard
 
 from monitor.alerting.latency import STEP
 from monitor.dashboards.expressions import Expressions
+from monitor.dashboards.figures import FEW, figures
 from monitor.dashboards.frame import expressions, firing, frame, to_detail
 from monitor.dashboards.given import OVERVIEW, Given
-from monitor.dashboards.panels import BAD, FAIR, GOOD, About, Query, lines, matrix, number, rows, states
+from monitor.dashboards.impact import impact
+from monitor.dashboards.panels import BAD, FAIR, GOOD, About, Query, lines, matrix, rows, states
 
 _PLACE = "location, environment"
 _LABELS = {"environment": "environment", "location": "from"}
-_ZERO, _FEW = ((None, GOOD), (1, BAD)), ((None, BAD), (0.25, FAIR), (0.5, GOOD))
 _RULES = "no runs yet, or Prometheus has not loaded the rules of `holdfast rules`"
 
 
@@ -20,7 +21,7 @@ def overview(given: Given) -> dashboard.Dashboard:
     """All environments and promises on one page."""
     of, made = expressions(OVERVIEW, given), frame(OVERVIEW, given)
     made.description("Which promise about stored data holds where. A cell leads to how it came to that.")
-    _figures(made, of, given)
+    figures(made, of, given)
     _standing(made, of, given)
     made.with_row(dashboard.Row("Error budgets"))
     _budgets(made, of, given)
@@ -30,70 +31,6 @@ def overview(given: Given) -> dashboard.Dashboard:
         made.with_row(dashboard.Row("What it means to people"))
         impact(made, of)
     return made
-
-
-def _figures(made: dashboard.Dashboard, of: Expressions, given: Given) -> None:
-    up, last_run = (
-        of.worst(metric, _PLACE) for metric in ("holdfast_environment_up", "holdfast_last_run_timestamp_seconds")
-    )
-    failing = of.worst("holdfast_consecutive_failures", f"{_PLACE}, probe")
-    figures = (
-        (
-            "Open violations",
-            "Promises that were broken, with evidence, and that nobody has acknowledged.",
-            f"sum({of.worst('holdfast_open_violations', f'{_PLACE}, probe, kind')})",
-            _ZERO,
-        ),
-        (
-            "Unreachable",
-            "Environments of which a store did not answer in the last round: nothing can be told about their data.",
-            f"sum((1 - {up}) * ({last_run} > bool 0))",
-            _ZERO,
-        ),
-        (
-            "Without proof",
-            "Promises whose latest run was neither ok nor slow: it could not tell, or found a violation.",
-            f"sum({failing} > bool 0)",
-            ((None, GOOD), (1, "purple")),
-        ),
-        (
-            "Paused",
-            "Environments whose probing somebody paused; no alert can come of them.",
-            f"sum({of.worst('holdfast_paused', _PLACE)})",
-            ((None, GOOD), (1, "blue")),
-        ),
-        ("Alerts", "Alerts of Holdfast that fire now.", f"count({firing(given, probed=False)}) or vector(0)", _ZERO),
-        (
-            "Daemons",
-            "Daemons that Prometheus reaches; what a missing one watches is on no panel here.",
-            'count(count by (location) (holdfast_build_info{location=~"$location"}))',
-            ((None, BAD), (1, GOOD)),
-        ),
-    )
-    for title, says, expr, steps in figures:
-        about = About(title=title, says=says, unit="none", width=3, height=4, steps=steps, none="no daemon")
-        made.with_panel(number(about, expr))
-    least = About(
-        title="Least budget left",
-        says="The least share of an error budget of 30 days that is left to an environment; below 0 it is overdrawn.",
-        unit="percentunit",
-        width=3,
-        height=4,
-        steps=_FEW,
-        none="no rules yet",
-    )
-    made.with_panel(number(least, f"min({of.budget_left()})"))
-    coverage = of.worst("holdfast_verification_coverage_ratio", f"{_PLACE}, store")
-    looked = About(
-        title="Least coverage",
-        says="Of all stores the least share of acknowledged writes that were looked for when that was due.",
-        unit="percentunit",
-        width=3,
-        height=4,
-        steps=((None, BAD), (0.9, GOOD)),
-        none="nothing due yet",
-    )
-    made.with_panel(number(looked, f"min({coverage} > 0)"))
 
 
 def _standing(made: dashboard.Dashboard, of: Expressions, given: Given) -> None:
@@ -121,7 +58,7 @@ def _standing(made: dashboard.Dashboard, of: Expressions, given: Given) -> None:
     made.with_panel(
         rows(
             About(
-                title="Open violations",
+                title="What is open",
                 says="What is broken now: the evidence is on the status page.",
                 unit="none",
                 width=12,
@@ -130,7 +67,6 @@ def _standing(made: dashboard.Dashboard, of: Expressions, given: Given) -> None:
             {"open": Query(f"{of.worst('holdfast_open_violations', f'{_PLACE}, probe, kind')} == 1")},
             labels={**_LABELS, "probe": "probe", "kind": "kind"},
             looks={
-                "open": {"custom.hidden": True},
                 "kind": {"links": [{"title": "Everything about it", "url": there}, _page(given)]},
             },
         )
@@ -157,7 +93,7 @@ def _page(given: Given) -> dict[str, object]:
 
 def _budgets(made: dashboard.Dashboard, of: Expressions, given: Given) -> None:
     burning = [{"color": GOOD, "value": None}, {"color": FAIR, "value": 1}, {"color": BAD, "value": 14.4}]
-    left = [{"color": colour, "value": value} for value, colour in _FEW]
+    left = [{"color": colour, "value": value} for value, colour in FEW]
     text = {"custom.cellOptions": {"type": "color-text"}}
     burn = {"unit": "none", "decimals": 1, "thresholds": {"mode": "absolute", "steps": burning}, **text}
     made.with_panel(
@@ -266,38 +202,6 @@ def _over_time(made: dashboard.Dashboard, of: Expressions) -> None:
             Query(
                 of.worst("holdfast_verification_coverage_ratio", f"{_PLACE}, store"),
                 "{{store}} of {{environment}} from {{location}}",
-            ),
-        )
-    )
-
-
-def impact(made: dashboard.Dashboard, of: Expressions) -> None:
-    """Users and revenue, where the configuration says what an environment is worth."""
-    unset = "no environment has the setting `impact`"
-    made.with_panel(
-        lines(
-            About(
-                title="Users affected",
-                says="How many people are affected now, by the impact that is configured.",
-                unit="short",
-                width=12,
-                none=unset,
-            ),
-            Query(of.worst("holdfast_impact_users", _PLACE), "{{environment}} from {{location}}"),
-        )
-    )
-    made.with_panel(
-        lines(
-            About(
-                title="Revenue at risk",
-                says="Within the time that is shown, in the currency of the setting `impact`.",
-                unit="short",
-                width=12,
-                none=unset,
-            ),
-            Query(
-                f"sum by ({_PLACE}) (increase({of.of_place('holdfast_impact_revenue_total')}[$__range]))",
-                "{{environment}} from {{location}}",
             ),
         )
     )

@@ -61,6 +61,7 @@ def link(title: str, url: str, *, elsewhere: bool = False) -> dashboard.Dashboar
 def number(about: About, expr: str) -> stat.Panel:
     """One figure, now."""
     made = _with(stat.Panel(), about).with_target(_asked(Query(expr, about.title), "A").instant())
+    made.reduce_options(options.ReduceDataOptions().calcs(["lastNotNull"]))
     return made.color_mode(common.BigValueColorMode.BACKGROUND_SOLID).graph_mode(common.BigValueGraphMode.NONE)
 
 
@@ -114,19 +115,21 @@ def rows(
 ) -> table.Panel:
     """What is so now, a row for each set of `labels` (by name, with the heading of each), a column for each query.
 
+    The value of a lone query is no column: it only says which rows there are.
     `looks` are properties of columns: a unit, thresholds, links.
     """
     made = _with(table.Panel(), about).filterable(True)
     for ref, query in zip("ABCDEFGH", columns.values(), strict=False):
         made.with_target(_asked(query, ref).instant().format(PromQueryFormat.TABLE))
-    values = ["Value"] if len(columns) == 1 else [f"Value #{ref}" for ref, _ in zip("ABCDEFGH", columns, strict=False)]
-    named = {**labels, **dict(zip(values, columns, strict=True))}
+    lone = len(columns) == 1
+    values = {} if lone else {f"Value #{ref}": name for ref, name in zip("ABCDEFGH", columns, strict=False)}
+    named = {**labels, **values}
     made.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     made.with_transformation(
         model.DataTransformerConfig(
             id_val="organize",
             options={
-                "excludeByName": {"Time": True},
+                "excludeByName": {"Time": True, "Value": True} if lone else {"Time": True},
                 "indexByName": {name: index for index, name in enumerate(named)},
                 "renameByName": named,
             },

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -111,11 +111,13 @@ def alertmanager(folder: Path, port: int, phone: Phone) -> Program:
     return Program(command, url=f"http://127.0.0.1:{port}", log=folder / "alertmanager.log")
 
 
-def prometheus(folder: Path, *, target: str, rules: Path, tells: int) -> Program:
+def prometheus(
+    folder: Path, *, target: str, rules: Path, tells: int, scrape: str = SCRAPE, flags: Sequence[str] = ()
+) -> Program:
     """One that scrapes the daemon, and nothing else."""
     port = free_port()
     config: Mapping[str, Any] = {
-        "global": {"scrape_interval": SCRAPE, "evaluation_interval": SCRAPE},
+        "global": {"scrape_interval": scrape, "evaluation_interval": scrape},
         "rule_files": [str(rules)],
         "scrape_configs": [{"job_name": "holdfast", "static_configs": [{"targets": [target]}]}],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{tells}"]}]}]},
@@ -127,6 +129,7 @@ def prometheus(folder: Path, *, target: str, rules: Path, tells: int) -> Program
         f"--config.file={file}",
         f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--web.listen-address=127.0.0.1:{port}",
+        *flags,
     ]
     return Program(command, url=f"http://127.0.0.1:{port}", log=folder / "prometheus.log")
 
