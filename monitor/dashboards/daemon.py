@@ -58,13 +58,13 @@ def daemon(made: dashboard.Dashboard) -> None:
     for title, says, metric, bound in (
         (
             "How late the event loop is",
-            "The p99 and the median: latencies of steps are wrong by up to this much. Over the dashes there is an alert.",
+            "The p99 and the median: latencies are wrong by up to this much. Over the dashes there is an alert.",
             "holdfast_loop_lag_seconds",
             f"vector({LAGS:g})",
         ),
         (
             "How late runs start",
-            "The p99 and the median: beyond a few seconds the machine is too small for what it watches.",
+            "The p99 and the median: beyond a few seconds this machine is too small for its work.",
             "holdfast_schedule_lag_seconds",
             None,
         ),
