@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -28,6 +31,7 @@ T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
 """What is asked of the database: everything in it happens in one transaction."""
 
+_json = partial(json.dumps, separators=(",", ":"))
 _BUSY = 2  # seconds to wait for another writer of the same file, e.g. `holdfast violations ack`
 
 
@@ -43,12 +47,18 @@ class Database:
             case None:
                 # No thread for what never waits: whoever forgets to close it leaves nothing behind that runs.
                 self._memory = sa.create_engine(
-                    "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+                    "sqlite://",
+                    poolclass=StaticPool,
+                    connect_args={"check_same_thread": False},
+                    json_deserializer=_loads,
                 )
                 weakref.finalize(self, self._memory.dispose)
             case Path():
                 self._engine = create_async_engine(
-                    f"sqlite+aiosqlite:///{home}", connect_args={"timeout": _BUSY}, poolclass=StaticPool
+                    f"sqlite+aiosqlite:///{home}",
+                    connect_args={"timeout": _BUSY},
+                    poolclass=StaticPool,
+                    json_deserializer=_loads,
                 )
                 sa.event.listen(self._engine.sync_engine, "connect", _pragmas)
             case Schema():
@@ -58,6 +68,7 @@ class Database:
                     poolclass=AsyncAdaptedQueuePool,
                     pool_size=1,
                     max_overflow=0,
+                    json_deserializer=_loads,
                 )
 
     async def open(self) -> None:
@@ -150,3 +161,11 @@ def _advice(reason: str) -> str:
         if words in reason:
             return advice
     return "probing goes on, and nothing of it is kept until this is mended"
+
+
+def _loads(text: str | bytes) -> object:
+    """JSON, five times as fast as the standard library has it; that one wrote it, and knows numbers that are none."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)

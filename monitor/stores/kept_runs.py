@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
@@ -30,19 +31,10 @@ def run_row(record: RunRecord) -> dict[str, object]:
         "checks": finding.checks,
         "kinds": sorted({violation.kind for violation in finding.violations}),
         "left_out": [text(sentence) for sentence in finding.left_out],
-        "steps": [
-            [
-                step.name,
-                round(step.after.total_seconds(), 6),
-                round(step.took.total_seconds(), 6),
-                step.failed,
-                *([step.messages] if step.messages else ()),
-            ]
-            for step in record.steps
-        ],
+        "steps": _steps_row(record.steps),
         "server": dict(record.server),
         "propagations": [
-            [each.source, each.target, round(each.took.total_seconds(), 6), round(each.resolution.total_seconds(), 6)]
+            [each.source, each.target, _microseconds(each.took), _microseconds(each.resolution)]
             for each in record.propagations
         ],
     }
@@ -59,16 +51,6 @@ def run(row: sa.RowMapping) -> RunRecord:
         message=row["message"],
         left_out=tuple(row["left_out"]),
     )
-    steps = tuple(
-        StepTiming(
-            name=name,
-            after=timedelta(seconds=after),
-            took=timedelta(seconds=took),
-            failed=failed,
-            messages=sum(messages),  # one number, or none
-        )
-        for name, after, took, failed, *messages in row["steps"]
-    )
     return RunRecord(
         run_id=row["run_id"],
         environment=row["environment"],
@@ -76,15 +58,49 @@ def run(row: sa.RowMapping) -> RunRecord:
         started=moment_of(row["started"]),
         took=timedelta(seconds=row["took"]),
         finding=finding,
-        steps=steps,
+        steps=_steps(row["steps"]),
         propagations=tuple(
             Propagation(
-                source=source, target=target, took=timedelta(seconds=took), resolution=timedelta(seconds=resolution)
+                source=source,
+                target=target,
+                took=timedelta(microseconds=took),
+                resolution=timedelta(microseconds=resolution),
             )
             for source, target, took, resolution in row["propagations"]
         ),
         server=row["server"],
     )
+
+
+def _steps_row(steps: Sequence[StepTiming]) -> dict[str, list[list[int]]]:
+    """By name, in microseconds: after, took, and where they are not 0, failed and messages. Most of a row is this."""
+    found: dict[str, list[list[int]]] = {}
+    for step in steps:
+        kept = [_microseconds(step.after), _microseconds(step.took)]
+        if step.failed or step.messages:
+            kept += (int(step.failed), step.messages)
+        found.setdefault(step.name, []).append(kept)
+    return found
+
+
+def _steps(kept: Mapping[str, Sequence[Sequence[int]]]) -> tuple[StepTiming, ...]:
+    """In the order in which they began."""
+    found = [
+        StepTiming(
+            name=name,
+            after=timedelta(microseconds=after),
+            took=timedelta(microseconds=took),
+            failed=bool(rest and rest[0]),
+            messages=rest[1] if rest else 0,
+        )
+        for name, times in kept.items()
+        for after, took, *rest in times
+    ]
+    return tuple(sorted(found, key=lambda step: step.after))
+
+
+def _microseconds(length: timedelta) -> int:
+    return length // timedelta(microseconds=1)
 
 
 def moment_of(seconds: float) -> datetime:

@@ -161,7 +161,11 @@ OLD_RUN = {
     "message": "",
     "checks": 1,
     "kinds": [],
-    "steps": [["connect", 0, 0.01, False]],
+    "steps": [
+        ["connect", 0.000129, 0.01, False],
+        ["pages", 0.5, 0.000001, False, 250],
+        ["connect", 0.25, 3.0, True],
+    ],
     "server": {},
     "left_out": ["the pooler"],
 }
@@ -184,7 +188,14 @@ async def test_an_older_state_keeps_what_is_in_it(home: Path | Schema) -> None:
     state = KeptState(home)
     await state.open()
     (found,) = await state.runs()
-    assert (found.run_id, found.steps[0].name, found.finding.left_out) == ("old", "connect", ("the pooler",))
+    assert (found.run_id, found.finding.left_out) == ("old", ("the pooler",))
+    microseconds = timedelta(microseconds=1)
+    assert [(step.name, step.after // microseconds, step.took // microseconds) for step in found.steps] == [
+        ("connect", 129, 10_000),
+        ("connect", 250_000, 3_000_000),
+        ("pages", 500_000, 1),
+    ]
+    assert [(step.failed, step.messages) for step in found.steps] == [(False, 0), (True, 0), (False, 250)]
     assert found.propagations == ()
     new = run(1)
     await state.save([new], [])
