@@ -41,13 +41,7 @@ class Sketch:
 
     def quantile(self, q: float) -> float | None:
         """The least value that a share `q` of all do not exceed, 0 to 1, within ERROR of itself; None of none."""
-        rank = max(1, math.ceil(q * self.count - NEAREST))
-        seen = 0
-        for value, count in self.spread():
-            seen += count
-            if seen >= rank:
-                return value
-        return None
+        return quantile_in(self.as_json(), q)
 
     def spread(self) -> Sequence[tuple[float, int]]:
         """Its buckets from the least: a value that is within ERROR of all in it, and how many they are."""
@@ -70,6 +64,20 @@ class Sketch:
             last += gap
             buckets[last] = count
         return cls(zeros=kept[0], buckets=buckets)
+
+
+def quantile_in(kept: Sequence[int], q: float) -> float | None:
+    """The quantile of what `as_json` gave: of a year of hours, most of the time would go into making sketches."""
+    rank = max(1, math.ceil(q * (kept[0] + sum(kept[2::2])) - NEAREST))
+    seen, bucket = kept[0], 0
+    if seen >= rank:
+        return 0.0
+    for gap, count in zip(kept[1::2], kept[2::2], strict=True):
+        bucket += gap
+        seen += count
+        if seen >= rank:
+            return _middle(bucket)
+    return None
 
 
 def merged(sketches: Iterable[Sketch]) -> Sketch:

@@ -29,6 +29,11 @@ class Rollups(Protocol):
     ) -> list[Rollup]:
         """Rollups of this length that start within a time, the earliest first; without steps if only counts matter."""
 
+    async def medians(
+        self, *, length: timedelta, since: datetime, until: datetime, environment: str
+    ) -> Mapping[tuple[str, str], Mapping[datetime, float]]:
+        """How long the steps of an environment took, by probe and step, as the median of each rollup by its start."""
+
     async def keep_rollups(self, made: Sequence[Rollup], *, until: datetime | None = None) -> None:
         """Keep rollups, each in the place of an earlier one of the same span; with `until`, all before is rolled up."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -64,21 +63,24 @@ async def gather(
     counts = await state.rollups(
         length=HOUR, since=period.since, until=period.until, environment=name, counts_only=True
     )
-    fortnight = floor(period.until, HOUR) - 2 * WEEK
-    hours = await state.rollups(length=HOUR, since=fortnight, until=period.until, environment=name)
-    whole = [each for each in hours if each.start >= period.since]
+    medians = await state.medians(
+        length=HOUR, since=floor(period.until, HOUR) - 2 * WEEK, until=period.until, environment=name
+    )
+    parts = [(HOUR, period.since, period.until)]
     if period.grain > HOUR:
-        whole = [
-            each
-            for length, since, until in spans(period.since, floor(period.until, HOUR))
-            for each in await state.rollups(length=length, since=since, until=until, environment=name)
-        ]
+        parts = spans(period.since, floor(period.until, HOUR))
+    steps = [
+        each
+        for length, since, until in parts
+        for each in await state.rollups(length=length, since=since, until=until, environment=name)
+    ]
+    fresh = [each for each in fresh if each.start >= period.since]
     return Gathered(
         subject=subject,
         period=period,
-        counts=merged([*counts, *(each for each in fresh if each.start >= period.since)], HOUR),
-        rollups=merged([*whole, *(each for each in fresh if each.start >= period.since)], period.grain),
-        medians=_medians([*hours, *fresh]),
+        counts=[*counts, *fresh],
+        rollups=merged([*steps, *fresh], period.grain),
+        medians=_with(medians, fresh),
         violations=[kept for kept in violations if kept.environment == name],
         unusable=await recalled(state, name),
         losses=await ledger.losses(limit=_MOST) if ledger else (),
@@ -102,11 +104,13 @@ async def _fresh(subject: Subject, period: Period, *, state: Memory, since: date
     return rolled(records, length=HOUR, budgets=subject.budget, not_run=missed)
 
 
-def _medians(hours: Sequence[Rollup]) -> dict[StepName, dict[datetime, float]]:
-    found: dict[StepName, dict[datetime, float]] = defaultdict(dict)
-    for hour in hours:
+def _with(
+    medians: Mapping[StepName, Mapping[datetime, float]], fresh: Sequence[Rollup]
+) -> dict[StepName, Mapping[datetime, float]]:
+    found = {name: dict(of) for name, of in medians.items()}
+    for hour in fresh:
         for name, step in hour.steps.items():
             median = step.took.quantile(0.5)
             if median is not None:
-                found[hour.probe, name][hour.start] = median
-    return dict(found)
+                found.setdefault((hour.probe, name), {})[hour.start] = median
+    return {**found}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from monitor.core.record import NotRun, RunRecord
 from monitor.core.rollup import DAY, HOUR, Rollup
+from monitor.core.sketch import quantile_in
 from monitor.core.verdict import Reason, Verdict
 from monitor.ports.rollups import Tally
 from monitor.stores.database import Database, insert
@@ -48,7 +49,23 @@ class KeptRollups:
             if value is not None:
                 query = query.where(column == value)
         rows = await self._database.read(lambda connection: connection.execute(query).mappings().all())
-        return [rollup(row) for row in rows]
+        return [rollup(row, counts_only=counts_only) for row in rows]
+
+    async def medians(
+        self, *, length: timedelta, since: datetime, until: datetime, environment: str
+    ) -> Mapping[tuple[str, str], Mapping[datetime, float]]:
+        """How long the steps of an environment took, by probe and step, as the median of each rollup by its start."""
+        c = rollups.c
+        query = sa.select(c.probe, c.start, c.steps).where(
+            c.length == int(length.total_seconds()), *_within(c.start, since, until), c.environment == environment
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        found: dict[tuple[str, str], dict[datetime, float]] = defaultdict(dict)
+        for probe, start, steps in rows:
+            for step, (_, _, _, took) in steps.items():
+                if (median := quantile_in(took, 0.5)) is not None:
+                    found[probe, step][moment_of(start)] = median
+        return found
 
     async def keep_rollups(self, made: Sequence[Rollup], *, until: datetime | None = None) -> None:
         """Keep rollups, each in the place of an earlier one of the same span; with `until`, all before is rolled up."""

@@ -27,8 +27,10 @@ def rollup_row(of: Rollup) -> dict[str, object]:
     }
 
 
-def rollup(row: sa.RowMapping) -> Rollup:
+def rollup(row: sa.RowMapping, *, counts_only: bool = False) -> Rollup:
     """A rollup as it was kept; without its steps where they were not asked for."""
+    steps = {} if counts_only else row["steps"]
+    propagations = () if counts_only else row["propagations"]
     return Rollup(
         environment=row["environment"],
         probe=row["probe"],
@@ -38,9 +40,9 @@ def rollup(row: sa.RowMapping) -> Rollup:
         reasons={Reason(reason): times for reason, times in row["reasons"].items()},
         steps={
             name: StepRollup(count=count, over=over, budget=budget, took=Sketch.from_json(took))
-            for name, (count, over, budget, took) in row.get("steps", {}).items()
+            for name, (count, over, budget, took) in steps.items()
         },
-        propagations={(source, target): Sketch.from_json(took) for source, target, took in row.get("propagations", ())},
+        propagations={(source, target): Sketch.from_json(took) for source, target, took in propagations},
     )
 
 
