@@ -88,7 +88,7 @@ def _source(given: Given) -> dict[str, object]:
                     "exemplarTraceIdDestinations": [
                         {
                             "name": "run_id",
-                            "url": f"{given.page.rstrip('/')}/runs/$${{__value.raw}}",
+                            "url": f"{given.page.rstrip('/')}/runs/${{__value.raw}}".replace("$", "$$"),
                             "urlDisplayLabel": "The run on the status page",
                         }
                     ],

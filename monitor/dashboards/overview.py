@@ -45,6 +45,7 @@ def _standing(made: dashboard.Dashboard, of: Expressions, given: Given) -> None:
                 unit="none",
                 width=24,
                 height=10,
+                steps=((None, "transparent"),),
                 none="no environment is watched, or no daemon is scraped",
             ),
             Query(of.state("environment, probe")),

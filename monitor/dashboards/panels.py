@@ -135,6 +135,8 @@ def rows(
             },
         )
     )
+    # What stands where a panel has no data would else stand in each cell that has none.
+    made.override_by_regexp("/.*/", _properties({"noValue": "-"}))
     for column, properties in (looks or {}).items():
         made.override_by_name(column, _properties(properties))
     return made
@@ -142,7 +144,10 @@ def rows(
 
 def matrix(about: About, query: Query, *, row: str, column: str, cell: str, head: str) -> table.Panel:
     """How promises stand now: a row and a column for each value of two labels. `cell` and `head`: where they lead."""
-    made = _with(table.Panel(), about).mappings([_words()]).filterable(True)
+    absent = model.DashboardSpecialValueMapOptions(
+        match=model.SpecialValueMatch.NULL, result=model.ValueMappingResult(text="-", color="transparent")
+    )
+    made = _with(table.Panel(), about).mappings([_words(), model.SpecialValueMap(options=absent)]).filterable(True)
     made.with_target(_asked(query, "A").instant().format(PromQueryFormat.TABLE))
     made.with_transformation(
         model.DataTransformerConfig(
