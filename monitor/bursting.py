@@ -156,7 +156,7 @@ class Burst:
             return
         gauge = await run.environment.gauges.connect(run.probe)
         try:
-            if not self._rounds:
+            if not self._rounds and run.probe not in run.environment.surroundings.bound:
                 self._chapters.unbound = await gauge.unbound()
             yield gauge
         finally:

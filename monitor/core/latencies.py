@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
@@ -25,14 +26,19 @@ def spread(values: Iterable[float]) -> Spread:
     histogram, count = _histogram(values)
     if not count:
         return Spread(count=0, mean=0.0, at=(0.0,) * len(PERCENTILES))
-    at = tuple(histogram.get_value_at_percentile(each) / 1e6 for each in PERCENTILES)
+    at = tuple(_at(histogram, count, each) for each in PERCENTILES)
     return Spread(count=count, mean=histogram.get_mean_value() / 1e6, at=at)
 
 
 def curve(values: Iterable[float], percentiles: Sequence[float]) -> list[tuple[float, float]]:
     """The value in seconds at each percentile, for a picture; empty of none."""
     histogram, count = _histogram(values)
-    return [(each, histogram.get_value_at_percentile(each) / 1e6) for each in percentiles] if count else []
+    return [(each, _at(histogram, count, each)) for each in percentiles] if count else []
+
+
+def _at(histogram: Any, count: int, percentile: float) -> float:  # noqa: ANN401  the library has no types
+    """The value that so large a share does not exceed: of few values the library rounds down to one that more do."""
+    return float(histogram.get_value_at_percentile(100 * ceil(percentile * count / 100) / count)) / 1e6
 
 
 def _histogram(values: Iterable[float]) -> tuple[Any, int]:
