@@ -140,7 +140,7 @@ class App:
         http = self.settings.http
         token = http.token.get_secret_value() if http.token else None
         port = http.port and http.port + self.settings.part.number - 1  # those on one machine share a configuration
-        return await serve(create_app(self, token=token), host=http.host, port=port, stop=web_stop)
+        return await serve(create_app(self, token=token, stop=web_stop), host=http.host, port=port, stop=web_stop)
 
     async def _until(self, stop: asyncio.Event, web: asyncio.Task[None]) -> None:
         """Wait for `stop` beside the tasks that have no end. The first of them that ends ends the daemon."""

@@ -36,10 +36,23 @@ class Json(Response):
 
     def render(self, content: object) -> bytes:
         """The bytes of a value."""
+        return self.dump(content) + b"\n"
+
+    @staticmethod
+    def dump(content: object) -> bytes:
+        """The same without a line break at its end."""
         try:
-            return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+            return orjson.dumps(content, option=orjson.OPT_INDENT_2)
         except TypeError:  # half a surrogate pair or a number beyond 64 bits, from somebody's evidence
-            return json.dumps(content, indent=2, default=str).encode() + b"\n"
+            return json.dumps(content, indent=2, default=str).encode()
+
+
+def compact(content: object) -> bytes:
+    """A value as JSON on one line."""
+    try:
+        return orjson.dumps(content)
+    except TypeError:
+        return json.dumps(content, default=str).encode()
 
 
 def moment(when: datetime | None) -> str | None:

@@ -3,129 +3,272 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from datetime import timedelta
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from monitor.core import duration
 from monitor.core.verdict import Verdict
 from monitor.core.violations import Stage
 from monitor.exposition import Turns
-from monitor.web import wire
+from monitor.web import shapes, wire
 from monitor.web.answers import Fault, Json, bad, missing, moment
 from monitor.web.daemon import Daemon
+from monitor.web.events import Events, Topic
 from monitor.web.guard import Token, body
-from monitor.web.picture import find_environment, find_probe, find_violation, picture
-from monitor.web.query import LONGEST_LIST, Query
+from monitor.web.listing import LARGEST, SIZE, Wanted
+from monitor.web.operations import PREFIX, Operation, Param
+from monitor.web.picture import find_environment, find_probe, find_violation, overview, picture
+from monitor.web.pieces import Pieces, listing
+from monitor.web.query import LONGEST_LIST, LONGEST_PAGE, LONGEST_SEARCH, Query, choose, length_of_time, parse_length
+from monitor.web.streams import EventStream
 
 PAUSE = timedelta(hours=1)
 LONGEST_PAUSE = timedelta(days=30)
 LONGEST_NOTE = 2000  # characters
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+_TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1}
+ENVIRONMENT = Param(name="environment", about="The name of an environment.", schema=_TEXT, example="production")
+PROBE = Param(name="probe", about="The name of a probe.", schema=_TEXT, example="thread")
+RUN = Param(name="id", about="The whole id of a run.", schema=_TEXT, example="01980c2e-8f6e-7000-8000-31dab60df79b")
+VIOLATION = Param(name="id", about="An id, or its unmistakable beginning.", schema=_TEXT, example="01980c2e-8f6e")
+VERDICT = Param(name="verdict", about="Only these.", schema={"enum": [*Verdict]}, example="violated")
+LIMIT = Param(
+    name="limit", about="How many at the most.", schema={"type": "integer", "minimum": 1, "maximum": LONGEST_LIST}
+)
+STAGE = Param(
+    name="stage", about="Only in these stages.", schema={"type": "array", "items": {"enum": [*Stage]}}, example=["open"]
+)
+SEARCH = (
+    Param(
+        name="q",
+        about="Words that must all occur in the name, or in a label as in tier:critical.",
+        schema={"type": "string", "maxLength": LONGEST_SEARCH},
+        example="eu tier:critical",
+    ),
+    Param(name="verdict", about="Only what stands so now.", schema={"enum": ["", *Verdict]}, example="violated"),
+    Param(name="page", about="From 1.", schema={"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE}),
+    Param(
+        name="size",
+        about=f"Environments on a page; {SIZE} where something else is asked for, else all.",
+        schema={"type": "integer", "minimum": 1, "maximum": LARGEST},
+    ),
+)
+TYPES = Param(
+    name="types",
+    about="Only these, with commas between them.",
+    schema={"type": "string", "pattern": f"^({'|'.join(Topic)})(,({'|'.join(Topic)}))*$"},
+    example="violation,environment",
+)
+_FOR = {
+    "type": "object",
+    "properties": {"for": {"type": "string", "pattern": "^[1-9][0-9]?(s|m|h)$", "examples": ["30m"]}},
+    "additionalProperties": False,
+}
+_NOTE = {
+    "type": "object",
+    "properties": {"note": {"type": "string", "maxLength": LONGEST_NOTE, "examples": ["restore under way, see #412"]}},
+    "additionalProperties": False,
+}
+_NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 class Api:
     """Every endpoint below /api/v1."""
 
-    def __init__(self, daemon: Daemon, token: Token) -> None:
+    def __init__(self, daemon: Daemon, token: Token, *, stop: asyncio.Event) -> None:
         self._daemon = daemon
         self._token = token
+        self._events = Events(daemon, stop)
+        self._document: bytes | None = None
 
     def routes(self) -> list[Route]:
         """Its paths."""
-        environment = "/environments/{environment}"
-        return [
-            Route("/", self.index, methods=["GET"]),
-            Route("/environments", self.environments, methods=["GET"]),
-            Route(environment, self.environment, methods=["GET"]),
-            Route(f"{environment}/pause", self._guarded(self.pause), methods=["POST"]),
-            Route(f"{environment}/resume", self._guarded(self.resume), methods=["POST"]),
-            Route(f"{environment}/probes/{{probe}}/run", self._guarded(self.run), methods=["POST"]),
-            Route("/runs", self.runs, methods=["GET"]),
-            Route("/violations", self.violations, methods=["GET"]),
-            Route("/violations/{id}", self.violation, methods=["GET"]),
-            Route("/violations/{id}/ack", self._guarded(self.acknowledge), methods=["POST"]),
-        ]
+        return [operation.route(self._token) for operation in self.operations()]
 
-    async def index(self, request: Request) -> Response:
-        """What there is to ask for, and what somebody should mend about the daemon itself."""
-        Query(request)
-        routes = [route for route in self.routes() if route.path != "/"]
-        return Json(
-            {
-                "version": self._daemon.version,
-                "location": self._daemon.location,
-                "started": moment(self._daemon.started),
-                "notices": wire.notices(self._daemon.notices()),
-                "endpoints": [
-                    {"method": method, "path": f"/api/v1{route.path}", "token": method == "POST"}
-                    for route in routes
-                    for method in sorted((route.methods or set()) - {"HEAD"})
-                ],
-            }
+    def operations(self) -> tuple[Operation, ...]:
+        """All that can be asked."""
+        one, violation = "/environments/{environment}", "/violations/{id}"
+        here: dict[str, Any] = {"named": (ENVIRONMENT,), "faults": (404,)}
+        return (
+            Operation(path="/", answer=self.index, gives=shapes.Index),
+            Operation(path="/environments", answer=self.environments, gives=shapes.Environments, params=SEARCH),
+            Operation(path=one, answer=self.environment, gives=shapes.Environment, **here),
+            Operation(path=f"{one}/pause", answer=self.pause, gives=shapes.Pause, body=_FOR, post=True, **here),
+            Operation(path=f"{one}/resume", answer=self.resume, gives=shapes.Pause, body=_NOTHING, post=True, **here),
+            Operation(
+                path=f"{one}/probes/{{probe}}/run",
+                answer=self.run,
+                gives=shapes.RunWithEvidence,
+                named=(ENVIRONMENT, PROBE),
+                body=_NOTHING,
+                faults=(404, 503),
+                post=True,
+            ),
+            Operation(
+                path="/runs",
+                answer=self.runs,
+                gives=shapes.Runs,
+                params=(ENVIRONMENT, PROBE, VERDICT, LIMIT),
+                faults=(404, 503),
+            ),
+            Operation(path="/runs/{id}", answer=self.one_run, gives=shapes.Run, named=(RUN,), faults=(404, 503)),
+            Operation(
+                path="/violations",
+                answer=self.violations,
+                gives=shapes.Violations,
+                params=(ENVIRONMENT, STAGE, LIMIT),
+                faults=(404, 503),
+            ),
+            Operation(
+                path=violation,
+                answer=self.violation,
+                gives=shapes.ViolationWithEvidence,
+                named=(VIOLATION,),
+                faults=(404, 503),
+            ),
+            Operation(
+                path=f"{violation}/ack",
+                answer=self.acknowledge,
+                gives=shapes.ViolationWithEvidence,
+                named=(VIOLATION,),
+                body=_NOTE,
+                faults=(404, 409, 503),
+                post=True,
+            ),
+            Operation(
+                path="/events",
+                answer=self.events,
+                params=(ENVIRONMENT, TYPES),
+                faults=(404, 503),
+                events={
+                    "hello": shapes.Hello,
+                    "run": shapes.Run,
+                    "violation": shapes.ViolationChanged,
+                    "environment": shapes.EnvironmentChanged,
+                    "reset": shapes.Reset,
+                },
+            ),
+            Operation(path="/openapi.json", answer=self.openapi),
         )
 
-    async def environments(self, request: Request) -> Response:
-        """Every environment as it stands now."""
-        Query(request)
-        turns, found = Turns(), []
-        for watched in list(self._daemon.environments().values()):
-            found.append(wire.environment(picture(self._daemon, watched)))
-            await turns.give()
-        return Json({"environments": found, "notices": wire.notices(self._daemon.notices())})
+    async def index(self, _request: Request, _query: Query) -> Response:
+        """What there is to ask for, and what somebody should mend about the daemon itself."""
+        index: shapes.Index = {
+            "version": self._daemon.version,
+            "location": self._daemon.location,
+            "started": moment(self._daemon.started),
+            "notices": wire.notices(self._daemon.notices()),
+            "endpoints": [
+                {"method": operation.method, "path": f"{PREFIX}{operation.path}", "token": operation.post}
+                for operation in self.operations()
+                if operation.path != "/"
+            ],
+        }
+        return Json(index)
 
-    async def environment(self, request: Request) -> Response:
+    async def openapi(self, _request: Request, _query: Query) -> Response:
+        """The API as an OpenAPI document."""
+        if self._document is None:  # made of what pydantic takes long to import and to look at
+            self._document = await asyncio.to_thread(self._describe)
+        return Pieces([self._document], media_type="application/json")
+
+    def _describe(self) -> bytes:
+        from monitor.web.openapi import document  # noqa: PLC0415  who never asks does not wait for it
+
+        return Json.dump(document(self.operations(), version=self._daemon.version)) + b"\n"
+
+    async def environments(self, request: Request, query: Query) -> Response:
+        """Every environment as it stands now, or those that are sought.
+
+        All of them in the order of the configuration where nothing is asked for, else the worst first, by pages.
+        """
+        wanted = query.wanted()
+        if not any(request.query_params.values()):
+            wanted = Wanted(size=max(1, len(self._daemon.environments())), ranked=False)
+        listed, pictures = await overview(self._daemon, wanted, Turns())
+        about = {
+            "notices": wire.notices(self._daemon.notices()),
+            "total": listed.total,
+            "matching": listed.matching,
+            "page": wanted.page,
+            "pages": listed.pages,
+            "counts": listed.counts,
+        }
+        return await listing("environments", map(wire.environment, pictures), about)
+
+    async def environment(self, request: Request, _query: Query) -> Response:
         """One environment as it stands now."""
-        Query(request)
         watched = find_environment(self._daemon, request.path_params["environment"])
         return Json(wire.environment(picture(self._daemon, watched)))
 
-    async def runs(self, request: Request) -> Response:
+    async def events(self, request: Request, query: Query) -> Response:
+        """What happens, as it happens: server-sent events.
+
+        `hello` comes first, then `run`, `violation` and `environment` as they are asked for. Who sends the
+        Last-Event-ID hears what was missed, or `reset` where too much was.
+        """
+        environment, types = query.text("environment"), query.text("types")
+        if environment is not None:
+            find_environment(self._daemon, environment)
+        topics = tuple(Topic) if types is None else tuple(choose("types", each, Topic) for each in types.split(","))
+        after = request.headers.get("last-event-id")
+        return EventStream(
+            self._events, await self._events.subscribe(topics=topics, environment=environment, after=after)
+        )
+
+    async def runs(self, _request: Request, query: Query) -> Response:
         """The latest runs first."""
-        query = Query(request, "environment", "probe", "verdict", "limit")
         environment, probe = query.text("environment"), query.text("probe")
         verdict, limit = query.one_of("verdict", Verdict), query.limit()
         found = await self._daemon.journal.runs(environment=environment, probe=probe, verdict=verdict, limit=limit)
         if not found:
             self._check_names(environment, probe)
-        return Json({"runs": [wire.run(record) for record in found]})
+        return await listing("runs", map(wire.run, found), {})
 
-    async def violations(self, request: Request) -> Response:
+    async def one_run(self, request: Request, _query: Query) -> Response:
+        """One run, without the evidence of what it found, which its violation has."""
+        id_ = request.path_params["id"]
+        record = await self._daemon.journal.run(id_)
+        if record is None:
+            raise Fault(404, f"there is no run {id_[:64]!r}", do="GET /api/v1/runs lists the latest")
+        return Json(wire.run(record))
+
+    async def violations(self, _request: Request, query: Query) -> Response:
         """The latest opened first."""
-        query = Query(request, "environment", "stage", "limit")
         environment, stages, limit = query.text("environment"), query.some_of("stage", Stage), query.limit(LONGEST_LIST)
         kept = await self._daemon.journal.violations(stages=stages)
         found = [each for each in kept if environment in (None, each.environment)]
         if not found:
             self._check_names(environment, None)
-        return Json({"violations": [wire.violation(each) for each in found[:limit]]})
+        return await listing("violations", map(wire.violation, found[:limit]), {})
 
-    async def violation(self, request: Request) -> Response:
+    async def violation(self, request: Request, _query: Query) -> Response:
         """One violation with its evidence."""
-        Query(request)
         return Json(wire.violation_with_evidence(await find_violation(self._daemon, request.path_params["id"])))
 
-    async def pause(self, request: Request) -> Response:
+    async def pause(self, request: Request, _query: Query) -> Response:
         """Run nothing against an environment for a while."""
         watched = find_environment(self._daemon, request.path_params["environment"])
         given = (await body(request, "for")).get("for")
         length = PAUSE if given is None else _pause(given)
         until = self._daemon.clock.now() + length
         await self._known(self._daemon.pause(watched.name, until), watched.name)
+        self._events.changed(watched.name)
         return Json({"environment": watched.name, "paused_until": moment(until)})
 
-    async def resume(self, request: Request) -> Response:
+    async def resume(self, request: Request, _query: Query) -> Response:
         """End a pause."""
         watched = find_environment(self._daemon, request.path_params["environment"])
         await body(request)
         await self._known(self._daemon.resume(watched.name), watched.name)
+        self._events.changed(watched.name)
         return Json({"environment": watched.name, "paused_until": None})
 
-    async def run(self, request: Request) -> Response:
+    async def run(self, request: Request, _query: Query) -> Response:
         """Run a probe now, or join the run that is under way, and show how it ended."""
         watched = find_environment(self._daemon, request.path_params["environment"])
         probe = find_probe(watched, request.path_params["probe"])
@@ -143,7 +286,7 @@ class Api:
             ) from None
         return Json(wire.run_with_evidence(record))
 
-    async def acknowledge(self, request: Request) -> Response:
+    async def acknowledge(self, request: Request, _query: Query) -> Response:
         """Quieten a violation until its check passes again."""
         note = (await body(request, "note")).get("note", "")
         if not isinstance(note, str):
@@ -158,16 +301,6 @@ class Api:
             raise Fault(409, f"the violation {found.id} was closed{when}", do="there is nothing left to acknowledge")
         self._daemon.metrics.standing(kept.environment, journal.standing(kept.environment))
         return Json(wire.violation_with_evidence(kept))
-
-    def _guarded(self, endpoint: Endpoint) -> Endpoint:
-        """The same, for whoever has the token."""
-
-        async def guarded(request: Request) -> Response:
-            self._token.check(request)
-            Query(request)
-            return await endpoint(request)
-
-        return guarded
 
     async def _known(self, change: Awaitable[None], environment: str) -> None:
         try:
@@ -186,13 +319,6 @@ class Api:
 
 
 def _pause(given: object) -> timedelta:
-    expected = "a length of time from 1s to 30d, such as 30m"
     if not isinstance(given, str):
-        raise bad("for", expected=expected, found=given)
-    try:
-        length = duration.parse(given)
-    except ValueError:
-        raise bad("for", expected=expected, found=given) from None
-    if not timedelta(seconds=1) <= length <= LONGEST_PAUSE:
-        raise bad("for", expected=expected, found=given)
-    return length
+        raise bad("for", expected=length_of_time(LONGEST_PAUSE), found=given)
+    return parse_length("for", given, most=LONGEST_PAUSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -17,20 +18,24 @@ from monitor.web.api import Api
 from monitor.web.daemon import Daemon
 from monitor.web.guard import SafeHeaders, Token, protect
 from monitor.web.health import Health
+from monitor.web.operations import PREFIX
 from monitor.web.pages import Pages
 
 HERE = Path(__file__).parent
 
 
-def create_app(daemon: Daemon, *, token: str | None) -> Starlette:
-    """The application that shows a daemon. `token` guards what changes anything; without one nothing can be changed."""
-    api = Api(daemon, Token(token))
+def create_app(daemon: Daemon, *, token: str | None, stop: asyncio.Event | None = None) -> Starlette:
+    """The application that shows a daemon. `token` guards what changes anything; without one nothing can be changed.
+
+    `stop` ends the streams of events, or they would hold up the end of the server.
+    """
+    routes = Api(daemon, Token(token), stop=stop or asyncio.Event()).routes()
     app = Starlette(
         routes=[
             *Pages(daemon).routes(),
             *Health(daemon).routes(),
-            Route("/api/v1", api.index, methods=["GET"]),
-            Mount("/api/v1", Router(api.routes(), redirect_slashes=False)),
+            Route(PREFIX, routes[0].endpoint, methods=["GET"]),  # the index, also without a slash at its end
+            Mount(PREFIX, Router(routes, redirect_slashes=False)),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(SafeHeaders)],

@@ -15,12 +15,16 @@ LARGEST = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What somebody asked for: words, which must all occur; a verdict; the number of a page, from 1, and its size."""
+    """What somebody asked for: words, which must all occur; a verdict; the number of a page, from 1, and its size.
+
+    `ranked` is the worst first and then by name, else in the order in which they are given.
+    """
 
     q: str = ""
     verdict: Verdict | None = None
     page: int = 1
     size: int = SIZE
+    ranked: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +70,8 @@ def listed(entries: Iterable[Entry], wanted: Wanted) -> Listing:
         for entry in entries
         if wanted.verdict in (None, entry.verdict) and (not words or all(word in _text(entry) for word in words))
     ]
-    fit.sort(key=lambda entry: (-entry.verdict.gravity, entry.name))
+    if wanted.ranked:
+        fit.sort(key=lambda entry: (-entry.verdict.gravity, entry.name))
     start = (wanted.page - 1) * wanted.size
     counted = Counter(entry.verdict for entry in entries)
     return Listing(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from monitor.core.ledger.found import Standing
-from monitor.core.record import RunRecord
+from monitor.core.record import RunRecord, StepTiming
+from monitor.core.slo import ErrorBudget
+from monitor.core.verdict import Verdict
 from monitor.core.violations import KeptViolation
+from monitor.ports import Store
+from monitor.web import shapes
 from monitor.web.answers import moment, seconds
-from monitor.web.daemon import Notice
+from monitor.web.daemon import Notice, Watched
 from monitor.web.picture import Picture, ProbePicture
 
 
-def run(record: RunRecord) -> dict[str, object]:
+def run(record: RunRecord) -> shapes.Run:
     """One run, without the evidence of what it found."""
     finding = record.finding
     return {
@@ -27,23 +32,14 @@ def run(record: RunRecord) -> dict[str, object]:
         "left_out": list(finding.left_out),
         "started": moment(record.started),
         "took_seconds": seconds(record.took),
-        "steps": [
-            {
-                "step": step.name,
-                "after_seconds": seconds(step.after),
-                "took_seconds": seconds(step.took),
-                "failed": step.failed,
-                **({"messages": step.messages} if step.messages else {}),
-            }
-            for step in record.steps
-        ],
+        "steps": [_step(step) for step in record.steps],
         "server": dict(record.server),
     }
 
 
-def run_with_evidence(record: RunRecord) -> dict[str, object]:
+def run_with_evidence(record: RunRecord) -> shapes.RunWithEvidence:
     """One run that has just ended, with all that it found."""
-    found = [
+    found: list[shapes.Found] = [
         {
             "kind": violation.kind,
             "subject": violation.subject,
@@ -56,7 +52,7 @@ def run_with_evidence(record: RunRecord) -> dict[str, object]:
     return {**run(record), "violations": found}
 
 
-def violation(kept: KeptViolation) -> dict[str, object]:
+def violation(kept: KeptViolation) -> shapes.KeptViolation:
     """One violation, without its evidence."""
     return {
         "id": kept.id,
@@ -78,12 +74,12 @@ def violation(kept: KeptViolation) -> dict[str, object]:
     }
 
 
-def violation_with_evidence(kept: KeptViolation) -> dict[str, object]:
+def violation_with_evidence(kept: KeptViolation) -> shapes.ViolationWithEvidence:
     """One violation with all that somebody needs in order to act."""
     return {**violation(kept), "evidence": dict(kept.evidence)}
 
 
-def probe(of: ProbePicture) -> dict[str, object]:
+def probe(of: ProbePicture) -> shapes.ProbeNow:
     """One probe of an environment, as it stands now."""
     latest = of.latest
     return {
@@ -99,7 +95,7 @@ def probe(of: ProbePicture) -> dict[str, object]:
     }
 
 
-def health(of: Picture) -> dict[str, object]:
+def health(of: Picture) -> shapes.Health:
     """One environment for people on call: what is wrong, since when, and what was expected instead."""
     return {
         "environment": of.watched.name,
@@ -111,23 +107,13 @@ def health(of: Picture) -> dict[str, object]:
     }
 
 
-def notices(of: Sequence[Notice]) -> list[dict[str, object]]:
+def notices(of: Sequence[Notice]) -> list[shapes.Notice]:
     """What somebody should mend about the daemon itself."""
     return [{"about": each.about, "message": each.message} for each in of]
 
 
-def environment(of: Picture) -> dict[str, object]:
+def environment(of: Picture) -> shapes.Environment:
     """One environment with all that is known of it, and what each probe promises."""
-    probes = {
-        name: {
-            "promise": each.probe.promise(),
-            "every_seconds": seconds(each.probe.every),
-            "timeout_seconds": seconds(each.probe.timeout),
-            "budget_seconds": {step: seconds(each.probe.budget_of(step)) for step in each.probe.steps},
-            **probe(each),
-        }
-        for name, each in of.probes.items()
-    }
     return {
         "environment": of.watched.name,
         "labels": dict(of.watched.labels),
@@ -136,17 +122,55 @@ def environment(of: Picture) -> dict[str, object]:
         "paused_until": moment(of.paused_until),
         "stores_tried_next": _resting(of),
         "violations": [violation(kept) for kept in of.violations],
-        "probes": probes,
+        "probes": {name: _probe(each) for name, each in of.probes.items()},
         "ledger": {store: _ledger(standing) for store, standing in of.ledgers.items()},
+        "error_budget": _budget(of.budget) if of.budget else None,
         "left_out": dict(of.watched.left_out),
     }
 
 
-def _resting(of: Picture) -> dict[str, object]:
+def changed(of: Watched, verdict: Verdict, paused_until: datetime | None) -> shapes.EnvironmentChanged:
+    """How an environment stands since a moment ago."""
+    return {"environment": of.name, "verdict": verdict, "paused_until": moment(paused_until)}
+
+
+def _step(step: StepTiming) -> shapes.Step:
+    shown: shapes.Step = {
+        "step": step.name,
+        "after_seconds": seconds(step.after),
+        "took_seconds": seconds(step.took),
+        "failed": step.failed,
+    }
+    if step.messages:
+        shown["messages"] = step.messages
+    return shown
+
+
+def _probe(of: ProbePicture) -> shapes.Probe:
+    return {
+        "promise": of.probe.promise(),
+        "every_seconds": seconds(of.probe.every),
+        "timeout_seconds": seconds(of.probe.timeout),
+        "budget_seconds": {step: seconds(of.probe.budget_of(step)) for step in of.probe.steps},
+        **probe(of),
+    }
+
+
+def _budget(of: ErrorBudget) -> shapes.ErrorBudget:
+    return {
+        "objective": of.objective,
+        "window_seconds": seconds(of.window),
+        "good": of.good,
+        "bad": of.bad,
+        "left": round(of.left, 6),
+    }
+
+
+def _resting(of: Picture) -> dict[Store, str | None]:
     return {store: moment(each.until) for store, each in of.resting.items()}
 
 
-def _ledger(of: Standing) -> dict[str, object]:
+def _ledger(of: Standing) -> shapes.Ledger:
     return {
         "records": {"live": of.live, "lost": of.lost, "indeterminate": of.indeterminate, "expired": of.expired},
         "due": of.due,

@@ -45,7 +45,9 @@ async def test_environment_tells_all_that_is_known(daemon: SmallDaemon, client: 
     assert (chat["promise"], chat["every_seconds"], chat["timeout_seconds"]) == ("A chat comes back.", 30.0, 10.0)
     assert chat["budget_seconds"] == {"connect": 2.0, "reload": 2.0}
     assert (chat["verdict"], chat["took_seconds"], chat["age_seconds"]) == ("slow", 0.25, 0.0)
-    assert (await client.get("/api/v1/environments")).json() == {"environments": [body], "notices": []}
+    counts = {"ok": 0, "slow": 0, "unknown": 1, "violated": 0}
+    about = {"notices": [], "total": 1, "matching": 1, "page": 1, "pages": 1, "counts": counts}
+    assert (await client.get("/api/v1/environments")).json() == {"environments": [body], **about}
 
 
 @pytest.mark.parametrize("path", ["/api/v1", "/api/v1/"])
@@ -65,6 +67,8 @@ async def test_index_names_every_endpoint_and_what_is_wrong_with_the_daemon(
     assert acknowledge in body["endpoints"]
     for each in body["endpoints"]:
         known = each["path"].format(environment="production", probe="chat", id="0190aaaa-0001")
+        if known.endswith("/events"):  # it has no end
+            continue
         answer = await client.request(each["method"], known)
         assert answer.status_code in ((401,) if each["token"] else (200, 404)), each
 
