@@ -16,6 +16,7 @@ from monitor.addresses import AddressError, postgres_url
 from monitor.cli import common
 from monitor.core import duration
 from monitor.core.residue import Instance
+from monitor.core.sentinel import is_sentinels, sentinels_of
 from monitor.fleet import left_out, live_environment
 from monitor.metrics import Metrics
 from monitor.ports import Store, StoreError
@@ -61,6 +62,10 @@ def plan(environment: common.Environment, probe: common.ProbeNames = None, confi
     for name, why in left_out(settings).items():
         if name in wanted:
             console.print(Text(f"\n{name}", style="bold") + Text(f" is left out: it {why}", style="dim"))
+    url = settings.redis.url.get_secret_value() if settings.redis else ""
+    if is_sentinels(url):
+        asked = f"SENTINEL GET-MASTER-ADDR-BY-NAME {sentinels_of(url).master}"
+        console.print(Text(f"\nBefore each connection to the primary a Sentinel is asked: {asked}", style="dim"))
 
 
 def _plan_probe(probe: Probe[object], settings: EnvironmentSettings) -> None:

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from monitor.cli import app
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 EXAMPLES = sorted((ROOT / "config" / "examples").glob("*.yaml"))
 SECRETS = "/run/secrets/holdfast"
 
@@ -28,6 +29,21 @@ def test_each_example_can_be_used(path: Path, tmp_path: Path) -> None:
     ended = CliRunner().invoke(app, ["config", "check", "--config", str(file)], env=variables)
     assert ended.exit_code == 0, ended.output
     assert ended.stdout.startswith("✔ the configuration can be used; environments: ")
+
+
+def test_the_contract_can_be_used() -> None:
+    """The configuration that the contract shows is one."""
+    variables = {"HOLDFAST_TOKEN": "secret-1", "HOLDFAST_KEY": "secret-2" * 8}
+    ended = CliRunner().invoke(app, ["config", "check", "--config", str(HERE / "contract.yaml")], env=variables)
+    assert ended.exit_code == 0, ended.output
+
+
+def test_the_plan_tells_of_sentinels() -> None:
+    """`holdfast plan` says what else is asked where Sentinels name the primary."""
+    file = str(ROOT / "config" / "examples" / "redis-sentinel.yaml")
+    variables = {"REDIS_PASSWORD": "secret-1", "SENTINEL_PASSWORD": "secret-2"}
+    ended = CliRunner().invoke(app, ["plan", "production", "--config", file, "--probe", "session"], env=variables)
+    assert (ended.exit_code, "SENTINEL GET-MASTER-ADDR-BY-NAME mymaster" in ended.stdout) == (0, True)
 
 
 def test_there_is_one_for_each_shape() -> None:
