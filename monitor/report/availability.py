@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
-from monitor.core.rollup import HOUR, Rollup, floor
+from monitor.core.rollup import DAY, HOUR, Rollup, floor
 from monitor.core.slo import ErrorBudget, counted
 from monitor.core.verdict import Reason
 from monitor.report.gather import Gathered
 from monitor.report.period import Period
 
+_WORSE = 0.1
 _NOT_RUN = (Reason.PAUSED, Reason.MISSED)
+
+
+class Hour(StrEnum):
+    """What an hour was, from its runs; also its class in the picture."""
+
+    GOOD = "good"
+    BAD = "bad"
+    WORSE = "worse"
+    PAUSED = "paused"
+    SILENT = "silent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,22 +78,31 @@ def took_place(rollup: Rollup) -> int:
     return sum(rollup.verdicts.values()) - sum(rollup.reasons.get(reason, 0) for reason in _NOT_RUN)
 
 
-def gaps(found: Gathered) -> list[Gap]:
+def hours(found: Gathered) -> dict[datetime, Hour]:
+    """What each hour of the period was, also those of which nothing is known; none of days kept only as a whole."""
+    runs: dict[datetime, list[Rollup]] = defaultdict(list)
+    for rollup in found.counts:
+        runs[rollup.start].append(rollup)
+    days = {rollup.start for rollup in found.counts if rollup.length == DAY}
+    return {start: _hour(runs.get(start, [])) for start in found.period.hours() if floor(start, DAY) not in days}
+
+
+def gaps(found: Gathered, known: Mapping[datetime, Hour]) -> list[Gap]:
     """When nobody looked: hours without any run, and hours in which single probes had none while others had."""
     period = found.period
-    ran: dict[datetime, set[str]] = defaultdict(set)
-    paused: dict[datetime, bool] = {}
+    ran: dict[str, set[datetime]] = defaultdict(set)
     for rollup in found.counts:
         if took_place(rollup):
-            ran[rollup.start].add(rollup.probe)
-        elif rollup.reasons.get(Reason.PAUSED):
-            paused[rollup.start] = True
-    probes = sorted({probe for some in ran.values() for probe in some})
-    silent = [(hour, "probing was paused" if paused.get(hour) else "") for hour in period.hours() if not ran.get(hour)]
+            ran[rollup.probe].add(rollup.start)
+    looked = [start for start, hour in known.items() if hour not in {Hour.SILENT, Hour.PAUSED}]
+    silent = [
+        (start, "probing was paused" if hour is Hour.PAUSED else "")
+        for start, hour in known.items()
+        if hour in {Hour.SILENT, Hour.PAUSED}
+    ]
     result = _joined(silent, period)
-    for probe in probes:
-        missing = [(hour, "") for hour in period.hours() if ran.get(hour) and probe not in ran[hour]]
-        result += _joined(missing, period, probe=probe)
+    for probe, its in sorted(ran.items()):
+        result += _joined([(start, "") for start in looked if start not in its], period, probe=probe)
     return result
 
 
@@ -100,6 +121,15 @@ def _joined(hours: Sequence[tuple[datetime, str]], period: Period, *, probe: str
         else:
             found.append(Gap(since=hour, until=end, probe=probe, why=why))
     return found
+
+
+def _hour(rollups: Sequence[Rollup]) -> Hour:
+    if not any(map(took_place, rollups)):
+        return Hour.PAUSED if any(rollup.reasons.get(Reason.PAUSED) for rollup in rollups) else Hour.SILENT
+    good, bad = _counted(rollups)
+    if not bad:
+        return Hour.GOOD
+    return Hour.WORSE if bad / (good + bad) >= _WORSE else Hour.BAD
 
 
 def _counted(rollups: Sequence[Rollup]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Protocol
 from monitor.core.impact import Span
 from monitor.core.ledger.evidence import Epoch
 from monitor.core.ledger.found import Loss, Outage, Restore
-from monitor.core.rollup import HOUR, Rollup, floor, merged, rolled, spans
+from monitor.core.rollup import DAY, HOUR, Rollup, floor, merged, rolled, spans
 from monitor.core.trend import WEEK
 from monitor.core.violations import KeptViolation
 from monitor.impacts import recalled
@@ -30,9 +30,9 @@ class Memory(State, Rollups, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """Of one environment: counts by the hour, steps by the period's grain, medians of the hours of two weeks, events.
+    """Of one environment: counts by the hour, steps by the period's grain, medians of two weeks of hours, events.
 
-    What is not rolled up yet is in it, too.
+    Where the hours of a day are forgotten, its counts are those of the day. What is not rolled up yet is in it, too.
     """
 
     subject: Subject
@@ -60,9 +60,7 @@ async def gather(
     name = subject.name
     ended = await state.rolled_until() or floor(await state.first_run() or period.until, HOUR)
     fresh = await _fresh(subject, period, state=state, since=ended)
-    counts = await state.rollups(
-        length=HOUR, since=period.since, until=period.until, environment=name, counts_only=True
-    )
+    counts = await _counts(name, period, state=state)
     medians = await state.medians(
         length=HOUR, since=floor(period.until, HOUR) - 2 * WEEK, until=period.until, environment=name
     )
@@ -90,6 +88,19 @@ async def gather(
         restores=await ledger.restores() if ledger else (),
         epochs=await ledger.epochs() if ledger else (),
     )
+
+
+async def _counts(name: str, period: Period, *, state: Memory) -> list[Rollup]:
+    """By the hour; by the day as far back as hours are forgotten."""
+    hours = await state.rollups(length=HOUR, since=period.since, until=period.until, environment=name, counts_only=True)
+    if period.grain == HOUR:
+        return hours
+    dawn = floor(hours[0].start if hours else period.until, DAY)
+    first = floor(period.since, DAY)
+    days = await state.rollups(length=DAY, since=first, until=dawn + DAY, environment=name, counts_only=True)
+    if not days or days[0].start >= dawn:
+        return hours
+    return [*days, *(each for each in hours if each.start >= days[-1].end)]
 
 
 async def _fresh(subject: Subject, period: Period, *, state: Memory, since: datetime) -> list[Rollup]:

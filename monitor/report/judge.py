@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from monitor.core.slo import ErrorBudget
 from monitor.core.verdict import Verdict
+from monitor.core.violations import KeptViolation, Stage
 from monitor.report import words
-from monitor.report.availability import Gap, Point, budget, course, gaps, looked_last
+from monitor.report.availability import Gap, Hour, Point, budget, course, gaps, hours, looked_last
 from monitor.report.events import Affected, Cost, Events, affected, costs, events
 from monitor.report.gather import Gathered
 from monitor.report.latency import StepLine, latencies
@@ -34,7 +35,13 @@ class Judged:
     events: Events
     affected: Affected
     costs: Sequence[Cost]
+    hours: Mapping[datetime, Hour]
     gaps: Sequence[Gap]
+
+    @property
+    def known_since(self) -> datetime:
+        """Since when single hours are remembered."""
+        return min(self.hours, default=self.period.until)
 
     @property
     def silent(self) -> timedelta:
@@ -44,7 +51,7 @@ class Judged:
 
 def judged(found: Gathered) -> Judged:
     """Everything that the report says of an environment, except what only all environments together tell."""
-    spent, happened, touched = budget(found), events(found), affected(found)
+    spent, happened, touched, known = budget(found), events(found), affected(found), hours(found)
     verdict, data = _data(found, spent, happened)
     return Judged(
         name=found.subject.name,
@@ -58,7 +65,8 @@ def judged(found: Gathered) -> Judged:
         events=happened,
         affected=touched,
         costs=costs(found),
-        gaps=gaps(found),
+        hours=known,
+        gaps=gaps(found, known),
     )
 
 
@@ -66,9 +74,7 @@ def _data(found: Gathered, spent: ErrorBudget, happened: Events) -> tuple[Verdic
     """Is the data safe? Only who looked a short while ago, could tell and found nothing says so."""
     standing = happened.standing
     if standing:
-        kinds = ", ".join(sorted({kept.kind for kept in standing}))
-        count = "A violation stands" if len(standing) == 1 else f"{len(standing)} violations stand"
-        return Verdict.VIOLATED, f"The data is not safe: {count.lower() if count[0] == 'A' else count} ({kinds})."
+        return Verdict.VIOLATED, f"The data is not safe: {_standing(standing)}."
     last = looked_last(found)
     if last is None or not spent.runs:
         return Verdict.UNKNOWN, "Nothing can be told: no run of this period is remembered."
@@ -88,6 +94,13 @@ def _data(found: Gathered, spent: ErrorBudget, happened: Events) -> tuple[Verdic
     return Verdict.OK, f"The data is safe now: {were} closed."
 
 
+def _standing(standing: Sequence[KeptViolation]) -> str:
+    kinds = ", ".join(sorted({kept.kind for kept in standing}))
+    known = sum(kept.stage is Stage.ACKNOWLEDGED for kept in standing)
+    many = f"{len(standing)} violations stand" if len(standing) > 1 else "a violation stands"
+    return f"{many} ({kinds}; {known} acknowledged)" if known else f"{many} ({kinds})"
+
+
 def _availability(spent: ErrorBudget) -> str:
     if spent.availability is None:
         return "No run counts for the objective."
@@ -96,7 +109,7 @@ def _availability(spent: ErrorBudget) -> str:
         left = (
             f"{words.percent(spent.left)} of the error budget is left"
             if spent.left >= 0
-            else (f"the error budget is overspent {1 - spent.left:,.1f} times")
+            else (f"{words.percent(1 - spent.left)} of the error budget is spent")
         )
     against = "met" if spent.left >= 0 else "missed"
     return (

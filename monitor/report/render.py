@@ -18,6 +18,7 @@ from monitor.core.impact import FORMULA
 from monitor.core.trend import METHOD, Turn
 from monitor.core.verdict import Verdict
 from monitor.report import words
+from monitor.report.calendar import calendar
 from monitor.report.judge import Judged
 from monitor.report.latency import StepLine
 from monitor.report.period import Period
@@ -114,4 +115,7 @@ def _pictures(period: Period) -> dict[str, Callable[..., Any]]:
         found = [kept for kept in each.events.violations if kept.probe == probe and kept.opened >= period.since]
         return [(kept.opened.timestamp(), kept.kind) for kept in found]
 
-    return {"bad": bad, "left": left, "step": step, "spark": spark, "opened": opened}
+    def every_hour(each: Judged) -> Markup:
+        return calendar(each.hours, period, name=each.name)
+
+    return {"every_hour": every_hour, "bad": bad, "left": left, "step": step, "spark": spark, "opened": opened}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -47,8 +48,9 @@ def percent(share: float | None) -> str:
     if share is None:
         return "–"  # noqa: RUF001  an empty cell
     value = 100 * share
-    digits = 3 if 99.9 <= value < 100 else 2 if 99 <= value < 100 else 1  # noqa: PLR2004  nines are what counts
-    return f"{min(value, 99.999) if share < 1 else value:.{digits}f} %".replace(".0 %", " %")
+    digits = 3 if abs(100 - value) < 0.1 else 2 if abs(100 - value) < 1 else 1  # noqa: PLR2004  nines are what counts
+    shown = math.floor(value * 10**digits + 1e-6) / 10**digits  # a bad run in a million is not 100 %
+    return f"{shown:.{digits}f}".rstrip("0").rstrip(".") + " %"
 
 
 def change(share: float | None) -> str:

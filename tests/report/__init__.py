@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from monitor.core.impact import Span
 from monitor.core.ledger.entries import Mark
@@ -30,17 +31,18 @@ SLOWER = datetime(2026, 3, 24, 9, tzinfo=UTC)
 """Since then `reload` takes a third longer."""
 
 
+@cache
 def hours(
-    environment: str, *, seed: int = 1, until: datetime = UNTIL, runs: int = 120, spread: int = 24
-) -> list[Rollup]:
+    environment: str, *, seed: int = 1, until: datetime = UNTIL, runs: int = 120, spread: int = 16
+) -> tuple[Rollup, ...]:
     """The rollups of a month of hours: days are slower than nights, one is down for a while, and one step gets slow."""
     chance = random.Random(f"{environment} {seed}")  # noqa: S311  a made-up month
-    found, start = [], SINCE
+    found, start = list[Rollup](), SINCE
     while start + HOUR <= until:
         if not SILENT[0] <= start < SILENT[1]:
             found += [_hour(environment, probe, start, chance=chance, runs=runs, spread=spread) for probe in STEPS]
         start += HOUR
-    return found
+    return tuple(found)
 
 
 def days(of: Iterable[Rollup], *, until: datetime = UNTIL) -> list[Rollup]:

@@ -1,0 +1,261 @@
+"""The report of a month: what is read, what it comes to, and the file that people get."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+
+import pytest
+
+from monitor.core.record import NotRun, RunRecord, StepTiming
+from monitor.core.rollup import DAY, HOUR, floor
+from monitor.core.trend import Turn
+from monitor.core.verdict import Finding, Kind, Reason, Verdict
+from monitor.core.violations import Stage
+from monitor.ports import Store
+from monitor.report import Form, Period, Report, judged, rendered, whole
+from monitor.report.availability import Gap, Hour
+from monitor.report.gather import Gathered
+from tests.report import DOWN, SILENT, SINCE, UNTIL, days, hours, violation
+from tests.report.conftest import Month, subject
+
+MONTH = timedelta(days=30)
+
+
+def report_of(*parts: object, length: timedelta = MONTH) -> Report:
+    """A report of these environments."""
+    return whole(parts, period=Period.latest(length, UNTIL), location="eu-west-1", version="0.0.0")  # type: ignore[arg-type]
+
+
+def gathered(**found: object) -> Gathered:
+    """What was read of a month without trouble, with something else in it."""
+    made = hours("production")
+    calm = [each for each in made if not each.reasons]
+    given = {"counts": calm, "rollups": days(calm), **found}
+    return Gathered(subject=subject("production"), period=Period.latest(MONTH, UNTIL), **given)  # type: ignore[arg-type]
+
+
+async def test_a_month_comes_to_its_figures(month: Month) -> None:
+    """Runs, budget, steps, events, impact and gaps are those that were put in."""
+    part = await month.judged("production")
+    made = [each for each in hours("production") if each.start >= part.period.since]
+    assert part.budget.runs == sum(sum(each.verdicts.values()) for each in made)
+    assert part.budget.bad == 360
+    assert [point.left for point in part.course][-2] == pytest.approx(part.budget.left)
+    assert {line.name for line in part.steps} == {(each.probe, step) for each in made for step in each.steps}
+    reload = next(line for line in part.steps if line.step == "reload")
+    assert reload.count == sum(each.steps["reload"].count for each in made if "reload" in each.steps)
+    assert reload.quantiles[0] == pytest.approx(0.052, rel=0.1)
+    assert [kept.kind for kept in part.events.violations] == [Kind.TTL_MISSING, Kind.LOST]
+    assert [loss.cause for loss in part.events.losses] == ["failover"]
+    assert part.affected.time == timedelta(hours=2 + 5, minutes=12)  # DOWN and an hour on, of which the loss is a part
+    assert part.affected.revenue == pytest.approx(57 * 7.2)
+    assert part.affected.users_now == 120_000
+    assert Gap(since=SILENT[0], until=SILENT[1]) in part.gaps
+    assert {part.hours[hour] for hour in (DOWN[0], SILENT[0], SINCE + DAY)} == {Hour.WORSE, Hour.SILENT, Hour.GOOD}
+
+
+async def test_what_became_slower_is_told(month: Month) -> None:
+    """A third slower since a week is slower, of one step of seven."""
+    report = report_of(part := await month.judged("production"))
+    told = {line.name: report.turn(part, line) for line in part.steps if report.turn(part, line) is not Turn.STEADY}
+    assert told == {("thread", "reload"): Turn.SLOWER}
+    assert [line.name for line in report.changed(part)] == [("thread", "reload")]
+
+
+async def test_what_is_not_rolled_up_yet_is_in_it(month: Month) -> None:
+    """The runs of the hour that goes on, and turns of it that were missed, count as those before."""
+    before = await month.judged("production", timedelta(hours=6))
+    run = RunRecord(
+        run_id="0195",
+        environment="production",
+        probe="thread",
+        started=UNTIL - timedelta(minutes=3),
+        took=timedelta(seconds=1),
+        finding=Finding.of((), checks=1),
+        steps=(StepTiming(name="reload", after=timedelta(), took=timedelta(seconds=3)),),
+    )
+    await month.state.save([run], ())
+    await month.state.keep_not_run(
+        [
+            NotRun(
+                environment="production", probe="thread", at=UNTIL - timedelta(minutes=2), reason=Reason.MISSED, times=4
+            )
+        ]
+    )
+    after = await month.judged("production", timedelta(hours=6))
+    assert (after.budget.good, after.budget.bad) == (before.budget.good + 1, before.budget.bad + 4)
+    over = [next(line.over for line in part.steps if line.step == "reload") for part in (before, after)]
+    assert over == [0, 1]
+
+
+async def test_an_environment_that_nobody_watched_is_unknown(month: Month) -> None:
+    """Where there are no runs nothing is safe, available or unaffected by assumption."""
+    part = await month.judged("staging")
+    assert part.verdict is Verdict.UNKNOWN
+    assert part.budget.availability is None
+    assert "Nothing can be told" in part.summary[0]
+    assert part.silent == part.period.length
+    assert part.costs == [] or all(of.operations == 0 for of in part.costs)
+    text = rendered(report_of(part), Form.HTML)
+    assert "100 %" not in text.split("<footer>", maxsplit=1)[0].split("</head>")[1]
+
+
+async def test_days_are_known_for_longer_than_hours(month: Month) -> None:
+    """Of days whose hours are forgotten the runs count, and no gap within them is guessed."""
+    made = days(hours("elder"))
+    late = [each for each in hours("elder") if each.start >= UNTIL - timedelta(days=10)]
+    await month.state.keep_rollups([*made, *late])
+    part = await month.judged("elder")
+    assert part.known_since == floor(UNTIL - timedelta(days=10), DAY) + DAY
+    whole_days = [each for each in made if floor(part.period.since, DAY) <= each.start < part.known_since]
+    assert part.budget.runs == sum(sum(each.verdicts.values()) for each in whole_days) + sum(
+        sum(each.verdicts.values()) for each in late if each.start >= part.known_since
+    )
+    assert all(gap.since >= part.known_since for gap in part.gaps)
+    assert "only whole days are remembered" in rendered(report_of(part), Form.HTML)
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "words"),
+    [
+        ({}, Verdict.OK, "The data is safe: no promise was broken"),
+        (
+            {"violations": [violation("production", Kind.LOST, DOWN[0], DOWN[1], id_="x")]},
+            Verdict.OK,
+            "safe now: one violation of this period is closed",
+        ),
+        (
+            {"violations": [violation("production", Kind.LOST, DOWN[0], None, id_="x")]},
+            Verdict.VIOLATED,
+            "not safe: a violation stands (lost)",
+        ),
+        (
+            {
+                "violations": [
+                    replace(violation("production", Kind.LOST, DOWN[0], None, id_="x"), stage=Stage.ACKNOWLEDGED)
+                ]
+            },
+            Verdict.VIOLATED,
+            "not safe: a violation stands (lost; 1 acknowledged)",
+        ),
+        (
+            {"counts": [each for each in hours("production") if each.start < UNTIL - timedelta(hours=9)]},
+            Verdict.UNKNOWN,
+            "Nobody knows whether the data is safe now: the last run was before 2026-03-31 01:00",
+        ),
+        ({"counts": []}, Verdict.UNKNOWN, "Nothing can be told"),
+    ],
+)
+def test_whether_the_data_is_safe_comes_first(change: dict[str, object], verdict: Verdict, words: str) -> None:
+    """Safe says only who looked a short while ago and found nothing that stands."""
+    part = judged(gathered(**change))
+    assert part.verdict is verdict
+    assert words in part.summary[0]
+
+
+def test_a_latest_hour_that_could_not_tell_is_not_safe() -> None:
+    """Where every run of the latest hour was unknown, nobody knows."""
+    counts = [each for each in hours("production") if not each.reasons]
+    latest = max(each.start for each in counts)
+    dark = [
+        replace(each, verdicts={Verdict.UNKNOWN: 9}, reasons={Reason.TIMEOUT: 9}) if each.start == latest else each
+        for each in counts
+    ]
+    part = judged(gathered(counts=dark))
+    assert (part.verdict, part.hours[latest]) == (Verdict.UNKNOWN, Hour.WORSE)
+
+
+def test_a_pause_is_a_gap_and_not_a_bad_run() -> None:
+    """Hours in which all was paused are told as such, and take nothing from the budget."""
+    counts = [each for each in hours("production") if not each.reasons]
+    latest = max(each.start for each in counts)
+    resting = [
+        replace(each, verdicts={Verdict.UNKNOWN: 9}, reasons={Reason.PAUSED: 9}) if each.start == latest else each
+        for each in counts
+    ]
+    part = judged(gathered(counts=resting))
+    assert part.budget.bad == 0
+    assert Gap(since=latest, until=latest + HOUR, why="probing was paused") in part.gaps
+
+
+def test_costs_are_those_of_the_plan() -> None:
+    """What a run sends by its plan, times the runs that took place."""
+    part = judged(gathered())
+    ran = {
+        probe: sum(sum(e.verdicts.values()) for e in gathered().counts if e.probe == probe)
+        for probe in ("thread", "session", "sync")
+    }
+    uses = subject("production").uses
+    wanted = sum(
+        use.times * use.share * ran[probe] for probe, of in uses.items() for use in of if use.store is Store.REDIS
+    )
+    assert next(of.operations for of in part.costs if of.store is Store.REDIS) == pytest.approx(wanted)
+
+
+class Page(HTMLParser):
+    """What a page would load or run, and its words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: set[str] = set()
+        self.links: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note it."""
+        self.tags.add(tag)
+        given = dict(attrs)
+        self.loads += [value for name in ("src", "srcset", "style") if (value := given.get(name))]
+        self.ids |= {given["id"] or ""} if "id" in given else set()
+        self.links |= {given["href"] or ""} if "href" in given else set()
+
+
+async def test_the_page_is_one_file_without_scripts(month: Month) -> None:
+    """Nothing is loaded, nothing runs, evidence cannot become markup, every link leads to a place on the page."""
+    text = rendered(report_of(await month.judged("production"), await month.judged("staging")), Form.HTML)
+    page = Page(text)
+    assert page.loads == []
+    assert not page.tags & {"script", "link", "img", "iframe", "object", "b"}
+    assert {link.removeprefix("#") for link in page.links} <= page.ids
+    assert "&lt;b&gt;not a tag&lt;/b&gt;" in text
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org)", text)
+    for words in ("Users affected = all users", "Benjamini", "Revenue at risk = revenue per hour"):
+        assert words.replace("'", "&#39;") in text
+
+
+async def test_each_step_has_its_plot_unless_there_are_too_many(month: Month) -> None:
+    """Of few environments every step is drawn; of many those that changed and those nearest their budgets."""
+    part = await month.judged("production")
+    report = report_of(part)
+    assert report.plotted(part) == part.steps
+    many = report_of(*(replace(part, name=f"env-{n}") for n in range(5)))
+    plotted = [line.name for line in many.plotted(many.environments[0])]
+    assert len(plotted) == 6
+    assert ("thread", "reload") in plotted
+    assert "has all" in rendered(many, Form.HTML)
+
+
+async def test_markdown_has_the_same_and_no_markup_of_others(month: Month) -> None:
+    """Tables stay tables, whatever evidence says."""
+    text = rendered(report_of(await month.judged("production")), Form.MARKDOWN)
+    assert "- The data is not safe: a violation stands (ttl\\_missing)." in text or "(ttl_missing)" in text
+    assert "nothing \\| \\<b\\>not a tag" in text
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(columns) == 1
+
+
+@pytest.mark.parametrize(("length", "grain"), [(timedelta(hours=1), HOUR), (timedelta(days=7), HOUR), (MONTH, DAY)])
+def test_a_point_is_an_hour_or_a_day(length: timedelta, grain: timedelta) -> None:
+    """A week is drawn by hours, more by days; the period begins with a whole hour."""
+    period = Period.latest(length, UNTIL)
+    assert period.grain == grain
+    assert period.since == floor(UNTIL - length, HOUR)
+    assert next(period.grains()) == floor(period.since, grain)
+    assert period.since.tzinfo is UTC
+    assert isinstance(period.since, datetime)
