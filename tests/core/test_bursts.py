@@ -19,7 +19,7 @@ from monitor.core.verdict import Kind, Reason, Verdict
 
 AUTHOR = Author(environment="production", probe="load", run_id="01a203df-6d7d-74c0-b2d2-881acb5edeb3")
 PRIMARY = Node(store="postgres", address="db:5432", primary=True, version="15", position="0/1", identity="7-1")
-FEW = settings(max_examples=15)
+FEW = settings(max_examples=15, deadline=None)
 SAMPLE = Sample(act=Act.APPEND, due=1.0, given=1.0, began=1.0, ended=1.01)
 
 
