@@ -20,9 +20,11 @@ from monitor.configfile import ConfigError, Loaded, secrets_in
 from monitor.core.impact import broken, unusable
 from monitor.core.ledger.found import Standing
 from monitor.core.record import NotRun, RunRecord
+from monitor.core.rollup import Rollup
 from monitor.core.secrets import Scrubber
 from monitor.core.slo import ErrorBudget
 from monitor.desk import Desk
+from monitor.exposition import Turns
 from monitor.fleet import left_out, live_environment, shape_metrics
 from monitor.impacts import EVERY, Impacts
 from monitor.journal import Journal
@@ -106,7 +108,7 @@ class App:
         self._impacts = Impacts(self._state, clock=self.clock, metrics=self.metrics)
         web_stop, serving = asyncio.Event(), None
         try:
-            self._apply(self._loaded)
+            await self._apply(self._loaded)
             await self._recall_pauses()
             self.metrics.reloaded(self.clock.now())
             serving = await self._serve(web_stop)
@@ -215,6 +217,14 @@ class App:
         """What is left of the error budget now; None before the past is known, soon after the start."""
         watched = self.settings.environments.get(environment)
         return self._budgets.of(environment, objective=watched.objective_share) if watched else None
+
+    async def rollups(
+        self, environment: str, probe: str | None, *, length: timedelta, since: datetime, until: datetime
+    ) -> list[Rollup]:
+        """What runs came to by the hour or the day. Raises StateError."""
+        return await self._state.rollups(
+            length=length, since=since, until=until, environment=environment, probe=probe
+        )
 
     def not_ready(self) -> Sequence[str]:
         """What is missing until every probe has had its first run."""
@@ -349,7 +359,7 @@ class App:
         while True:
             await self._changed()
             try:
-                self._apply(await asyncio.to_thread(self._reload))
+                await self._apply(await asyncio.to_thread(self._reload))
             except ConfigError as error:
                 self.metrics.rejected()
                 self._rejected = tuple(map(str, error.problems))
@@ -373,29 +383,53 @@ class App:
             before, self._seen = self._seen, await asyncio.to_thread(_contents, self._loaded.files)
             changed = changed or any(before.get(file, now) != now for file, now in self._seen.items())
 
-    def _apply(self, loaded: Loaded) -> None:
-        """Put a configuration in force: probes keep their rhythm where nothing changed for them.
+    async def _apply(self, loaded: Loaded) -> None:
+        """Put a configuration in force: nothing changes for an environment where nothing changed in it.
 
-        Raises ConfigError, and leaves everything as it was, where an address cannot be used.
+        Raises ConfigError, and leaves everything as it was, where an address cannot be used. Runs go on meanwhile.
         """
-        live = {
-            name: live_environment(
-                name,
-                environment,
-                instance=self._instance,
-                metrics=self.metrics,
-                ledger=self._books.of(name),
-                turns=self._books.turns(name),
-            )
-            for name, environment in loaded.settings.environments.items()
-        }
+        turns, settings = Turns(), loaded.settings
+        live = await self._made_anew(settings, turns)
         for key in _AT_START:
-            if getattr(loaded.settings, key) != getattr(self.settings, key):
+            if getattr(settings, key) != getattr(self.settings, key):
                 log.warning("config.doubtful", message=f"{key} has changed; that takes effect at the next start")
-        self._loaded, settings = loaded, loaded.settings
+        self._loaded = loaded
         self._scrubbing.scrub = Scrubber(secrets_in(settings))
-        shape_metrics(self.metrics, settings)
-        gone = set(self._live) - set(settings.environments)
+        reshaped = shape_metrics(self.metrics, settings)
+        self._unwatch(set(self._live) - set(settings.environments))
+        self._watched = {name: _watched(name, environment) for name, environment in settings.environments.items()}
+        for name, environment in settings.environments.items():
+            if name in live or reshaped:
+                self._expect(live.get(name) or self._live[name], environment)
+            if name in live:
+                self._watch(live[name], environment)
+            else:
+                self._schedule.look_again(name)
+            await turns.give()
+        for name in {kept.environment for kept in self.journal.standing()}:  # the series may be new
+            self.metrics.standing(name, self.journal.standing(name))
+        for problem in self._loaded.warnings:
+            log.warning("config.doubtful", message=str(problem))
+        log.info("config.loaded", environments=len(self._live), files=[str(file) for file in self._loaded.files])
+
+    async def _made_anew(self, settings: Settings, turns: Turns) -> dict[str, LiveEnvironment]:
+        """The environments that are new or have changed, none of them in force yet. Raises ConfigError."""
+        before = self.settings.environments if self._live else {}
+        live: dict[str, LiveEnvironment] = {}
+        for name, environment in settings.environments.items():
+            if before.get(name) != environment:
+                live[name] = live_environment(
+                    name,
+                    environment,
+                    instance=self._instance,
+                    metrics=self.metrics,
+                    ledger=self._books.of(name),
+                    turns=self._books.turns(name),
+                )
+            await turns.give()
+        return live
+
+    def _unwatch(self, gone: set[str]) -> None:
         for name in gone:
             self._schedule.unwatch(name)
             self._books.unwatch(name)
@@ -403,32 +437,33 @@ class App:
             self.metrics.forget(name)
             del self._live[name]
         self.journal.forget(gone)
-        self._watched = {name: _watched(name, environment) for name, environment in settings.environments.items()}
-        for name, environment in settings.environments.items():
-            self._live[name] = live[name]
-            probes = environment.active()
-            self.journal.expect(name, probes)
-            self.metrics.forget_probes(name, keep=probes)
-            self.metrics.expect(
-                name,
-                labels=environment.labels,
-                probes=list(probes.values()),
-                stores=environment.stores,
-                around=self._live[name].surroundings,
-                stakes=environment.impact.stakes,
-            )
-            self._schedule.watch(self._live[name], probes.values())
-            self._books.watch(
-                self._live[name],
-                probes.get("durability"),
-                audit=partial(self._schedule.run_now, name, "durability"),
-                paused=partial(self._paused, name),
-            )
-        for name in {kept.environment for kept in self.journal.standing()}:  # the series may be new
-            self.metrics.standing(name, self.journal.standing(name))
-        for problem in self._loaded.warnings:
-            log.warning("config.doubtful", message=str(problem))
-        log.info("config.loaded", environments=len(self._live), files=[str(file) for file in self._loaded.files])
+
+    def _expect(self, live: LiveEnvironment, environment: EnvironmentSettings) -> None:
+        """Every series of an environment exists before its first run."""
+        probes = environment.active()
+        self.journal.expect(live.name, probes)
+        self.metrics.forget_probes(live.name, keep=probes)
+        self.metrics.expect(
+            live.name,
+            labels=environment.labels,
+            probes=list(probes.values()),
+            stores=environment.stores,
+            around=live.surroundings,
+            stakes=environment.impact.stakes,
+        )
+        self.metrics.paused(live.name, paused=self._paused(live.name))
+
+    def _watch(self, live: LiveEnvironment, environment: EnvironmentSettings) -> None:
+        """Run its probes from now on, in the place of whatever ran against it before."""
+        self._live[live.name] = live
+        probes = environment.active()
+        self._schedule.watch(live, probes.values())
+        self._books.watch(
+            live,
+            probes.get("durability"),
+            audit=partial(self._schedule.run_now, live.name, "durability"),
+            paused=partial(self._paused, live.name),
+        )
 
     def _paused(self, environment: str) -> bool:
         return self._schedule.paused_until(environment) is not None

@@ -10,6 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 EDGES: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Bounds of latency histograms in seconds, from a Redis command on loopback to a long timeout; 0.1, 2 and 5 are the
 default budgets, and configured ones are added."""
+BUDGETS: Final = (0.1, 2.0, 5.0)
+"""The default budgets alone: enough to tell what was in time."""
+FINE_EDGES: Final = tuple(sorted({*EDGES, *(round(edge * 1.5, 6) for edge in EDGES)}))
+"""Twice as many, so that a percentile is read off more finely."""
 LAG_EDGES: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
 
 

@@ -19,10 +19,10 @@ from monitor.stores.environment import LiveEnvironment
 _LEAST_AGE = timedelta(minutes=1)  # of a leftover of a running daemon; at least this, however short its timeouts are
 
 
-def shape_metrics(metrics: Metrics, settings: Settings) -> None:
-    """Fit the metric families to a configuration."""
+def shape_metrics(metrics: Metrics, settings: Settings) -> bool:
+    """Fit the metric families to a configuration; -> whether that made them anew."""
     environments = settings.environments.values()
-    metrics.shape(
+    return metrics.shape(
         location=settings.location,
         labels={name for environment in environments for name in environment.labels},
         budgets={
@@ -31,6 +31,7 @@ def shape_metrics(metrics: Metrics, settings: Settings) -> None:
             for probe in environment.active().values()
             for budget in (probe.budget, *probe.budgets.values())
         },
+        detail=settings.metrics.detail,
     )
 
 

@@ -240,8 +240,10 @@ class Pulses:
 
     def unwatch(self, name: str) -> None:
         """Stop those of an environment; each makes its move to the end."""
-        for key in [key for key in self._beating if key[0] == name]:
-            pulse, task = self._beating.pop(key)
+        for store in Store:
+            if (name, store) not in self._beating:
+                continue
+            pulse, task = self._beating.pop((name, store))
             pulse.stop()
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)

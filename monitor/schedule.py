@@ -52,6 +52,7 @@ class Schedule:
         self._scheduler = AsyncIOScheduler(timezone=UTC, logger=logging.getLogger("apscheduler"))
         self._scheduler.add_listener(self._heard, EVENT_JOB_SUBMITTED | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
         self._jobs: dict[Place, tuple[Probe[Any], Environment]] = {}
+        self._probes_of: dict[str, set[str]] = {}
         self._due: dict[Place, datetime] = {}
         self._late: dict[Place, Late] = {}
         self._running: dict[Place, asyncio.Task[RunRecord]] = {}
@@ -72,21 +73,26 @@ class Schedule:
         A probe whose interval is unchanged keeps its rhythm.
         """
         wanted = {(environment.name, probe.name): probe for probe in probes}
-        for store in Store:  # whoever changed the configuration wants to see at once whether that helped
-            self._health.pop((environment.name, store), None)
-        for place in [place for place in self._jobs if place[0] == environment.name and place not in wanted]:
+        self.look_again(environment.name)
+        for place in self._places_of(environment.name) - wanted.keys():
             self._drop(place)
         for place, probe in wanted.items():
             known = self._jobs.get(place)
             self._jobs[place] = (probe, environment)
+            self._probes_of.setdefault(environment.name, set()).add(probe.name)
             if known is None or known[0].every != probe.every:
                 self._add(place, probe, first=known is None)
         paused = self.paused_until(environment.name) is not None
         self._desk.metrics.paused(environment.name, paused=paused)  # a new shape of the metrics forgets it
 
+    def look_again(self, name: str) -> None:
+        """Forget that stores of this environment are left alone: somebody who mended one wants to see it at once."""
+        for store in Store:
+            self._health.pop((name, store), None)
+
     def unwatch(self, name: str) -> None:
         """Run nothing against this environment any more."""
-        for place in [place for place in self._jobs if place[0] == name]:
+        for place in self._places_of(name):
             self._drop(place)
         self._paused.pop(name, None)
 
@@ -186,8 +192,12 @@ class Schedule:
                 misfire_grace_time=None,
             )
 
+    def _places_of(self, environment: str) -> set[Place]:
+        return {(environment, probe) for probe in self._probes_of.get(environment, ())}
+
     def _drop(self, place: Place) -> None:
         self._jobs.pop(place, None)
+        self._probes_of[place[0]].discard(place[1])
         self._due.pop(place, None)
         self._late.pop(place, None)
         self._first_round.discard(place)

@@ -34,6 +34,7 @@ from monitor.addresses import (
     state_url,
 )
 from monitor.bindings import Auth, Binding
+from monitor.core.detail import Detail
 from monitor.core.eviction import Policy
 from monitor.core.impact import Stakes
 from monitor.core.shard import Shard
@@ -97,6 +98,15 @@ class Logging(Section):
         default="auto", description="`auto` is `console` on a terminal and `json` everywhere else."
     )
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least grave event.")
+
+
+class Exported(Section):
+    """What is exported to Prometheus."""
+
+    detail: Detail = Field(
+        default=Detail.NORMAL,
+        description="How many series each environment has: low leaves out steps, high has more buckets.",
+    )
 
 
 class Retention(Section):
@@ -321,9 +331,7 @@ class EnvironmentSettings(Section):
     def active(self) -> Mapping[str, Probe[object]]:
         """The probes that run here: enabled, and the stores that they need are there."""
         around = self.surroundings()
-        return {
-            name: probe for name, probe in self.probes.by_name().items() if probe.enabled and probe.runs_in(around)
-        }
+        return {name: probe for name, probe in self.probes.by_name().items() if probe.enabled and probe.runs_in(around)}
 
 
 class Settings(BaseSettings):
@@ -354,6 +362,9 @@ class Settings(BaseSettings):
     )
     logging: Annotated[Logging, OrNothing()] = Field(
         default_factory=Logging, description="What is logged, and in which form."
+    )
+    metrics: Annotated[Exported, OrNothing()] = Field(
+        default_factory=Exported, description="What is exported to Prometheus."
     )
     shutdown_timeout: Length = Field(
         default=timedelta(seconds=10), description="How long runs that are under way may take to end after SIGTERM."
