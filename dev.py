@@ -6,6 +6,7 @@
     python3 dev.py check            all that CI runs: lint, types, import contracts, tests
     python3 dev.py soak [OPTIONS]   bad weather of every sort for --for 30m, and no violation may come of it
     python3 dev.py ledger-kills     kill -9 the daemon during failovers: no false loss, and none unseen (--kills 100)
+    python3 dev.py docs             the documentation as a site, in site/; a link that leads nowhere fails it
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
     python3 dev.py bench-ledger     intents a second on this disk, beside the disk bare
     python3 dev.py e2e [ALERT …]    break everything in turn: how long until Alertmanager tells somebody
@@ -49,12 +50,14 @@ MODULES = {
     "detection": ("tests.faults",),
     "e2e": ("tests.e2e",),
     "lab": ("lab",),
+    "docs": ("mkdocs", "build", "--strict"),
 }
 CHECKS = (
     ["ruff", "check", "."],
     ["ruff", "format", "--check", "."],
     ["mypy"],
     ["lint-imports", "--no-logo"],
+    ["mkdocs", "build", "--strict", "--quiet"],
     ["pytest", *TOGETHER],
 )
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from docs.site.events import logged
+from docs.site.log_events import EVENTS
 from tests.docs.mistakes import Known, mistakes
 from tests.docs.pages import Page
 
@@ -27,3 +29,8 @@ def documents() -> list[Path]:
 def test_what_it_says_is_so(file: Path, known: Known) -> None:
     """Links, anchors, commands, metrics, tasks and events are there, and blocks of YAML can be read."""
     assert mistakes(Page.read(file), known) == []
+
+
+def test_every_event_has_a_meaning() -> None:
+    """docs/site/log_events.py says of each event of the log what it means, and of no other."""
+    assert {*EVENTS} == {*logged(ROOT / "monitor")}
