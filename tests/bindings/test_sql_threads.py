@@ -12,12 +12,14 @@ from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.ports import MissingError, StoreError
 from monitor.probe import Probe
 from monitor.probes.history import HistoryProbe
+from monitor.probes.load import LoadProbe
 from monitor.probes.thread import ThreadProbe
 from tests.bindings.conftest import Application, MakeApplication
 from tests.bindings.schemas import OPEN, TICKETS, TICKETS_BINDING, of
 from tests.conftest import MakeSite
 from tests.probes.breaking import RIGHT, kinds, run_ok
 
+LOAD = LoadProbe(enabled=True, rate=60, length="400ms", ramp="0s", p99="30s", budget="30s")
 THREAD = ThreadProbe(messages=9, batch=3)  # enough for every kind of content that these applications keep
 HISTORY = HistoryProbe(sizes=(3, 30), page=10)
 
@@ -30,6 +32,17 @@ async def test_whole(application: Application) -> None:
     for table in (application.messages, application.threads):
         assert await application.site.sql(f"TABLE {table}") == ""
     assert await application.site.sql("SELECT to_regnamespace('holdfast') IS NULL") == "t\n"
+
+
+async def test_a_burst_goes_through_the_binding(application: Application) -> None:
+    """Its messages come back whole, too; what users see of each other is left to `isolation`, and nothing stays."""
+    record = await run_ok(application.site, LOAD)
+    assert [sentence.partition(";")[0] for sentence in record.finding.left_out] == [
+        "whether users see each other's under load is not checked through a binding"
+    ]
+    assert {step.name for step in record.steps} == {"connect", "create_thread", "append_message", "reload"}
+    for table in (application.messages, application.threads):
+        assert await application.site.sql(f"TABLE {table}") == ""
 
 
 @dataclass(frozen=True, kw_only=True)
