@@ -5,21 +5,23 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 
 from monitor.dashboards.expressions import Expressions
-from monitor.dashboards.panels import About, Query, lines
+from monitor.dashboards.panels import BAD, GOOD, About, Query, lines, number
 
 _PLACE = "location, environment"
+_HOUR = 3600
 
 
 def impact(made: dashboard.Dashboard, of: Expressions) -> None:
     """Users and revenue."""
     unset = "no environment has the setting `impact`"
+    revenue = of.of_place("holdfast_impact_revenue_total")
     made.with_panel(
         lines(
             About(
                 title="Users affected",
                 says="How many people are affected now, by the impact that is configured.",
                 unit="short",
-                width=12,
+                width=10,
                 none=unset,
             ),
             Query(of.worst("holdfast_impact_users", _PLACE), "{{environment}} from {{location}}"),
@@ -28,15 +30,28 @@ def impact(made: dashboard.Dashboard, of: Expressions) -> None:
     made.with_panel(
         lines(
             About(
-                title="Revenue at risk",
-                says="Within the time that is shown, in the currency of the setting `impact`.",
+                title="Revenue at risk, by the hour",
+                says="How much an hour costs at this rate, in the currency of the setting `impact`.",
                 unit="short",
-                width=12,
+                width=10,
                 none=unset,
             ),
             Query(
-                f"sum by ({_PLACE}) (increase({of.of_place('holdfast_impact_revenue_total')}[$__range]))",
-                "{{environment}} from {{location}}",
+                f"sum by ({_PLACE}) (rate({revenue}[$__rate_interval])) * {_HOUR}", "{{environment}} from {{location}}"
             ),
+        )
+    )
+    made.with_panel(
+        number(
+            About(
+                title="Revenue at risk",
+                says="Within the time that is shown, in the currency of the setting `impact`; of several locations the "
+                "one that saw most.",
+                unit="short",
+                width=4,
+                steps=((None, GOOD), (1, BAD)),
+                none=unset,
+            ),
+            f"sum(max by (environment) (increase({revenue}[$__range])))",
         )
     )

@@ -135,6 +135,7 @@ def rows(
             },
         )
     )
+    made.with_transformation(_sorted(next(iter(labels.values()))))
     # What stands where a panel has no data would else stand in each cell that has none.
     made.override_by_regexp("/.*/", _properties({"noValue": "-"}))
     for column, properties in (looks or {}).items():
@@ -149,6 +150,7 @@ def matrix(about: About, query: Query, *, row: str, column: str, cell: str, head
     )
     made = _with(table.Panel(), about).mappings([_words(), model.SpecialValueMap(options=absent)]).filterable(True)
     made.with_target(_asked(query, "A").instant().format(PromQueryFormat.TABLE))
+    made.with_transformation(_sorted(column))
     made.with_transformation(
         model.DataTransformerConfig(
             id_val="groupingToMatrix",
@@ -158,6 +160,7 @@ def matrix(about: About, query: Query, *, row: str, column: str, cell: str, head
     made.with_transformation(
         model.DataTransformerConfig(id_val="organize", options={"renameByName": {f"{row}\\{column}": row}})
     )
+    made.with_transformation(_sorted(row))
     made.cell_options(common.TableColoredBackgroundCellOptions(mode=common.TableCellBackgroundDisplayMode.BASIC))
     made.data_links([link("How it came to this", cell)])
     first = {"custom.cellOptions": {"type": "auto"}, "links": [{"title": "Everything about it", "url": head}]}
@@ -178,6 +181,11 @@ def _asked(query: Query, ref: str) -> prometheus.Dataquery:
     if query.legend:
         made.legend_format(query.legend)
     return made.exemplar(True) if query.exemplars else made
+
+
+def _sorted(field_name: str) -> model.DataTransformerConfig:
+    """Rows in the order of a column, since Prometheus answers in none."""
+    return model.DataTransformerConfig(id_val="sortBy", options={"fields": {}, "sort": [{"field": field_name}]})
 
 
 def _words() -> model.ValueMap:
