@@ -20,7 +20,6 @@ EVENTS: Mapping[str, str] = {
     "environment.unreachable": "A store cannot be used; what needs it is left alone for a while, and tried again.",
     "failover.observed": "Another server answers as primary, or the same one after a crash or a promotion.",
     "pulse.failed": "The register of a store is not moved, by a fault of Holdfast's own.",
-    "rollup.failed": "Ended hours could not be rolled up; they are tried again.",
     "run.failed": "A run ended by a fault of Holdfast's own; it is `unknown`, and the traceback is in the line.",
     "run.finished": "A run ended: its verdict, how long it took, and what it found. One line for each run.",
     "run.missed": "So many runs did not take place, because the one before was still under way or the daemon was busy.",
