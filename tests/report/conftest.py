@@ -22,6 +22,7 @@ from monitor.stores.ledger import Ledgers
 from monitor.stores.state import KeptState
 from tests.report import DOWN, UNTIL, days, hours, loss, outage, violation
 
+MONTH = timedelta(days=30)
 PROBES = {"thread": ThreadProbe(), "session": SessionProbe(), "sync": SyncProbe()}
 
 
@@ -45,7 +46,7 @@ class Month:
     state: KeptState
     ledgers: Ledgers
 
-    async def judged(self, name: str, length: timedelta = timedelta(days=30), until: datetime = UNTIL) -> Judged:
+    async def judged(self, name: str, length: timedelta = MONTH, until: datetime = UNTIL) -> Judged:
         """An environment's part of the report."""
         found = await gather(
             subject(name),

@@ -19,9 +19,7 @@ from monitor.report import Form, Period, Report, judged, rendered, whole
 from monitor.report.availability import Gap, Hour
 from monitor.report.gather import Gathered
 from tests.report import DOWN, SILENT, SINCE, UNTIL, days, hours, violation
-from tests.report.conftest import Month, subject
-
-MONTH = timedelta(days=30)
+from tests.report.conftest import MONTH, Month, subject
 
 
 def report_of(*parts: object, length: timedelta = MONTH) -> Report:
