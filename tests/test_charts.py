@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import monitor.web
-from monitor.charts import Series, bars, lines, sparkline
+from monitor.charts import Part, Series, bars, lines, sparkline, waterfall
 from monitor.charts.scale import moments, nice
 from monitor.charts.series import LOOKS, thinned
 
@@ -176,6 +176,23 @@ def test_a_sparkline_marks_what_is_over() -> None:
     assert [each.get("class") for each in root].count("limit") == 1
 
 
+def test_a_waterfall_says_when_and_how_long() -> None:
+    """Each part with its begin, its length and its limit; what was over is marked, what failed is called so."""
+    parts = [
+        Part(name="connect", after=0, took=0.02, limit=0.1),
+        Part(name="reload", after=0.02, took=0.5, limit=0.1),
+        Part(name="<x>", after=0.6, took=0.0, failed=True),
+    ]
+    root = read(waterfall(parts, title="thread"))
+    assert said(root) == (
+        "connect: began after 0 and took 20 ms of 100 ms. "
+        "reload: began after 20 ms and took 500 ms of 100 ms, over its budget. "
+        "<x>: began after 600 ms and took 0, and failed."
+    )
+    assert [each.get("class") for each in root].count("over") == 1
+    assert said(read(waterfall([], title="t"))) == "No step was timed."
+
+
 def test_every_look_has_its_style() -> None:
     """Each class that a picture uses stands in the style sheet."""
     series = [Series(look, [(NOON, 1.0), (NOON + 9, 3.0), (NOON + 10, None), (NOON + 11, 1.0)], look) for look in LOOKS]
@@ -185,9 +202,11 @@ def test_every_look_has_its_style() -> None:
         lines([], title="t"),
         bars([("a", -1), ("b", 2)], title="t"),
         sparkline([0.5, None, 2.0], label="l"),
+        waterfall([Part(name="a", after=0, took=1, failed=True)], title="t"),
     ]
     used = {name for each in pictures for names in re.findall(r'class="([^"]*)"', each) for name in names.split()}
-    plain = {"chart", "spark", "bars", "line", "points", "s1"}  # the series' own look is the common one
-    assert not [name for name in used - plain if f".{name} " not in CSS and f".{name}," not in CSS]
+    plain = {"chart", "spark", "bars", "waterfall", "line", "points", "s1"}  # the series' own look is the common one
+    styled = set(re.findall(r"[.]([a-z0-9-]+)", CSS))
+    assert used - plain <= styled
     with pytest.raises(ValueError, match="expected one of line, thin, dashed, points, found 'bold'"):
         Series("a", [], "bold")

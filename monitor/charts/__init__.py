@@ -7,5 +7,6 @@ from monitor.charts.bars import bars
 from monitor.charts.lines import lines
 from monitor.charts.series import Series
 from monitor.charts.sparkline import sparkline
+from monitor.charts.waterfall import Part, waterfall
 
-__all__ = ["Series", "bars", "lines", "sparkline"]
+__all__ = ["Part", "Series", "bars", "lines", "sparkline", "waterfall"]

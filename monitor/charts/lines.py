@@ -124,7 +124,7 @@ def _columns(frame: _Frame, axis: str) -> Iterator[Markup]:
         edge = min(x, frame.x.end + _RIGHT - text.width(words) / 2)
         yield text.text(edge, bottom + 17, words, look="below")
     if axis == "time":
-        yield text.text(frame.x.start - 6, bottom + 17, "UTC", look="left")
+        yield text.text(24, bottom + 17, "UTC", look="left")  # left of the first moment
 
 
 def _legend(named: Sequence[Series], series: Sequence[Series]) -> Iterator[Markup]:
