@@ -23,6 +23,7 @@ from monitor.core.verdict import Kind, Reason, Verdict
 from monitor.embedded.servers import Servers
 from monitor.ports import MissingError, Store, StoreError
 from monitor.probes.history import HistoryProbe
+from monitor.probes.load import LoadProbe
 from monitor.probes.thread import ThreadProbe
 from monitor.stores.api import ApiAddress
 from tests.bindings.scripted import Heard, reply, scripted
@@ -100,6 +101,8 @@ async def test_conversations_come_back(site: Site) -> None:
     """What is written through an API comes back through it, in every way of reading, and nothing is left."""
     thread = await run_ok(site, THREAD)
     await run_ok(site, HISTORY)
+    burst = await run_ok(site, LoadProbe(enabled=True, rate=40, length="300ms", ramp="0s", p99="30s", budget="30s"))
+    assert {step.name for step in burst.steps} == {"connect", "create_thread", "append_message"}
     assert await left(site) == 0
     assert thread.finding.left_out[-1].startswith("whether a reader sees a part of a transaction is not checked")
 

@@ -1,0 +1,91 @@
+"""`holdfast load`: a burst from the command line, what it tells, and what it leaves, however it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from tests.probes.breaking import trigger
+from tests.system import ENVIRONMENT, Ended, holdfast, spawn, until
+from tests.system.conftest import Place
+
+PATIENT = ("--p99", "30s", "--in-flight", "1000", "--ramp", "0s")
+
+
+async def load(place: Place, *arguments: str | Path) -> Ended:
+    """A burst against a test's place; the probe itself is not enabled there."""
+    config = place.configured(probes={"load": {"enabled": False, "budget": "30s"}})
+    return await holdfast("load", ENVIRONMENT, "--config", config, *PATIENT, *arguments)
+
+
+async def test_a_burst_is_told_as_json_and_as_a_page(place: Place) -> None:
+    """All that was asked was done and verified, the page needs nothing but itself, and nothing is left."""
+    page = place.folder / "load.html"
+    ended = await load(place, "--rate", "60", "--for", "500ms", "--format", "json", "--out", page)
+    report = json.loads(ended.out)
+    assert (ended.code, report["verdict"], report["stopped"], report["violations"]) == (0, "ok", None, [])
+    assert report["operations"]["planned"] == report["operations"]["ended"] == 30
+    assert report["verified"] == report["latency_seconds"]["append_message"]["count"] > 20
+    whole, service = report["latency_seconds"]["all"], report["service_seconds"]["all"]
+    assert list(whole) == ["count", "mean", "p50", "p90", "p99", "p99.9", "max"]
+    assert all(whole[name] >= service[name] for name in whole)
+    assert ended.err.startswith(f"{ENVIRONMENT}: 30 operations in 500ms, up to 60/s, of 4 users: ")
+    assert await place.rows() == 0
+    text = page.read_text(encoding="utf-8")
+    assert len(re.findall("<svg", text)) == 3
+    assert not re.search(r"(src|href)=|@import|url\(|<script", text)
+
+
+async def test_what_is_lost_ends_with_2_and_is_shown(place: Place) -> None:
+    """As text: the table, the evidence, and the verdict last; a page has it, too, with all that is not HTML."""
+    page = place.folder / "load.html"
+    assert (await load(place, "--rate", "60", "--for", "200ms", "-q")).code == 0
+    await place.sql(trigger("AT COMMIT", "DELETE FROM holdfast.messages WHERE id = NEW.id; RETURN NULL;"))
+    ended = await load(place, "--rate", "60", "--for", "300ms", "--quiet", "--out", page)
+    assert (ended.code, ended.err) == (2, "")
+    assert re.search(r"^append_message +\d+ +0 ", ended.out, re.MULTILINE)
+    assert re.search(r"^lost: \d+ of \d+ acknowledged messages are missing$", ended.out, re.MULTILINE)
+    assert ended.out.splitlines()[-1].startswith("✘ violated: lost: ")
+    assert '<section class="violation">' in page.read_text(encoding="utf-8")
+
+
+async def test_ctrl_c_ends_a_burst_well(place: Place) -> None:
+    """It verifies what it wrote, removes it, and tells what there is."""
+    assert (await load(place, "--rate", "60", "--for", "200ms", "-q")).code == 0
+    arguments = ("load", ENVIRONMENT, "--config", place.file, *PATIENT, "--rate", "50", "--for", "5m")
+    with TemporaryFile() as out, TemporaryFile() as err:
+        process = spawn(*arguments, out=out.fileno(), err=err.fileno())
+        try:
+            while await place.rows() < 5:
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            await until(lambda: process.poll() is not None, what="the end of a burst")
+        finally:
+            process.kill()
+        out.seek(0)
+        said = out.read().decode()
+    assert process.wait() == 0
+    assert re.search(r"^stopped +interrupted after \d+\.\d s$", said, re.MULTILINE)
+    assert said.splitlines()[-1] == "✔ ok"
+    assert await place.rows() == 0
+
+
+async def test_what_is_too_much_is_refused_before_anything_is_asked(place: Place) -> None:
+    """Rate, length, connections: each has an end. `--dry-run` says what would be done."""
+    for arguments, said in (
+        (("--rate", "1001", "--for", "1s"), "--rate: "),
+        (("--rate", "50", "--for", "11m"), "length must be 100ms to 600s"),
+        (("--rate", "900", "--for", "9m"), "operations in a burst, and 100000 may be"),
+        (("--rate", "50", "--for", "1s", "--connections", "3"), "are 5, and max_connections of this environment is 4"),
+        (("--rate", "50", "--for", "1s", "--out", "/nowhere/load.html"), "there is no folder /nowhere"),
+    ):
+        ended = await load(place, *arguments)
+        assert (ended.code, ended.out) == (64, "")
+        assert said in ended.err
+    dry = await load(place, "--rate", "50", "--for", "30s", "--dry-run")
+    assert (dry.code, dry.out) == (0, "")
+    assert "1,500 operations in 30s, up to 50/s, of 4 users: 1,2" in dry.err
+    assert await place.sql("SELECT to_regnamespace('holdfast') IS NULL") == "t"
