@@ -2,8 +2,8 @@
 
 A daemon is made whose journal holds 60 runs of every probe of every environment, and it goes on: runs end at the rate
 at which so many would. The real web server answers on the same loop, as it does in a daemon; who asks is a process of
-its own. The loop is watched all the while: a stall is by how much a turn came later than it was due, and the first row
-is the loop without anybody who asks. The goal is p95 under 200 ms, and no stall over 5 ms that is not there without.
+its own. The loop is watched all the while: a stall is by how much a turn came later than it was due, and work is what
+of that was the daemon's own; the first row is the loop without anybody who asks. The goal is p95 under 200 ms.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from datetime import datetime, timedelta
 from itertools import count, cycle
 from random import Random
 from statistics import quantiles
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any
 
 import monitor.probes
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord, StepTiming
+from monitor.core.rollup import Rollup
 from monitor.core.slo import WINDOW, ErrorBudget
 from monitor.core.verdict import Finding, Kind, Reason, Violation
 from monitor.journal import Journal
@@ -166,6 +167,18 @@ class BenchDaemon:
         """The same for all."""
         return ErrorBudget(objective=0.999, window=WINDOW, good=100_000, bad=len(environment))
 
+    async def rollups(
+        self,
+        environment: str,  # noqa: ARG002  nothing is rolled up
+        probe: str | None,  # noqa: ARG002
+        *,
+        length: timedelta,  # noqa: ARG002
+        since: datetime,  # noqa: ARG002
+        until: datetime,  # noqa: ARG002
+    ) -> list[Rollup]:
+        """None."""
+        return []
+
     def notices(self) -> Sequence[Notice]:
         """None."""
         return ()
@@ -181,21 +194,26 @@ class BenchDaemon:
 
 @dataclass
 class Loop:
-    """How late the loop turned, in milliseconds."""
+    """How late the loop turned, and how much it worked from one turn to the next, in milliseconds.
+
+    Work is time of the processor: a machine that others use, too, makes turns late and no work longer.
+    """
 
     late: list[float] = field(default_factory=list)
+    work: list[float] = field(default_factory=list)
 
     async def watch(self) -> None:
         """Look each millisecond."""
         while True:
-            due = monotonic() + TICK
+            due, spent = monotonic() + TICK, thread_time()
             await asyncio.sleep(TICK)
             self.late.append((monotonic() - due) * 1000)
+            self.work.append((thread_time() - spent) * 1000)
 
     def taken(self) -> tuple[float, float]:
-        """The longest stall since this was last asked, and what 99.9 % of the turns were within."""
-        late, self.late = self.late, []
-        return max(late), quantiles(late, n=1000)[998]
+        """The longest stall since this was last asked: how late, and how much of it was work."""
+        late, work, self.late, self.work = self.late, self.work, [], []
+        return max(late), max(work)
 
 
 CLIENT = """
@@ -226,7 +244,7 @@ async def main(environments: int, times: int) -> bool:
     serving = await serve(create_app(daemon, token=None), host="127.0.0.1", port=0, stop=stop)
     tasks = [asyncio.create_task(daemon.go_on()), asyncio.create_task(loop.watch())]
     row = "{:34} {:>9} {:>8} {:>8} {:>10} {:>12}  {}"
-    print(row.format("what", "bytes", "p50 ms", "p95 ms", "stall ms", "99.9 % ms", ""), flush=True)
+    print(row.format("what", "bytes", "p50 ms", "p95 ms", "stall ms", "work ms", ""), flush=True)
     await asyncio.sleep(3)
     quiet, usual = loop.taken()
     print(row.format("nobody asks", "", "", "", f"{quiet:.1f}", f"{usual:.1f}", ""), flush=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from monitor.core.rollup import DAY, HOUR, floor
 from monitor.core.verdict import Verdict
 from monitor.core.violations import Stage
 from monitor.exposition import Turns
@@ -25,6 +27,14 @@ from monitor.web.picture import find_environment, find_probe, find_violation, ov
 from monitor.web.pieces import Pieces, listing
 from monitor.web.query import LONGEST_LIST, LONGEST_PAGE, LONGEST_SEARCH, Query, choose, length_of_time, parse_length
 from monitor.web.streams import EventStream
+
+
+class Span(StrEnum):
+    """What rollups are of."""
+
+    HOUR = "1h"
+    DAY = "1d"
+
 
 PAUSE = timedelta(hours=1)
 LONGEST_PAUSE = timedelta(days=30)
@@ -63,6 +73,17 @@ TYPES = Param(
     schema={"type": "string", "pattern": f"^({'|'.join(Topic)})(,({'|'.join(Topic)}))*$"},
     example="violation,environment",
 )
+LENGTH = Param(name="length", about="By the hour or by the day; an hour unless said.", schema={"enum": [*Span]})
+SINCE = Param(
+    name="since",
+    about="From how long ago: a day of hours, or 30 days, unless said.",
+    schema={"type": "string", "pattern": "^[1-5][0-9]?(h|d)$"},
+    example="30d",
+)
+LONGEST_PAST = {HOUR: timedelta(days=60), DAY: timedelta(days=800)}
+_AT_ONCE = 40  # rollups between two turns of the loop
+_LENGTHS = {Span.HOUR: HOUR, Span.DAY: DAY}
+_USUAL = {HOUR: timedelta(days=1), DAY: timedelta(days=30)}
 _FOR = {
     "type": "object",
     "properties": {"for": {"type": "string", "pattern": "^[1-9][0-9]?(s|m|h)$", "examples": ["30m"]}},
@@ -97,6 +118,14 @@ class Api:
             Operation(path="/", answer=self.index, gives=shapes.Index),
             Operation(path="/environments", answer=self.environments, gives=shapes.Environments, params=SEARCH),
             Operation(path=one, answer=self.environment, gives=shapes.Environment, **here),
+            Operation(
+                path=f"{one}/rollups",
+                answer=self.rollups,
+                gives=shapes.Rollups,
+                named=(ENVIRONMENT,),
+                params=(PROBE, LENGTH, SINCE),
+                faults=(404, 503),
+            ),
             Operation(path=f"{one}/pause", answer=self.pause, gives=shapes.Pause, body=_FOR, post=True, **here),
             Operation(path=f"{one}/resume", answer=self.resume, gives=shapes.Pause, body=_NOTHING, post=True, **here),
             Operation(
@@ -204,6 +233,27 @@ class Api:
         """One environment as it stands now."""
         watched = find_environment(self._daemon, request.path_params["environment"])
         return Json(wire.environment(picture(self._daemon, watched)))
+
+    async def rollups(self, request: Request, query: Query) -> Response:
+        """What the runs of an environment came to by the hour or the day: how they ended, and how long each step took.
+
+        The hour or day that is under way is not among them.
+        """
+        watched = find_environment(self._daemon, request.path_params["environment"])
+        probe, length = query.text("probe"), _LENGTHS[query.one_of("length", Span) or Span.HOUR]
+        if probe is not None:
+            self._check_names(None, probe)
+        until = self._daemon.clock.now()
+        since = floor(until - query.length("since", _USUAL[length], most=LONGEST_PAST[length]), length)
+        step = length * (_AT_ONCE if probe else max(1, _AT_ONCE // max(1, len(watched.probes))))
+        found, begin = list[shapes.Rollup](), since
+        while begin < until:  # in parts, for each is decoded between two turns of the loop
+            end = min(begin + step, until)
+            some = await self._daemon.rollups(watched.name, probe, length=length, since=begin, until=end)
+            found.extend(map(wire.rollup, some))
+            begin = end
+        about = {"environment": watched.name, "length_seconds": length.total_seconds(), "since": moment(since)}
+        return await listing("rollups", found, about)
 
     async def events(self, request: Request, query: Query) -> Response:
         """What happens, as it happens: server-sent events.

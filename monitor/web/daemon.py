@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
+from monitor.core.rollup import Rollup
 from monitor.core.slo import ErrorBudget
 from monitor.core.verdict import Reason
 from monitor.journal import Journal
@@ -98,6 +99,11 @@ class Daemon(Protocol):
 
     def budget(self, environment: str) -> ErrorBudget | None:
         """What is left of the error budget, as it stood a minute ago at the most; None where no objective is set."""
+
+    async def rollups(
+        self, environment: str, probe: str | None, *, length: timedelta, since: datetime, until: datetime
+    ) -> list[Rollup]:
+        """What runs came to by the hour or the day, the earliest first, of spans that have ended. Raises StateError."""
 
     def notices(self) -> Sequence[Notice]:
         """What somebody should mend about the daemon itself; empty when nothing."""

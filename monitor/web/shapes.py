@@ -211,6 +211,48 @@ class Violations(TypedDict):
     violations: list[KeptViolation]
 
 
+class RolledStep(TypedDict):
+    """One step within a span: how often it was begun and was over its budget, and how long it took where it ended."""
+
+    count: int
+    over: int
+    budget_seconds: float | None
+    p50_seconds: float | None
+    p90_seconds: float | None
+    p99_seconds: float | None
+
+
+class RolledPropagation(TypedDict):
+    """How long changes took from one place to another within a span."""
+
+    source: str
+    target: str
+    count: int
+    p50_seconds: float | None
+    p90_seconds: float | None
+    p99_seconds: float | None
+
+
+class Rollup(TypedDict):
+    """What the runs of one probe came to that began within `length_seconds` from `start`."""
+
+    probe: str
+    start: str | None
+    verdicts: dict[Verdict, int]
+    reasons: dict[Reason, int]
+    steps: dict[str, RolledStep]
+    propagations: list[RolledPropagation]
+
+
+class Rollups(TypedDict):
+    """The runs of an environment by the hour or the day, the earliest first; spans that have ended, and no others."""
+
+    rollups: list[Rollup]
+    environment: str
+    length_seconds: float | None
+    since: str | None
+
+
 class Pause(TypedDict):
     """Until when nothing runs against an environment; null where it is not paused."""
 

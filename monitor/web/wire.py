@@ -7,6 +7,8 @@ from datetime import datetime
 
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord, StepTiming
+from monitor.core.rollup import Rollup
+from monitor.core.sketch import Sketch
 from monitor.core.slo import ErrorBudget
 from monitor.core.verdict import Verdict
 from monitor.core.violations import KeptViolation
@@ -132,6 +134,43 @@ def environment(of: Picture) -> shapes.Environment:
 def changed(of: Watched, verdict: Verdict, paused_until: datetime | None) -> shapes.EnvironmentChanged:
     """How an environment stands since a moment ago."""
     return {"environment": of.name, "verdict": verdict, "paused_until": moment(paused_until)}
+
+
+def rollup(of: Rollup) -> shapes.Rollup:
+    """What the runs of a probe came to within a span."""
+    return {
+        "probe": of.probe,
+        "start": moment(of.start),
+        "verdicts": dict(of.verdicts),
+        "reasons": dict(of.reasons),
+        "steps": {
+            name: {
+                "count": step.count,
+                "over": step.over,
+                "budget_seconds": step.budget,
+                "p50_seconds": _quantile(step.took, 0.5),
+                "p90_seconds": _quantile(step.took, 0.9),
+                "p99_seconds": _quantile(step.took, 0.99),
+            }
+            for name, step in of.steps.items()
+        },
+        "propagations": [
+            {
+                "source": source,
+                "target": target,
+                "count": took.count,
+                "p50_seconds": _quantile(took, 0.5),
+                "p90_seconds": _quantile(took, 0.9),
+                "p99_seconds": _quantile(took, 0.99),
+            }
+            for (source, target), took in of.propagations.items()
+        ],
+    }
+
+
+def _quantile(of: Sketch, q: float) -> float | None:
+    found = of.quantile(q)
+    return None if found is None else round(found, 6)
 
 
 def _step(step: StepTiming) -> shapes.Step:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord, StepTiming
+from monitor.core.rollup import Rollup
 from monitor.core.slo import ErrorBudget
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.core.violations import KeptViolation, Stage
@@ -192,6 +193,7 @@ class SmallDaemon:
         self.own_notices: list[Notice] = []
         self.lacking: list[str] = []
         self.budgets: dict[str, ErrorBudget] = {}
+        self.rolled: list[Rollup] = []
         self.stall = 0.0
         self.calls: list[Call] = []
         self.outcome: Finding | BaseException = Finding.of((), checks=1)
@@ -268,6 +270,18 @@ class SmallDaemon:
     def budget(self, environment: str) -> ErrorBudget | None:
         """What the test set."""
         return self.budgets.get(environment)
+
+    async def rollups(
+        self, environment: str, probe: str | None, *, length: timedelta, since: datetime, until: datetime
+    ) -> list[Rollup]:
+        """What the test set."""
+        return [
+            each
+            for each in self.rolled
+            if (each.environment, each.length) == (environment, length)
+            and probe in (None, each.probe)
+            and since <= each.start < until
+        ]
 
     def notices(self) -> Sequence[Notice]:
         """What the test set, after the trouble of the state database."""
