@@ -16,18 +16,16 @@ COPY pyproject.toml README.md requirements.lock requirements-build.lock ./
 COPY monitor monitor
 RUN --mount=type=cache,target=/root/.cache/pip deploy/build.sh /opt/holdfast
 
-# The base without what installs software. It goes as a whole into an empty image, since a layer cannot forget.
-FROM ${PYTHON} AS base
-RUN python -m pip uninstall --quiet --yes --root-user-action ignore setuptools wheel pip \
+FROM ${PYTHON}
+# What runs installs nothing.
+RUN python -m pip uninstall --quiet --yes setuptools wheel pip \
     && rm -rf /usr/local/lib/python3.11/ensurepip /root/.cache \
     && groupadd --gid 10001 holdfast \
     && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /var/lib/holdfast \
        --shell /usr/sbin/nologin holdfast \
-    && install --directory --owner 10001 --group 10001 --mode 0750 /var/lib/holdfast \
+    && install --directory --owner 10001 --group 10001 --mode 0755 /var/lib/holdfast \
     && install --directory --mode 0755 /etc/holdfast
 
-FROM scratch
-COPY --from=base / /
 COPY --from=build /opt/holdfast /opt/holdfast
 ARG VERSION=unknown
 LABEL org.opencontainers.image.title="Holdfast" \

@@ -18,7 +18,7 @@ pip install --require-hashes --only-binary :all: -r requirements-build.lock
 pip wheel --no-deps --no-build-isolation --wheel-dir "$work" .
 
 "${PYTHON:-python3}" -m venv --without-pip "$target"
-pip --python "$target/bin/python" install --compile --require-hashes --only-binary :all: -r requirements.lock
+pip --python "$target/bin/python" install --compile --no-deps --require-hashes --only-binary :all: -r requirements.lock
 pip --python "$target/bin/python" install --compile --no-deps "$work"/holdfast-*.whl
 rm -f "$target"/bin/activate* "$target"/bin/Activate.ps1
 
