@@ -9,6 +9,7 @@
     python3 dev.py docs             the documentation as a site, in site/; a link that leads nowhere fails it
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
     python3 dev.py bench-ledger     intents a second on this disk, beside the disk bare
+    python3 dev.py bench-trends     what rolling up costs, and how much room runs and rollups take
     python3 dev.py e2e [ALERT …]    break everything in turn: how long until Alertmanager tells somebody
     python3 dev.py lab [OPTIONS]    fail a Patroni cluster over, and hold what Holdfast says against the truth
     python3 dev.py detection        break all that the demo can break, and write docs/detection.md
@@ -47,6 +48,7 @@ MODULES = {
     "ledger-kills": ("tests.soak.ledger_kills",),
     "costs": ("bench.costs",),
     "bench-ledger": ("bench.ledger",),
+    "bench-trends": ("bench.trends",),
     "detection": ("tests.faults",),
     "e2e": ("tests.e2e",),
     "lab": ("lab",),

@@ -19,6 +19,8 @@ from monitor.stores.kept_rollups import KeptRollups, remember
 from monitor.stores.kept_runs import moment_of, run, run_row, text
 from monitor.stores.tables import facts, not_run, runs, violations
 
+_MINUTE = 60.0  # seconds
+
 
 class KeptState(KeptRollups):
     """Runs, rollups, violations and small facts in a SQLite file, a schema of a PostgreSQL, or in memory."""
@@ -108,11 +110,24 @@ class KeptState(KeptRollups):
     async def _prune(self, right_before: float, wrong_before: float, closed_before: float) -> int:
         right = runs.c.verdict.in_([Verdict.OK, Verdict.SLOW])
         statements = (
-            sa.delete(runs).where(right, runs.c.started < right_before),
-            sa.delete(runs).where(~right, runs.c.started < wrong_before),
             sa.delete(not_run).where(not_run.c.at < right_before),
             sa.delete(violations).where(violations.c.stage == Stage.CLOSED, violations.c.closed < closed_before),
         )
+        gone = await self._deleted(*statements)
+        return gone + await self._forget(right, right_before) + await self._forget(~right, wrong_before)
+
+    async def _forget(self, which: sa.ColumnElement[bool], before: float) -> int:
+        """Delete runs minute by minute: what is to be kept at once waits no longer than for the next of them."""
+        began, gone, since = runs.c.started, 0, 0.0
+        while True:
+            old = (which, began >= since, began < before)
+            rows = await self._rows(sa.select(began).where(*old).order_by(began).limit(1))
+            if not rows:
+                return gone
+            since = rows[0]["started"] + _MINUTE
+            gone += await self._deleted(sa.delete(runs).where(*old, began < since))
+
+    async def _deleted(self, *statements: sa.Delete) -> int:
         return await self._database.write(
             lambda connection: sum(connection.execute(statement).rowcount for statement in statements)
         )
