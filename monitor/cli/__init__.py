@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import signal
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -19,6 +21,8 @@ from monitor.logs import Scrubbing, set_up
 log = structlog.get_logger("holdfast")
 
 USAGE = 64
+ASKED_TO_END = 128 + signal.SIGTERM
+"""The exit of a process that SIGTERM has ended, as shells tell it."""
 SOFTWARE = 70
 """The exit of a command that fails by a fault of Holdfast's own; 1 would read as `slow`."""
 
@@ -109,6 +113,8 @@ def _top(
 
 def main() -> None:
     """Run a command; a wrong usage ends with 64, because 2 means that a promise was broken."""
+    if os.getpid() == 1:  # in a container the kernel spares it every signal that nobody handles, until the command does
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(ASKED_TO_END))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a tick that a terminal cannot show must not end a deploy gate
