@@ -104,13 +104,12 @@ def _standing(standing: Sequence[KeptViolation]) -> str:
 def _availability(spent: ErrorBudget) -> str:
     if spent.availability is None:
         return "No run counts for the objective."
-    left = "nothing was taken from the error budget"
-    if spent.bad:
-        left = (
-            f"{words.percent(spent.left)} of the error budget is left"
-            if spent.left >= 0
-            else (f"{words.percent(1 - spent.left)} of the error budget is spent")
-        )
+    if not spent.bad:
+        left = "nothing was taken from the error budget"
+    elif spent.left >= 0:
+        left = f"{words.percent(spent.left)} of the error budget is left"
+    else:
+        left = f"the error budget is spent {1 - spent.left:,.3g} times"
     against = "met" if spent.left >= 0 else "missed"
     return (
         f"Of {spent.runs:,} runs {words.percent(spent.availability)} were good; the objective of "

@@ -12,7 +12,7 @@ from monitor.report.period import Period
 
 _EVERY_PLOT = 3
 """Up to so many environments each step has its plot; of more, only those that matter most."""
-_PLOTS = 6
+_FOREMOST = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +34,17 @@ class Report:
         told = [line for line in environment.steps if self.turn(environment, line) in {Turn.SLOWER, Turn.FASTER}]
         return sorted(told, key=lambda line: abs(line.comparison.share or 0), reverse=True)
 
-    def plotted(self, environment: Judged) -> list[StepLine]:
-        """The steps that have a plot: all, or of many environments those that changed or are nearest their budgets."""
-        if len(self.environments) <= _EVERY_PLOT:
-            return list(environment.steps)
+    def foremost(self, environment: Judged) -> list[StepLine]:
+        """The steps whose plots are seen first: those that changed, and those nearest their budgets."""
         pressed = sorted(environment.steps, key=lambda line: line.pressure, reverse=True)
-        first = dict.fromkeys(line.name for line in (*self.changed(environment), *pressed))
-        wanted = list(first)[:_PLOTS]
-        return [line for line in environment.steps if line.name in wanted]
+        return list({line.name: line for line in (*self.changed(environment), *pressed)}.values())[:_FOREMOST]
+
+    def others(self, environment: Judged) -> list[StepLine]:
+        """The steps whose plots can be opened: all others, unless there are too many environments."""
+        if len(self.environments) > _EVERY_PLOT:
+            return []
+        first = {line.name for line in self.foremost(environment)}
+        return [line for line in environment.steps if line.name not in first]
 
 
 def whole(environments: Sequence[Judged], *, period: Period, location: str, version: str) -> Report:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.report.availability import Gap
 
+_FEW_TIMES = 9
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -51,6 +52,11 @@ def percent(share: float | None) -> str:
     digits = 3 if abs(100 - value) < 0.1 else 2 if abs(100 - value) < 1 else 1  # noqa: PLR2004  nines are what counts
     shown = math.floor(value * 10**digits + 1e-6) / 10**digits  # a bad run in a million is not 100 %
     return f"{shown:.{digits}f}".rstrip("0").rstrip(".") + " %"
+
+
+def left(share: float) -> str:
+    """What is left of a budget: `62 %`, `-40 %`, `spent 170 times`."""
+    return f"spent {1 - share:,.0f} times" if share < -_FEW_TIMES else percent(share)
 
 
 def change(share: float | None) -> str:
@@ -100,6 +106,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "lengths": lengths,
     "whole": whole,
     "percent": percent,
+    "left": left,
     "change": change,
     "number": number,
     "size": size,

@@ -230,10 +230,10 @@ async def test_each_step_has_its_plot_unless_there_are_too_many(month: Month) ->
     """Of few environments every step is drawn; of many those that changed and those nearest their budgets."""
     part = await month.judged("production")
     report = report_of(part)
-    assert report.plotted(part) == part.steps
+    assert sorted(line.name for line in (*report.foremost(part), *report.others(part))) == [e.name for e in part.steps]
     many = report_of(*(replace(part, name=f"env-{n}") for n in range(5)))
-    plotted = [line.name for line in many.plotted(many.environments[0])]
-    assert len(plotted) == 6
+    plotted = [line.name for line in many.foremost(many.environments[0])]
+    assert (len(plotted), many.others(many.environments[0])) == (6, [])
     assert ("thread", "reload") in plotted
     assert "has all" in rendered(many, Form.HTML)
 
