@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
@@ -71,7 +71,8 @@ JwtKey = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How to answer.")]
+Json = Annotated[bool, typer.Option("--json", hidden=True, help="What --format json was before.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +189,7 @@ def check(
     base_url: BaseUrl = None,
     token: Token = None,
     jwt_key: JwtKey = None,
+    form: Format = "text",
     json: Json = False,
 ) -> None:
     """Check a binding: the file alone, or also against the servers that are named. Writes nothing to them.
@@ -208,7 +210,12 @@ def check(
     servers = Servers(dsn=dsn, url=url, base_url=base_url, tokens=token or (), jwt_key=jwt_key)
     found = _subject(file, environment, config, servers)
     asked = found.settings is not None
-    _end(file, found, common.run(lambda: _collected(checked(found), found, quiet=json)) if asked else [], json=json)
+    _end(
+        file,
+        found,
+        common.run(lambda: _collected(checked(found), found, quiet=json or form == "json")) if asked else [],
+        json=json or form == "json",
+    )
 
 
 @app.command("try")
@@ -221,6 +228,7 @@ def try_(
     base_url: BaseUrl = None,
     token: Token = None,
     jwt_key: JwtKey = None,
+    form: Format = "text",
     json: Json = False,
 ) -> None:
     """Carry out each operation of a binding once, as a synthetic user, with its timing; then clean up.
@@ -242,7 +250,12 @@ def try_(
     found = _subject(file, environment, config, servers)
     if found.settings is None:
         common.fail("name an environment of the configuration, or servers by --dsn, --url and --base-url", common.USAGE)
-    _end(file, found, common.run(lambda: _collected(tried(found), found, quiet=json)), json=json)
+    _end(
+        file,
+        found,
+        common.run(lambda: _collected(tried(found), found, quiet=json or form == "json")),
+        json=json or form == "json",
+    )
 
 
 def _subject(file: Path, environment: str | None, config: Path | None, servers: Servers) -> Subject:

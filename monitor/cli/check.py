@@ -15,7 +15,9 @@ from rich.text import Text
 from uuid_utils import uuid7
 
 from monitor.cli import common
-from monitor.cli.reports import Round, as_json, as_junit, as_text
+from monitor.cli.check_text import as_text
+from monitor.cli.guidance import RUNBOOKS
+from monitor.cli.reports import Round, as_json, as_junit
 from monitor.configfile import Loaded, secrets_in
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
@@ -90,6 +92,7 @@ def command(
     environments: common.Environments = None,
     probe: common.ProbeNames = None,
     form: Annotated[Form, typer.Option("--format", help="How to report.")] = Form.TEXT,
+    runbooks: Annotated[str, typer.Option(metavar="URL", help="Below which docs/runbooks can be read.")] = RUNBOOKS,
     config: common.Config = None,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
@@ -119,7 +122,7 @@ def command(
             found = common.run(lambda: _until_sigterm(check(loaded, names, wanted)))
         except asyncio.CancelledError:
             raise typer.Exit(_TERMINATED) from None
-    {Form.TEXT: as_text, Form.JSON: as_json, Form.JUNIT: as_junit}[form](found, quiet=quiet)
+    {Form.TEXT: as_text, Form.JSON: as_json, Form.JUNIT: as_junit}[form](found, quiet=quiet, runbooks=runbooks)
     raise typer.Exit(common.EXIT[found.verdict])
 
 

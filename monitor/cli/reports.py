@@ -1,4 +1,4 @@
-"""What a round of `holdfast check` found, as text, JSON or JUnit."""
+"""What a round of `holdfast check` found, as JSON or JUnit; check_text has it as text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from xml.etree import ElementTree as ET
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from monitor.cli import common
+from monitor.cli.guidance import next_step, runbook
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Verdict, Violation, worst
 
@@ -34,58 +31,20 @@ class Round:
         return worst(run.verdict for run in self.runs)
 
 
-def as_text(found: Round, *, quiet: bool) -> None:
-    """A table, then the evidence."""
-    console = common.out()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "environment", "probe", "verdict", "took", "what was found"):
-        table.add_column(title, no_wrap=title != "what was found", overflow="fold")
-    shown = [run for run in found.runs if not (quiet and run.verdict is Verdict.OK)]
-    for run in shown:
-        style = common.COLOUR[run.verdict]
-        what = run.finding.message or f"{run.finding.checks} checks passed"
-        reason = f" ({run.finding.reason})" if run.finding.reason else ""
-        verdict = Text(f"{run.verdict}{reason}", style=style)
-        took = f"{run.took.total_seconds() * 1000:.0f} ms"
-        table.add_row(
-            Text(common.MARK[run.verdict], style=style), run.environment, run.probe, verdict, took, Text(what)
-        )
-        if not quiet:
-            for sentence in run.finding.left_out:
-                table.add_row("", "", "", Text("left out", style="dim"), "", Text(sentence, style="dim"))
-    if not quiet:
-        for environment, probe, why in found.left_out:
-            table.add_row("-", environment, probe, Text("left out", style="dim"), "", Text(why, style="dim"))
-    if table.row_count:
-        console.print(table)
-    _evidence(console, found)
-    if not quiet:
-        style = common.COLOUR[found.verdict]
-        console.print(Text(f"{common.MARK[found.verdict]} {found.verdict}", style=style))
-
-
-def _evidence(console: Console, found: Round) -> None:
-    for run in found.runs:
-        for violation in run.finding.violations:
-            console.print()
-            console.print(Text(f"{run.environment}/{run.probe}: {violation.kind}", style="bold red"))
-            for name, value in _facts(violation).items():
-                console.print(Text(f"  {name:<20}  ", style="dim") + Text(_readable(value)))
-
-
-def _facts(violation: Violation) -> dict[str, object]:
+def facts(violation: Violation) -> dict[str, object]:
     """All that is known of a violation, by names for people."""
     said = {"subject": violation.subject, "expected": violation.expected, "found": violation.actual}
     return {**said, **violation.evidence}
 
 
-def _readable(value: object) -> str:
+def readable(value: object) -> str:
+    """A value of the evidence, for people."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {inner}" for name, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def as_json(found: Round, *, quiet: bool) -> None:
+def as_json(found: Round, *, quiet: bool, runbooks: str) -> None:
     """Everything."""
     runs = [run for run in found.runs if not (quiet and run.verdict is Verdict.OK)]
     report = {
@@ -98,6 +57,8 @@ def as_json(found: Round, *, quiet: bool) -> None:
                 "verdict": run.verdict,
                 "reason": run.finding.reason,
                 "message": run.finding.message,
+                "next": next_step(run) or None,
+                "runbook": _address(run, runbooks),
                 "checks": run.finding.checks,
                 "left_out": list(run.finding.left_out),
                 "started": run.started.isoformat().replace("+00:00", "Z"),
@@ -129,8 +90,11 @@ def as_json(found: Round, *, quiet: bool) -> None:
     typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
-def as_junit(found: Round, *, quiet: bool) -> None:  # noqa: ARG001  a pipeline wants every case
-    """JUnit XML: a violation is a failure with its evidence, an unknown an error, what was left out is skipped."""
+def as_junit(found: Round, *, quiet: bool, runbooks: str) -> None:  # noqa: ARG001  a pipeline wants every case
+    """JUnit XML: a violation is a failure with its evidence, an unknown an error, what was left out is skipped.
+
+    Each failure and error ends with what to do next, and with its runbook.
+    """
     counts = {verdict: sum(run.verdict is verdict for run in found.runs) for verdict in Verdict}
     suite = ET.Element(
         "testsuite",
@@ -150,9 +114,13 @@ def as_junit(found: Round, *, quiet: bool) -> None:  # noqa: ARG001  a pipeline 
         message = _fit(run.finding.message)
         if run.verdict is Verdict.VIOLATED:
             kinds = ", ".join(sorted({each.kind for each in run.finding.violations}))
-            ET.SubElement(case, "failure", type=kinds, message=message).text = _fit("\n\n".join(_told(run)))
+            ET.SubElement(case, "failure", type=kinds, message=message).text = _fit(
+                "\n\n".join([*_told(run), *_advice(run, runbooks)])
+            )
         elif run.verdict is Verdict.UNKNOWN:
-            ET.SubElement(case, "error", type=str(run.finding.reason), message=message).text = message
+            ET.SubElement(case, "error", type=str(run.finding.reason), message=message).text = "\n\n".join(
+                [message, *_advice(run, runbooks)]
+            )
         said = [f"{run.verdict}: {message}"] if message and run.verdict is Verdict.SLOW else []
         if said := [*said, *(f"left out: {_fit(sentence)}" for sentence in run.finding.left_out)]:
             ET.SubElement(case, "system-out").text = "\n".join(said)
@@ -168,9 +136,18 @@ def as_junit(found: Round, *, quiet: bool) -> None:  # noqa: ARG001  a pipeline 
 def _told(run: RunRecord) -> list[str]:
     """Every violation of a run with its evidence, as text."""
     return [
-        "\n".join([f"{each.kind}", *(f"  {name}: {_readable(value)}" for name, value in _facts(each).items())])
+        "\n".join([f"{each.kind}", *(f"  {name}: {readable(value)}" for name, value in facts(each).items())])
         for each in run.finding.violations
     ]
+
+
+def _address(run: RunRecord, runbooks: str) -> str | None:
+    """Where the runbook is; None where none is needed."""
+    return f"{runbooks.rstrip('/')}/{name}.md" if (name := runbook(run)) else None
+
+
+def _advice(run: RunRecord, runbooks: str) -> list[str]:
+    return [f"next: {next_step(run)}\nrunbook: {_address(run, runbooks)}"]
 
 
 def _fit(text: str) -> str:

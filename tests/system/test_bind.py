@@ -283,9 +283,9 @@ class TestCheck:
         assert "does not fit: 2 problems" in ended.out
 
     async def test_json(self, place: Place) -> None:
-        """--json is one document, with the same in it."""
+        """--format json is one document, with the same in it; --json, as it was called before, is still taken."""
         file = await made(place, "platform")
-        found = json.loads((await holdfast("bind", "check", file, "--dsn", place.dsn, "--json")).out)
+        found = json.loads((await holdfast("bind", "check", file, "--dsn", place.dsn, "--format", "json")).out)
         assert (found["fits"], found["probes"]) == (True, ["history", "isolation", "profile", "sync", "thread"])
         assert [each["outcome"] for each in found["found"]] == ["done"]
 
@@ -328,7 +328,7 @@ class TestTry:
         assert await rows(place, "platform") == [0, 0, 0]
 
     async def test_json(self, place: Place) -> None:
-        """--json has each operation with its time, and nothing else is printed."""
+        """--format json has each operation with its time, and nothing else is printed."""
         file = await made(place, "platform")
         found = json.loads((await holdfast("bind", "try", file, "--dsn", place.dsn, "--json")).out)
         assert found["fits"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -17,6 +18,7 @@ from monitor.embedded.servers import Servers
 from tests.system import ENVIRONMENT, Ended, described, holdfast, write
 from tests.system.conftest import Place
 
+ROOT = Path(__file__).parents[2]
 PATIENT = {"thread": {"budget": "9s"}, "session": {"budget": "9s"}}
 
 
@@ -53,6 +55,7 @@ async def test_healthy_servers_are_ok(place: Place) -> None:
     assert (ended.code, ended.err) == (0, "")
     for probe in ("session", "thread"):
         assert any(probe in line and "✔" in line and "checks passed" in line for line in ended.out.splitlines())
+    assert ended.out.splitlines()[0] == "✔ ok: 2 probes did what they promise in lime"
     assert ended.out.splitlines()[-1] == "✔ ok"
     assert (await place.rows(), await place.keys()) == (0, [])
     assert not place.state.exists()
@@ -183,10 +186,18 @@ async def test_a_fault_is_a_violation_with_its_evidence(place: Place, name: str)
     assert failure.get("type") == fault.report
     for violation in runs[fault.probe]["violations"]:
         assert all(f"  {part}: " in (failure.text or "") for part in ("subject", "found", *violation["evidence"]))
+    assert str(failure.text).endswith(f"runbook: {runs[fault.probe]['runbook']}")
+    assert f"next: {runs[fault.probe]['next']}" in str(failure.text)
     assert [name for name, case in found.items() if case.find("skipped") is None and len(case)] == [fault.probe]
 
-    assert f"faults/{fault.probe}: {fault.report}" in as_text.out
-    assert "expected" in as_text.out
+    lines = as_text.out.splitlines()
+    assert lines[0] == f"✘ violated: 1 of {len(runs)} probes found a promise broken in faults"
+    assert f"✘ faults/{fault.probe}: {fault.report}" in lines
+    assert max(map(len, lines)) <= 100
+    for part in ("expected", "found", "next", "runbook"):
+        assert any(line.startswith(f"  {part} ") for line in lines)
+    assert runs[fault.probe]["runbook"] in as_text.out
+    assert (ROOT / runs[fault.probe]["runbook"]).is_file()
     assert [line for line in as_text.out.splitlines() if "checks passed" in line] == []
 
 

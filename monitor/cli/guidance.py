@@ -1,0 +1,50 @@
+"""What to do about a run that was not ok, and which runbook has more: the same in every form of a report."""
+
+from __future__ import annotations
+
+from monitor.alerting.violations import LATE, LEAKED, LOST
+from monitor.core.record import RunRecord
+from monitor.core.verdict import Kind, Reason, Verdict
+
+RUNBOOKS = "docs/runbooks"
+"""Where they are in the repository; `--runbooks` says where they are served."""
+
+_AWAY = {Reason.UNREACHABLE, Reason.TIMEOUT, Reason.REFUSED}
+_NO_WRITES = {Reason.READ_ONLY, Reason.CAPACITY}
+
+
+def runbook(run: RunRecord) -> str:
+    """The name of the runbook, which is that of the alert; empty where all is well."""
+    if run.verdict is Verdict.VIOLATED:
+        return _of_kinds({violation.kind for violation in run.finding.violations})
+    if run.verdict is Verdict.SLOW:
+        return "HoldfastBudgetExceeded"
+    if run.verdict is Verdict.OK:
+        return ""
+    if run.finding.reason in _NO_WRITES:
+        return "HoldfastWritesNotRunning"
+    return "HoldfastEnvironmentUnreachable" if run.finding.reason in _AWAY else "HoldfastProbeCannotTell"
+
+
+def _of_kinds(kinds: set[Kind]) -> str:
+    """That of the gravest."""
+    if kinds & LEAKED:
+        return "HoldfastDataLeaked"
+    if kinds & LOST:
+        return "HoldfastDataLost"
+    return "HoldfastDataLate" if kinds <= LATE else "HoldfastDataWrong"
+
+
+def next_step(run: RunRecord) -> str:
+    """What to type or to do first, in a sentence or two; empty where all is well."""
+    command = f"holdfast check {run.environment} --probe {run.probe}"
+    again = f"`{command}`"
+    if run.verdict is Verdict.VIOLATED:
+        keep = " Keep the old primary's disk and logs before anything is restored or failed back."
+        gone = {violation.kind for violation in run.finding.violations} & LOST
+        return f"Look again with {again}: found twice, it is real.{keep if gone else ''}"
+    if run.verdict is Verdict.SLOW:
+        return f"`{command} --format json` has the time of each step. Its limit is in `probes.{run.probe}`."
+    if run.verdict is Verdict.OK:
+        return ""
+    return f"Nothing is known of the data, neither good nor bad. Remove what is in the way, then {again}."
