@@ -14,8 +14,8 @@ _WHERE = 'location=~"$location"'
 def daemon(made: dashboard.Dashboard) -> None:
     """Versions, configuration, record, and how late it is itself."""
 
-    def worst(metric: str) -> str:
-        return f"max by (location) ({metric}{{{_WHERE}}})"
+    def least(metric: str) -> str:
+        return f"min by (location) ({metric}{{{_WHERE}}})"
 
     yes = {
         "custom.cellOptions": {"type": "color-text"},
@@ -33,8 +33,8 @@ def daemon(made: dashboard.Dashboard) -> None:
         rows(
             About(
                 title="Daemons",
-                says="The version that runs, whether the latest configuration was taken and when, and whether the "
-                "daemon can keep its record.",
+                says="How many run at a location, and which version; whether all took the latest configuration, when, "
+                "and whether all can keep their record.",
                 unit="none",
                 width=24,
                 height=5,
@@ -42,10 +42,10 @@ def daemon(made: dashboard.Dashboard) -> None:
             ),
             {
                 "daemons": Query(f"count by (location, version) (holdfast_build_info{{{_WHERE}}})"),
-                "took the configuration": Query(worst("holdfast_config_reload_success")),
-                "that was": Query(f"time() - {worst('holdfast_config_reload_timestamp_seconds')}"),
-                "refused ones": Query(worst("holdfast_config_rejected_total")),
-                "keeps its record": Query(worst("holdfast_state_up")),
+                "took the configuration": Query(least("holdfast_config_reload_success")),
+                "that was": Query(f"time() - {least('holdfast_config_reload_timestamp_seconds')}"),
+                "refused ones": Query(f"sum by (location) (holdfast_config_rejected_total{{{_WHERE}}})"),
+                "keeps its record": Query(least("holdfast_state_up")),
             },
             labels={"location": "location", "version": "version"},
             looks={

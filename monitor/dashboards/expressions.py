@@ -1,7 +1,7 @@
 """PromQL for panels. Every selector obeys the variables at the top of a dashboard.
 
-Of two instances of one daemon (a pod and its successor) the worst counts, as in the rules. What the rules record is
-read by the names that monitor.alerting gives it.
+Of two instances of one daemon (a pod and its successor) the greater value counts, as in the rules. What the rules
+record is read by the names that monitor.alerting gives it.
 """
 
 from __future__ import annotations

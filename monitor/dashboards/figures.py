@@ -51,7 +51,7 @@ def figures(made: dashboard.Dashboard, of: Expressions, given: Given) -> None:
         (
             "Daemons",
             "Daemons that Prometheus reaches; what a missing one watches is on no panel here.",
-            'count(count by (location) (holdfast_build_info{location=~"$location"}))',
+            'count(count by (location, shard) (holdfast_build_info{location=~"$location"}))',
             ((None, BAD), (1, GOOD)),
         ),
     )
