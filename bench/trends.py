@@ -7,6 +7,7 @@ as a daemon does it beside its probes; meanwhile another task of the same loop t
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import sqlite3
 import sys
@@ -102,6 +103,8 @@ async def measure(folder: Path, environments: int) -> None:
     budgets = Budgets(state, clock=clock)
     late: list[float] = []
     watching = asyncio.create_task(lateness(late))
+    gc.collect()
+    gc.freeze()  # as the daemon does once it is up
     await asyncio.sleep(0.5)
     idle, late[:] = list(late), []
     wall, cpu = perf_counter(), process_time()

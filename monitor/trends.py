@@ -10,7 +10,7 @@ from monitor.core.rollup import DAY, HOUR, BudgetOf, Rollup, floor, merged, roll
 from monitor.core.verdict import Reason
 from monitor.ports import Clock, Rollups
 
-_GROUP = 20  # runs that are rolled up in one turn of the loop: two milliseconds or three
+_GROUP = 15  # runs that are read in one turn of the loop and rolled up in another: two milliseconds each
 _REST = 0.005  # seconds after each turn that are the probes'
 
 
@@ -89,6 +89,7 @@ class Trends:
         made: list[Rollup] = []
         groups = self._state.runs_between(environment, probe, since=start, until=start + HOUR, size=_GROUP)
         async for group in groups:
+            await asyncio.sleep(0)
             made = merged([*made, *rolled(group, length=HOUR, budgets=self._budgets)], HOUR)
             await asyncio.sleep(_REST)
         return made
