@@ -6,6 +6,7 @@ import asyncio
 import signal
 from contextlib import suppress
 from datetime import timedelta
+from hashlib import blake2s
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -35,6 +36,7 @@ from monitor.settings import EnvironmentSettings
 from monitor.stores.environment import LiveEnvironment
 
 _INTERRUPTED = 130
+_LONGEST = timedelta(minutes=21)  # the timeout of the longest burst that there may be
 _BESIDE = timedelta(minutes=1)  # besides twice its length, for what is slow when it is verified and removed
 _FLAGS = {"length": "--for", "in_flight": "--in-flight"}
 _RATE = 20.0
@@ -190,16 +192,30 @@ async def _carried_out(
     """The burst, as an instance of its own, so that a daemon beside it does not mind."""
     clock, metrics = SystemClock(), Metrics(location=loaded.settings.location, version="")
     desk = Desk(journal=Journal(Forgetful(), clock=clock, new_id=lambda: str(uuid7())), metrics=metrics, clock=clock)
-    live = live_environment(name, settings, instance=Instance(uuid7().hex[-8:], 1), metrics=metrics)
+    patient = settings.probes.model_copy(update={probe.name: probe.model_copy(update={"timeout": _LONGEST})})
+    live = live_environment(
+        name,
+        settings.model_copy(update={"probes": patient}),
+        instance=_instance(loaded.settings.location, name, bound=probe.name in settings.surroundings().bound),
+        metrics=metrics,
+    )
     following = probe.follow()
     _end_well(following)
+    if probe.name in live.surroundings.bound:
+        await _sweep(live, scrub=Scrubber(secrets_in(settings)))
     with Progress(probe.figures, following, quiet=quiet):
-        try:
-            record = await run_once(probe, live, desk)
-        finally:
-            if probe.name in live.surroundings.bound:
-                await _tidy(live, scrub=Scrubber(secrets_in(settings)))
+        record = await run_once(probe, live, desk)
     return Ended(environment=name, probe=probe, record=record, following=following)
+
+
+def _instance(location: str, environment: str, *, bound: bool) -> Instance:
+    """Who writes. In an application its users are of this instance: it is always the same, so that it knows them again.
+
+    In Holdfast's own tables whoever sweeps knows what is synthetic, and bursts beside each other need not mind.
+    """
+    if not bound:
+        return Instance(uuid7().hex[-8:], 1)
+    return Instance(blake2s(f"load/{location}/{environment}".encode(), digest_size=4).hexdigest(), 1)
 
 
 def _end_well(following: Following) -> None:
@@ -216,11 +232,11 @@ def _end_well(following: Following) -> None:
             loop.add_signal_handler(number, interrupted)
 
 
-async def _tidy(live: LiveEnvironment, *, scrub: Scrubber) -> None:
-    """Remove what is left in an application, whose users no daemon will ever know."""
+async def _sweep(live: LiveEnvironment, *, scrub: Scrubber) -> None:
+    """Remove from an application what an earlier burst that was killed has left, once no other can need it."""
     for store in sorted(live.stores):
         try:
-            await live.tidy(store)
+            await live.sweep(store)
         except StoreError as error:
-            said = f"holdfast: {live.name} {store}: what this burst left could not be removed: {scrub(str(error))}"
+            said = f"holdfast: {live.name} {store}: what earlier bursts left could not be removed: {scrub(str(error))}"
             common.err().print(Text(said))

@@ -14,7 +14,7 @@ from monitor.core import bursts, openloop
 from monitor.core.bursts import Seen
 from monitor.core.openloop import Act, Figures, Limits
 from monitor.core.verdict import Finding, Kind
-from monitor.ports import Store, Surroundings
+from monitor.ports import Place, Store, Surroundings, Way
 from monitor.probe import Duration, Probe, Run, Use
 
 AVERAGE_BYTES = 320  # of one message with its metadata, over all kinds of content but the one of 64 KiB
@@ -109,10 +109,12 @@ class LoadProbe(Probe[Seen]):
         return {}
 
     def left_out(self, around: Surroundings) -> tuple[str, ...]:
-        """What a binding does not let a burst see, and what is never under load."""
-        if self.name not in around.bound:
-            return ()
-        return ("whether users see each other's under load is not checked through a binding; `isolation` does so",)
+        """What a burst does not go through, and what a binding does not let it see."""
+        bound = self.name in around.bound
+        through = "whether users see each other's under load is not checked through a binding; `isolation` does so"
+        beside = "the burst does not go through the pooler; `pool` does"
+        pooled = Place(Store.POSTGRES, Way.POOLER) in around.places
+        return (*([through] if bound else []), *([beside] if pooled else []))
 
     def plan(self) -> tuple[Use, ...]:
         """What one healthy burst sends; replicas are looked at four times a second."""
