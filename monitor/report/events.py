@@ -104,13 +104,14 @@ def events(found: Gathered) -> Events:
 def affected(found: Gathered) -> Affected:
     """For how long users were affected, each moment once."""
     period = found.period
-    spans: list[Span] = [(kept.opened, kept.closed or period.until) for kept in found.violations]
-    spans += found.unusable
+    # Of a probe that no longer runs nobody would see that all is right again: core.impact.broken says the same.
+    counts = [kept for kept in found.violations if kept.closed is not None or kept.probe in found.subject.budgets]
+    spans: list[Span] = [(kept.opened, kept.closed or period.until) for kept in counts]
     ended = max((until for _, until in found.unusable), default=period.since)
     return Affected(
         stakes=found.subject.stakes,
-        time=within(spans, period.since, period.until),
-        now=any(kept.closed is None for kept in found.violations) or period.until - ended < _NOW,
+        time=within([*spans, *found.unusable], period.since, period.until),
+        now=any(kept.closed is None for kept in counts) or period.until - ended < _NOW,
     )
 
 

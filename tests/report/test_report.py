@@ -179,6 +179,31 @@ def test_a_pause_is_a_gap_and_not_a_bad_run() -> None:
     assert Gap(since=latest, until=latest + HOUR, why="probing was paused") in part.gaps
 
 
+def test_what_nobody_could_see_close_counts_no_longer() -> None:
+    """An open violation of a probe that is no longer configured stands, and affects nobody; a closed one did."""
+    gone = replace(violation("production", Kind.LOST, DOWN[0], None, id_="x"), probe="retired")
+    part = judged(gathered(violations=[gone]))
+    assert (part.verdict, part.affected.time, part.affected.now) == (Verdict.VIOLATED, timedelta(), False)
+    part = judged(gathered(violations=[replace(gone, closed=DOWN[1], stage=Stage.CLOSED)]))
+    assert (part.affected.time, part.affected.now) == (DOWN[1] - DOWN[0], False)
+
+
+def test_a_store_that_cannot_be_used_now_affects_all() -> None:
+    """A time that was renewed a minute ago lasts; one that ended before is over."""
+    lasts = judged(gathered(unusable=[(UNTIL - HOUR, UNTIL - timedelta(minutes=1))]))
+    assert lasts.affected.users_now == 120_000
+    over = judged(gathered(unusable=[(UNTIL - 2 * HOUR, UNTIL - HOUR)]))
+    assert (over.affected.users_now, over.affected.time) == (0, HOUR)
+
+
+def test_ten_years_are_drawn_small() -> None:
+    """However long the period is, the squares are those of six weeks."""
+    period = Period.latest(timedelta(days=3650), UNTIL)
+    part = judged(Gathered(subject=subject("production"), period=period))
+    text = rendered(whole([part], period=period, location="l", version="0"), Form.HTML)
+    assert text.count("<rect") <= 43 * 24
+
+
 def test_costs_are_those_of_the_plan() -> None:
     """What a run sends by its plan, times the runs that took place."""
     part = judged(gathered())
