@@ -94,6 +94,13 @@ def test_no_password_stands_in_it(tmp_path: Path) -> None:
     )
 
 
+def test_scripts_are_run_and_not_sourced() -> None:
+    """PostgreSQL's image sources a script that is not executable, and would take its options for its own."""
+    for file in (FOLDER / "compose").glob("*.sh"):
+        assert file.stat().st_mode & 0o111 == 0o111, file
+        assert file.read_text("utf-8").startswith("#!/bin/")
+
+
 def test_the_acl_is_what_the_probes_need(tmp_path: Path) -> None:
     """Redis knows one user, with the rights that `holdfast setup --print` shows, and nobody else."""
     made = passwords(tmp_path)
