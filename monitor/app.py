@@ -29,6 +29,7 @@ from monitor.fleet import left_out, live_environment, shape_metrics
 from monitor.impacts import EVERY, Impacts
 from monitor.journal import Journal
 from monitor.logs import Scrubbing
+from monitor.looplag import LoopWatch
 from monitor.metrics import Metrics
 from monitor.opening import open_state
 from monitor.ports import Clock, StateError, Store, StoreError, SystemClock
@@ -44,7 +45,7 @@ from monitor.web.server import GRACE, Serving, serve
 
 log = structlog.get_logger("holdfast")
 
-_BEAT = 0.25  # seconds between two turns of the loop that are watched
+_BEAT = 0.25  # seconds between two looks at the clocks
 _CLOCK_JUMP = 2.0  # seconds by which the wall clock may part from the monotonic one before the schedule is realigned
 _FLUSH = timedelta(seconds=1)
 _STANDING = timedelta(seconds=5)
@@ -77,7 +78,7 @@ class App:
         self._hup = asyncio.Event()
         self._live: dict[str, LiveEnvironment] = {}
         self._watched: Mapping[str, Watched] = {}
-        self._beat = self.clock.monotonic()
+        self._loop = LoopWatch(self.metrics.turned_late)
 
     @property
     def settings(self) -> Settings:
@@ -102,7 +103,9 @@ class App:
         self._trends = Trends(self._state, clock=self.clock, budgets=self._step_budget)
         self._budgets = Budgets(self._state, clock=self.clock)
         self.journal.listen(self._budgets)
-        desk = Desk(journal=self.journal, metrics=self.metrics, clock=self.clock, missed=self._missed)
+        desk = Desk(
+            journal=self.journal, metrics=self.metrics, clock=self.clock, lag=self._loop.since, missed=self._missed
+        )
         self._schedule = Schedule(desk)
         self._books = Books(self._state.home, clock=self.clock, metrics=self.metrics)
         self._impacts = Impacts(self._state, clock=self.clock, metrics=self.metrics)
@@ -119,10 +122,12 @@ class App:
                 started()
             gc.collect()
             gc.freeze()  # what was made so far stays; walking through it again would stall every run in flight
+            self._loop.start()
             await self._until(stop, serving.task)
         finally:
             if serving is not None:  # else it never started, and whoever called says why
                 log.info("daemon.stopping")
+            self._loop.stop()
             pulses = asyncio.create_task(self._books.end(self.settings.shutdown_timeout))
             cut_off = await self._schedule.drain(self.settings.shutdown_timeout)
             await pulses
@@ -149,7 +154,7 @@ class App:
         endless = {
             asyncio.create_task(work, name=name)
             for name, work in (
-                ("beat", self._watch_loop()),
+                ("clock", self._watch_clock()),
                 *((("lock", self._lock.keep()),) if self._state.home is not None else ()),
                 ("journal", self._every(_FLUSH, self._flush)),
                 ("recall", self._every(_FLUSH, self.journal.recall)),
@@ -222,9 +227,7 @@ class App:
         self, environment: str, probe: str | None, *, length: timedelta, since: datetime, until: datetime
     ) -> list[Rollup]:
         """What runs came to by the hour or the day. Raises StateError."""
-        return await self._state.rollups(
-            length=length, since=since, until=until, environment=environment, probe=probe
-        )
+        return await self._state.rollups(length=length, since=since, until=until, environment=environment, probe=probe)
 
     def not_ready(self) -> Sequence[str]:
         """What is missing until every probe has had its first run."""
@@ -246,7 +249,7 @@ class App:
 
     def stalled(self) -> float:
         """Seconds since the loop last turned."""
-        return self.clock.monotonic() - self._beat
+        return self.clock.monotonic() - self._loop.turned
 
     # What goes on in the background.
 
@@ -255,15 +258,12 @@ class App:
             await work()
             await asyncio.sleep(length.total_seconds())
 
-    async def _watch_loop(self) -> None:
-        """Measure how late the loop turns, and notice when the wall clock jumps, which the scheduler goes by."""
+    async def _watch_clock(self) -> None:
+        """Notice when the wall clock jumps, which the scheduler goes by."""
         apart = self.clock.now().timestamp() - self.clock.monotonic()
         while True:
-            due = self.clock.monotonic() + _BEAT
             await asyncio.sleep(_BEAT)
-            self._beat = self.clock.monotonic()
-            self.metrics.turned_late(self._beat - due)
-            now_apart = self.clock.now().timestamp() - self._beat
+            now_apart = self.clock.now().timestamp() - self.clock.monotonic()
             if abs(now_apart - apart) > _CLOCK_JUMP:
                 log.warning("clock.jumped", seconds=round(now_apart - apart, 3))
                 self._schedule.realign()

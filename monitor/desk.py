@@ -17,13 +17,15 @@ from monitor.ports import Clock
 class Desk:
     """Where a run reports to, the clock that it goes by, and the gate that it goes through.
 
-    `missed` is told of every turn that did not take place.
+    `lag` tells by how many seconds this process was late since a moment of the clock, at most. `missed` is told of
+    every turn that did not take place.
     """
 
     journal: Journal
     metrics: Metrics
     clock: Clock
     gate: Gate = field(default_factory=Gate)
+    lag: Callable[[float], float] = lambda _moment: 0.0
     missed: Callable[[NotRun], object] = bool  # nobody is
 
     def not_run(self, environment: str, probe: str, reason: Reason, *, times: int = 1) -> None:

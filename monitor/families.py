@@ -41,6 +41,9 @@ class Families:
         self.step_duration = histogram("holdfast_step_duration_seconds", "How long steps took.", "probe", "step")
         self.step_budget = gauge("holdfast_step_budget_seconds", "How long a step may take.", "probe", "step")
         self.exceeded = counter("holdfast_budget_exceeded", "Steps that took longer than they may.", "probe", "step")
+        self.suspect = counter(
+            "holdfast_step_suspect", "Steps whose time may be this process's own lateness.", "probe", "step"
+        )
         self.messages = counter("holdfast_step_messages", "Messages that steps wrote or read.", "probe", "step")
         self.violations = counter("holdfast_violations", "Runs that found a promise broken.", "probe", "kind")
         self.open = gauge("holdfast_open_violations", "Violations that nobody acknowledged.", "probe", "kind")

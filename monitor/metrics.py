@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from monitor.core.budget import over_budget
+from monitor.core.budget import over_budget, suspect
 from monitor.core.detail import Detail
 from monitor.core.impact import Stakes
 from monitor.core.ledger.found import Standing
@@ -35,6 +35,7 @@ class _ProbeSeries:
     duration: Histogram
     steps: Mapping[str, Histogram]
     exceeded: Mapping[str, Counter]
+    suspect: Mapping[str, Counter]
     messages: Mapping[str, Counter]
     violations: Mapping[Kind, Counter]
     open: dict[Kind, Gauge]
@@ -175,6 +176,7 @@ class Metrics:
             duration=own.run_duration.labels(*labels),
             steps={step: own.step_duration.labels(*labels, step) for step in steps},
             exceeded={step: own.exceeded.labels(*labels, step) for step in steps},
+            suspect={step: own.suspect.labels(*labels, step) for step in steps},
             messages={step: own.messages.labels(*labels, step) for step in sorted(probe.counted.intersection(steps))},
             violations={kind: own.violations.labels(*labels, kind) for kind in kinds},
             open={kind: own.open.labels(*labels, kind) for kind in kinds},
@@ -291,7 +293,9 @@ class Metrics:
         own, over = self._families, over_budget(steps, series.probe.budget_of)
         slowest = max((step.took for step in steps if not step.failed), default=None)
         for step in steps:
-            if not step.failed:
+            if suspect(step, series.probe.budget_of(step.name)):
+                (series.suspect.get(step.name) or own.suspect.labels(*series.labels, step.name)).inc()
+            elif not step.failed:
                 known = series.steps.get(step.name) or own.step_duration.labels(*series.labels, step.name)
                 # Each exemplar makes every scrape longer; whoever follows one asks why a run was slow.
                 telling = step.took == slowest or step in over

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from types import ModuleType
 from typing import Annotated, ClassVar, Generic, TypeVar
 
@@ -67,7 +68,8 @@ T = TypeVar("T")
 class Run:
     """One execution of one probe: its key, its environment, and the stopwatch of its steps.
 
-    `acknowledged` are the kinds of its violations that stand acknowledged, with the moments of that.
+    `acknowledged` are the kinds of its violations that stand acknowledged, with the moments of that. `lag` tells by how
+    many seconds this process was late, at most, since a moment of the clock.
     """
 
     run_id: str
@@ -75,6 +77,7 @@ class Run:
     environment: Environment
     clock: Clock
     acknowledged: Mapping[Kind, datetime] = field(default_factory=dict)
+    lag: Callable[[float], float] = lambda _moment: 0.0
     steps: list[StepTiming] = field(default_factory=list)
     propagations: list[Propagation] = field(default_factory=list)
     node: Node | None = None
@@ -104,10 +107,14 @@ class Run:
             yield
             failed = False
         finally:
-            took = self.clock.monotonic() - before
-            after = timedelta(seconds=before - self.began)
+            took, lag = self.clock.monotonic() - before, self.lag(before)
             timing = StepTiming(
-                name=name, after=after, took=timedelta(seconds=took), failed=failed, messages=0 if failed else messages
+                name=name,
+                after=timedelta(seconds=before - self.began),
+                took=timedelta(seconds=took),
+                failed=failed,
+                messages=0 if failed else messages,
+                lag=timedelta(seconds=min(lag, took)),
             )
             self.steps.append(timing)
 
@@ -242,6 +249,7 @@ class Probe(BaseModel, Generic[Seen]):
         return self
 
     @classmethod
+    @cache
     def promise(cls) -> str:
         """The first sentence of the docstring."""
         return " ".join((cls.__doc__ or "").split("\n\n")[0].split())

@@ -39,6 +39,7 @@ async def run_once(
             probe=probe.name,
             environment=environment,
             clock=desk.clock,
+            lag=desk.lag,
             acknowledged=desk.journal.acknowledged(environment.name, probe.name),
         )
         try:

@@ -58,6 +58,7 @@ CONTRACT = {
     "holdfast_step_budget_seconds": ("gauge", {"probe", "step"}),
     "holdfast_budget_exceeded": ("counter", {"probe", "step"}),
     "holdfast_step_messages": ("counter", {"probe", "step"}),
+    "holdfast_step_suspect": ("counter", {"probe", "step"}),
     "holdfast_violations": ("counter", {"probe", "kind"}),
     "holdfast_open_violations": ("gauge", {"probe", "kind"}),
     "holdfast_unknown": ("counter", {"probe", "reason"}),

@@ -1,4 +1,4 @@
-"""Whether right was also fast enough."""
+"""Whether right was also fast enough, as far as the measurement tells."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ from monitor.core import duration
 from monitor.core.record import StepTiming
 from monitor.core.verdict import Finding, Verdict
 
+_TOLERATED = 0.01
+"""Of a budget, or of what a step took, may be Holdfast's own lateness."""
+_FINEST = timedelta(milliseconds=5)
+"""Lateness below this is a timer's, and is that of every measurement."""
+
+
+def suspect(step: StepTiming, budget: timedelta) -> bool:
+    """Whether so much of what a step took may be this process's own lateness that the figure says little of a store."""
+    return step.lag > max(_FINEST, _TOLERATED * max(budget, step.took))
+
 
 def over_budget(steps: Sequence[StepTiming], budget_of: Callable[[str], timedelta]) -> list[StepTiming]:
-    """The steps that took longer than they may."""
-    return [step for step in steps if step.took > budget_of(step.name)]
+    """The steps that took longer than they may, also without what this process may have added."""
+    return [
+        step
+        for step in steps
+        for budget in (budget_of(step.name),)
+        if step.took > budget and (step.took - step.lag > budget or not suspect(step, budget))
+    ]
 
 
 def within_budget(finding: Finding, steps: Sequence[StepTiming], budget_of: Callable[[str], timedelta]) -> Finding:

@@ -13,7 +13,8 @@ from monitor.core.verdict import Finding, Json, Reason, Verdict
 class StepTiming:
     """One timed operation: its name, when it began after the run's start, and how long it took.
 
-    `messages` is how many messages it wrote or read, where that is what it is for.
+    `messages` is how many messages it wrote or read, where that is what it is for. `lag` is by how much this process
+    was late meanwhile, at most: so much of `took` may be its own.
     """
 
     name: str
@@ -21,6 +22,7 @@ class StepTiming:
     took: timedelta
     failed: bool = False
     messages: int = 0
+    lag: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

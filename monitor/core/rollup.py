@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from monitor.core import sketch
+from monitor.core.budget import over_budget, suspect
 from monitor.core.record import NotRun, RunRecord, StepTiming
 from monitor.core.sketch import Sketch
 from monitor.core.verdict import Reason, Verdict
@@ -135,9 +136,13 @@ class _Span:
 def _step(found: Sequence[StepTiming], budget: timedelta | None) -> StepRollup:
     return StepRollup(
         count=len(found),
-        over=sum(step.took > budget for step in found) if budget is not None else 0,
+        over=len(over_budget(found, lambda _step: budget)) if budget is not None else 0,
         budget=budget.total_seconds() if budget is not None else None,
-        took=Sketch.of(step.took.total_seconds() for step in found if not step.failed),
+        took=Sketch.of(
+            step.took.total_seconds()
+            for step in found
+            if not step.failed and (budget is None or not suspect(step, budget))
+        ),
     )
 
 

@@ -156,12 +156,12 @@ class LiveEnvironment:
         """How old a record must be for no run to need it any more."""
         return self._longest_run
 
-    @property
+    @cached_property
     def stores(self) -> frozenset[Store]:
         """The stores that it has."""
         return frozenset(place.store for place in self.places if place.way is Way.PRIMARY)
 
-    @property
+    @cached_property
     def places(self) -> tuple[Place, ...]:
         """Every way into its stores, the primaries first."""
         return self.ways.places

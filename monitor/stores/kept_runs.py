@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from monitor.core.record import Propagation, RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 
+_WITH_LAG = 3  # numbers after the first two
+
 
 def text(value: str) -> str:
     """A text that UTF-8 and PostgreSQL can carry: another would keep all that waits behind it from being kept."""
@@ -73,12 +75,12 @@ def run(row: sa.RowMapping) -> RunRecord:
 
 
 def _steps_row(steps: Sequence[StepTiming]) -> dict[str, list[list[int]]]:
-    """By name, in microseconds: after, took, and where they are not 0, failed and messages. Most of a row is this."""
+    """By name, in microseconds: after, took, and where they are not 0, failed, messages, lag. Most of a row is this."""
     found: dict[str, list[list[int]]] = {}
     for step in steps:
         kept = [_microseconds(step.after), _microseconds(step.took)]
-        if step.failed or step.messages:
-            kept += (int(step.failed), step.messages)
+        if step.failed or step.messages or step.lag:
+            kept += (int(step.failed), step.messages, _microseconds(step.lag))
         found.setdefault(step.name, []).append(kept)
     return found
 
@@ -92,6 +94,7 @@ def _steps(kept: Mapping[str, Sequence[Sequence[int]]]) -> tuple[StepTiming, ...
             took=timedelta(microseconds=took),
             failed=bool(rest and rest[0]),
             messages=rest[1] if rest else 0,
+            lag=timedelta(microseconds=rest[2]) if len(rest) > _WITH_LAG - 1 else timedelta(),
         )
         for name, times in kept.items()
         for after, took, *rest in times
