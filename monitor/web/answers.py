@@ -57,12 +57,15 @@ def compact(content: object) -> bytes:
 
 def moment(when: datetime | None) -> str | None:
     """A moment as ISO 8601 in UTC with a Z."""
-    return None if when is None else when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if when is None:
+        return None
+    when = when if when.tzinfo is UTC else when.astimezone(UTC)
+    return f"{when.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def seconds(length: timedelta | None) -> float | None:
     """A length as seconds, to the microsecond."""
-    return None if length is None else round(length.total_seconds(), 6)
+    return None if length is None else length.total_seconds()
 
 
 def missing(what: str, given: str, known: Iterable[str], *, article: str = "no") -> Fault:

@@ -29,26 +29,29 @@ OVERDUE = 3
 class ProbePicture:
     """One probe of one environment. What has not run is unknown, never ok.
 
-    `resting` is the store that it needs and that is left alone: an ok from before says nothing of it.
+    `resting` is the store that it needs and that is left alone: an ok from before says nothing of it. `overdue` is a
+    verdict that is older than it should be, though nobody paused probing; `outdated` an ok that counts no more.
     """
 
     probe: Probe[Any]
     latest: RunRecord | None
     age: timedelta | None
     paused: bool
-    resting: tuple[Store, Resting] | None = None
+    resting: tuple[Store, Resting] | None
+    overdue: bool
+    outdated: bool
 
     @property
     def verdict(self) -> Verdict:
         """The verdict of the latest run; that all was right counts only as long as somebody keeps looking."""
-        return _now(self.latest, renewed=self._renewed)
+        return Verdict.UNKNOWN if self.latest is None or self.outdated else self.latest.finding.verdict
 
     @property
     def reason(self) -> Reason | None:
         """Why one cannot tell."""
-        if self._outdated and self.resting and not self.paused:
+        if self.outdated and self.resting and not self.paused:
             return self.resting[1].reason
-        if self._outdated:
+        if self.outdated:
             return Reason.PAUSED if self.paused else Reason.MISSED
         return self.latest.finding.reason if self.latest else None
 
@@ -57,10 +60,10 @@ class ProbePicture:
         """The latest run in words, where there is something to say."""
         if self.latest is None:
             return "has not run yet, because probing is paused" if self.paused else "has not run yet"
-        if self._outdated and self.resting and not self.paused:
+        if self.outdated and self.resting and not self.paused:
             store, rest = self.resting
             return f"{store} is left alone, because a run failed: {rest.message}"
-        if self._outdated:
+        if self.outdated:
             why = "probing is paused" if self.paused else "no run has ended for too long"
             return f"{why}; the latest was {self.latest.verdict}"
         return self.latest.finding.message
@@ -69,21 +72,6 @@ class ProbePicture:
     def left_out(self) -> tuple[str, ...]:
         """What the latest run did not check, and why: an absence is never shown as ok."""
         return self.latest.finding.left_out if self.latest else ()
-
-    @property
-    def overdue(self) -> bool:
-        """Whether the verdict is older than it should be, though nobody paused probing."""
-        if self.age is None or self.paused or self.latest is None or self.latest.verdict is Verdict.UNKNOWN:
-            return False
-        return self.age > _patience(self.probe)
-
-    @property
-    def _renewed(self) -> bool:
-        return not (self.paused or self.overdue or self.resting)
-
-    @property
-    def _outdated(self) -> bool:
-        return self.latest is not None and self.latest.verdict in _RIGHT and not self._renewed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,27 +120,41 @@ def verdict_of(daemon: Daemon, watched: Watched, now: datetime) -> Verdict:
     paused, gravest = daemon.paused_until(watched.name) is not None, None
     for name, probe in watched.probes.items():
         record = latest.get(name)
-        renewed = not (
-            paused
-            or record is None
-            or now - record.started - record.took > _patience(probe)
-            or (resting and not resting.keys().isdisjoint(probe.needs_in(watched.around)))
-        )
-        verdict = _now(record, renewed=renewed)
+        verdict = Verdict.UNKNOWN if record is None else record.finding.verdict
+        if (
+            record is not None
+            and verdict in _RIGHT
+            and (paused or _stale(probe, now - record.started - record.took) or _rests(probe, watched, resting))
+        ):
+            verdict = Verdict.UNKNOWN
         if gravest is None or verdict.gravity > gravest.gravity:
             gravest = verdict
     return gravest or Verdict.UNKNOWN
 
 
-def _now(latest: RunRecord | None, *, renewed: bool) -> Verdict:
-    """What the latest run still says."""
-    if latest is None or (latest.finding.verdict in _RIGHT and not renewed):
-        return Verdict.UNKNOWN
-    return latest.finding.verdict
+def _stale(probe: Probe[Any], age: timedelta) -> bool:
+    return age > OVERDUE * probe.every + probe.timeout
 
 
-def _patience(probe: Probe[Any]) -> timedelta:
-    return OVERDUE * probe.every + probe.timeout
+def _rests(probe: Probe[Any], watched: Watched, resting: Mapping[Store, Resting]) -> tuple[Store, Resting] | None:
+    """The store that a probe needs and that is left alone."""
+    if not resting:
+        return None
+    return next(((store, resting[store]) for store in probe.needs_in(watched.around) if store in resting), None)
+
+
+def _probe(
+    probe: Probe[Any], latest: RunRecord | None, now: datetime, *, paused: bool, resting: tuple[Store, Resting] | None
+) -> ProbePicture:
+    age, overdue, outdated = None, False, False
+    if latest is not None:
+        age = max(timedelta(), now - latest.started - latest.took)
+        verdict = latest.finding.verdict
+        overdue = not paused and verdict is not Verdict.UNKNOWN and _stale(probe, age)
+        outdated = verdict in _RIGHT and (paused or overdue or resting is not None)
+    return ProbePicture(
+        probe=probe, latest=latest, age=age, paused=paused, resting=resting, overdue=overdue, outdated=outdated
+    )
 
 
 def picture(daemon: Daemon, watched: Watched) -> Picture:
@@ -161,21 +163,11 @@ def picture(daemon: Daemon, watched: Watched) -> Picture:
     paused_until = daemon.paused_until(watched.name)
     latest = daemon.journal.latest(watched.name)
     resting = daemon.resting(watched.name)
-    probes = {}
-    for name, probe in watched.probes.items():
-        record = latest.get(name)
-        age = max(timedelta(), now - record.started - record.took) if record else None
-        probes[name] = ProbePicture(
-            probe=probe,
-            latest=record,
-            age=age,
-            paused=paused_until is not None,
-            resting=next(
-                ((store, resting[store]) for store in probe.needs_in(watched.around) if store in resting), None
-            )
-            if resting
-            else None,
-        )
+    paused = paused_until is not None
+    probes = {
+        name: _probe(probe, latest.get(name), now, paused=paused, resting=_rests(probe, watched, resting))
+        for name, probe in watched.probes.items()
+    }
     standing = tuple(daemon.journal.standing(watched.name))
     return Picture(
         watched=watched,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord, StepTiming
@@ -186,13 +186,18 @@ def _step(step: StepTiming) -> shapes.Step:
 
 
 def _probe(of: ProbePicture) -> shapes.Probe:
+    usual = seconds(of.probe.budget)
     return {
         "promise": of.probe.promise(),
         "every_seconds": seconds(of.probe.every),
         "timeout_seconds": seconds(of.probe.timeout),
-        "budget_seconds": {step: seconds(of.probe.budget_of(step)) for step in of.probe.steps},
+        "budget_seconds": {**dict.fromkeys(of.probe.steps, usual), **_lengths(of.probe.budgets)},
         **probe(of),
     }
+
+
+def _lengths(of: Mapping[str, timedelta]) -> dict[str, float | None]:
+    return {name: seconds(length) for name, length in of.items()}
 
 
 def _budget(of: ErrorBudget) -> shapes.ErrorBudget:
