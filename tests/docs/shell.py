@@ -11,7 +11,7 @@ import yaml
 
 SHELL = {"sh", "bash", "shell", "console", "cfg", "ini", "cron"}
 """Languages of blocks in which each line can be a command: also a line of a service definition or a crontab."""
-_BEFORE = {"sudo", "exec", "env", "nohup", "time", "nice", "!", "if", "then", "while", "do", "--"}
+_BEFORE = {"sudo", "exec", "env", "nohup", "time", "nice", "!", "if", "then", "while", "do", "--", "command_line"}
 _HERE = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?[^\n]*\n(.*?)\n\s*\1$", re.DOTALL | re.MULTILINE)
 _ASSIGNED = re.compile(r"\w+=.*", re.DOTALL)
 _CRON = 5
@@ -60,6 +60,7 @@ def _split(line: str) -> list[str]:
 
 def _bare(words: Sequence[str]) -> Iterator[list[str]]:
     """The command without what stands before its program, and without where its output goes."""
+    words = [re.sub(r"^Exec\w+=[-+!@:]*", "", word) for word in words]  # a unit of systemd
     kept, skip = [], False
     for word in words:
         if word == ">":

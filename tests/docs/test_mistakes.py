@@ -22,6 +22,9 @@ python3 dev.py run config check
 cat > page.txt <<'TEXT'
 holdfast what stands here is a document
 TEXT
+ExecStart=/opt/holdfast/bin/holdfast run --config /etc/holdfast/holdfast.yaml
+command_line /opt/holdfast/bin/holdfast check $ARG1$
+17 * * * * /opt/holdfast/bin/holdfast check -q
 ```
 
 ```yaml
@@ -41,6 +44,9 @@ PLANTED = {
     ("dev.py soak", "dev.py soap"): "there is no `dev.py soap`",
     ("--format junit", "--format xml"): "'xml' is not one of",
     ("holdfast run --config", "holdfast ran --config"): "there is no command 'ran'",
+    ("ExecStart=/opt/holdfast/bin/holdfast run", "ExecStart=/opt/holdfast/bin/holdfast rn"): "no command 'rn'",
+    ("holdfast check $ARG1$", "holdfast chk $ARG1$"): "there is no command 'chk'",
+    ("holdfast check -q", "holdfast check -Q"): "No such option: -Q",
     ("holdfast ledger list --format", "holdfast ledger list --formt"): "No such option: --formt",
     ("dev.py run config check", "dev.py run config chekc"): "there is no command 'chekc'",
     ("check --quiet", "check --quite"): "No such option: --quite",
