@@ -29,10 +29,11 @@ def create_app(daemon: Daemon, *, token: str | None, stop: asyncio.Event | None 
 
     `stop` ends the streams of events, or they would hold up the end of the server.
     """
-    routes = Api(daemon, Token(token), stop=stop or asyncio.Event()).routes()
+    guard = Token(token)
+    routes = Api(daemon, guard, stop=stop or asyncio.Event()).routes()
     app = Starlette(
         routes=[
-            *Pages(daemon).routes(),
+            *Pages(daemon, guard).routes(),
             *Health(daemon).routes(),
             Route(PREFIX, routes[0].endpoint, methods=["GET"]),  # the index, also without a slash at its end
             Mount(PREFIX, Router(routes, redirect_slashes=False)),

@@ -14,8 +14,8 @@ from monitor.web.answers import Fault, bad, nearest
 LARGEST_BODY = 64 * 1024
 
 _HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
@@ -54,15 +54,9 @@ class Token:
 
     def check(self, request: Request) -> None:
         """Raises Fault unless the request carries the token."""
-        if not self._token:
-            raise Fault(
-                403,
-                "this changes something, and no token is configured, so nobody may",
-                do="set http.token in the configuration, or HOLDFAST_HTTP__TOKEN, and send it as a bearer token",
-            )
+        self._check_configured()
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        right = hmac.compare_digest(given.strip().encode("latin-1"), self._token)
-        if scheme.lower() == "bearer" and right:
+        if scheme.lower() == "bearer" and self._is(given.encode("latin-1")):
             return
         problem = "the bearer token is not the configured one" if given else "this changes something and needs a token"
         raise Fault(
@@ -72,10 +66,33 @@ class Token:
             headers={"WWW-Authenticate": 'Bearer realm="holdfast"'},
         )
 
+    def check_typed(self, given: str) -> None:
+        """The same of a token that somebody typed into a form. No other site knows it, so none can send the form."""
+        self._check_configured()
+        if not self._is(given.encode("utf-8", "replace")):
+            problem = "the token is not the configured one" if given else "the token is missing"
+            raise Fault(401, problem, do="type the token of http.token")
+
+    @property
+    def configured(self) -> bool:
+        """Whether anybody may change anything."""
+        return bool(self._token)
+
+    def _check_configured(self) -> None:
+        if not self._token:
+            raise Fault(
+                403,
+                "this changes something, and no token is configured, so nobody may",
+                do="set http.token in the configuration, or HOLDFAST_HTTP__TOKEN, and send it as a bearer token",
+            )
+
+    def _is(self, given: bytes) -> bool:
+        return hmac.compare_digest(given.strip(), self._token)
+
 
 async def body(request: Request, *known: str) -> dict[str, object]:
     """The JSON object that a request carries; an empty one where it carries nothing. Raises Fault."""
-    raw = await _read(request)
+    raw = await content(request)
     if not raw.strip():
         return {}
     try:
@@ -90,7 +107,8 @@ async def body(request: Request, *known: str) -> dict[str, object]:
     return given
 
 
-async def _read(request: Request) -> bytes:
+async def content(request: Request) -> bytes:
+    """What a request carries. Raises Fault where it is too long."""
     declared = request.headers.get("content-length", "")
     chunks, size = list[bytes](), 0
     if len(declared) > len(str(LARGEST_BODY)) or (declared.isdecimal() and int(declared) > LARGEST_BODY):

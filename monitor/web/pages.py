@@ -1,91 +1,215 @@
-"""The pages for people: the state of everything, and each violation with its evidence."""
+"""The pages for people: everything at a glance, an environment, a violation with its evidence, and a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from monitor import charts
 from monitor.core import advice
-from monitor.core.verdict import worst
-from monitor.core.violations import Stage
+from monitor.core.meanings import BROKEN, UNTOLD
+from monitor.core.record import RunRecord
+from monitor.core.verdict import Verdict
+from monitor.core.violations import KeptViolation, Stage
 from monitor.exposition import Turns
-from monitor.web import words
+from monitor.ports import StateError
+from monitor.web import changes, guidance, markdown, words
+from monitor.web.answers import Fault, shown
 from monitor.web.daemon import Daemon
-from monitor.web.picture import find_violation, pause_text, picture
+from monitor.web.difference import compared
+from monitor.web.guard import Token
+from monitor.web.history import Past, Range, past
+from monitor.web.listing import Wanted
+from monitor.web.picture import find_environment, find_violation, overview, pause_text, picture
+from monitor.web.query import Query
 
-REFRESH = 10
-"""Seconds after which the status page loads itself again: there is no script on it."""
+REFRESH = 15
+"""Seconds after which a browser without JavaScript loads a page again."""
+SHOWN = 20
+"""Violations, runs and failures that a page lists; the API has the others."""
+
+T = TypeVar("T")
 
 
 class Pages:
     """The endpoints for people."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, token: Token) -> None:
         self._daemon = daemon
+        self._token = token
         self._templates = Environment(
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,  # a page of one version with the words of another would be neither
         )
         self._templates.filters |= words.FILTERS
+        self._templates.globals |= {
+            "sparkline": charts.sparkline,
+            "broken": BROKEN,
+            "untold": UNTOLD,
+            "verdicts": [*reversed(Verdict)],
+            "plural": words.plural,
+        }
 
     def routes(self) -> list[Route]:
         """Its paths."""
         return [
             Route("/", self.status, methods=["GET"]),
+            Route("/environments/{environment}", self.environment, methods=["GET"]),
+            Route("/violations/{id}.md", self.as_markdown, methods=["GET"]),
             Route("/violations/{id}", self.violation, methods=["GET"]),
+            Route("/violations/{id}", self.acknowledge, methods=["POST"]),
+            Route("/runs/{id}", self.run, methods=["GET"]),
         ]
 
-    async def status(self, _request: Request) -> Response:
+    async def status(self, request: Request) -> Response:
         """Everything at a glance: what is broken first."""
-        turns, pictures = Turns(), []
-        for watched in list(self._daemon.environments().values()):
-            pictures.append(picture(self._daemon, watched))
-            await turns.give()
+        wanted = Query(request, "q", "verdict", "page", "size").wanted()
+        listing, pictures = await overview(self._daemon, wanted, Turns())
         standing = self._daemon.journal.standing()
+        stands = {stage: [kept for kept in standing if kept.stage is stage] for stage in Stage}
         return await self._page(
             "status.html",
             root="./",
             refresh=REFRESH,
+            topics="violation,environment",
+            listing=listing,
             pictures=pictures,
+            recent=self._daemon.journal.recent,
             probes=sorted({name for each in pictures for name in (*each.probes, *each.watched.left_out)}),
-            verdict=worst(each.verdict for each in pictures),
-            open=[kept for kept in standing if kept.stage is Stage.OPEN],
-            acknowledged=[kept for kept in standing if kept.stage is Stage.ACKNOWLEDGED],
+            open=stands[Stage.OPEN],
+            acknowledged=stands[Stage.ACKNOWLEDGED],
+            most=SHOWN,
+            address=_address(wanted),
             notices=list(self._daemon.notices()),
             lacking=list(self._daemon.not_ready()),
-            pauses={
-                each.watched.name: pause_text(each.paused_until, self._daemon.clock.now())
-                for each in pictures
-                if each.paused_until
-            },
+        )
+
+    async def environment(self, request: Request) -> Response:
+        """One environment: what each probe promises, how it stands, and how long its steps took."""
+        query = Query(request, "range")
+        chosen = (query.one_of("range", Range) if any(request.query_params.getlist("range")) else None) or Range.HOUR
+        watched = find_environment(self._daemon, request.path_params["environment"])
+        of, journal, troubles = picture(self._daemon, watched), self._daemon.journal, list[str]()
+        nothing = Past(steps={name: {} for name in watched.probes}, propagation={})
+        history = await _or(nothing, past(self._daemon, watched, chosen, Turns()), troubles)
+        latest = await _or([], journal.runs(environment=watched.name, limit=SHOWN), troubles)
+        failures = list[RunRecord]()
+        for verdict in (Verdict.VIOLATED, Verdict.UNKNOWN, Verdict.SLOW):
+            found = journal.runs(environment=watched.name, verdict=verdict, limit=SHOWN)
+            failures += await _or([], found, troubles)
+        return await self._page(
+            "environment.html",
+            root="../",
+            refresh=REFRESH,
+            topics="run,violation,environment",
+            of=of,
+            name=watched.name,
+            pause=pause_text(of.paused_until, self._daemon.clock.now()) if of.paused_until else None,
+            history=history,
+            ranges=list(Range),
+            chosen=chosen,
+            recent=journal.recent,
+            latest=latest,
+            failures=sorted(failures, key=lambda each: each.started, reverse=True)[:SHOWN],
+            steps=guidance.of_environment(of),
+            ladder=_ladder(watched.probes.get(advice.LEDGER)),
+            troubles=troubles[:1],
         )
 
     async def violation(self, request: Request) -> Response:
         """One violation with its evidence."""
+        return await self._violation(await find_violation(self._daemon, request.path_params["id"]))
+
+    async def acknowledge(self, request: Request) -> Response:
+        """Quieten a violation with the token that somebody typed; what is wrong with it is said in the page."""
         kept = await find_violation(self._daemon, request.path_params["id"])
-        watched = self._daemon.environments().get(kept.environment)
-        probe = watched.probes.get(kept.probe) if watched else None
+        note = ""
+        try:
+            given = await changes.form(request, "token", "note")
+            note = given.get("note", "").strip()
+            self._token.check_typed(given.get("token", ""))
+            await changes.acknowledge(self._daemon, kept, note)
+        except Fault as fault:
+            return await self._violation(kept, fault=fault, note=note)
+        return Response(status_code=303, headers={"location": quote(kept.id, safe="")})
+
+    async def as_markdown(self, request: Request) -> Response:
+        """One violation, for a ticket."""
+        kept = await find_violation(self._daemon, request.path_params["id"])
+        text = markdown.violation(kept).encode("utf-8", "replace")
+        return Response(text, media_type="text/markdown; charset=utf-8")
+
+    async def run(self, request: Request) -> Response:
+        """One run with its steps."""
+        id_ = request.path_params["id"]
+        record = await self._daemon.journal.run(id_)
+        if record is None:
+            raise Fault(404, f"there is no run {shown(id_)}", do="runs are forgotten after a while, failures later")
+        watched = self._daemon.environments().get(record.environment)
+        probe = watched.probes.get(record.probe) if watched else None
+        parts = [
+            charts.Part(
+                name=step.name,
+                after=step.after.total_seconds(),
+                took=step.took.total_seconds(),
+                limit=probe.budget_of(step.name).total_seconds() if probe else None,
+                failed=step.failed,
+            )
+            for step in record.steps
+        ]
         return await self._page(
-            "violation.html",
+            "run.html",
             root="../",
             refresh=None,
-            kept=kept,
-            next_step=advice.next_step(kept),
-            ending=advice.ending(kept),
+            topics="",
+            record=record,
+            watched=watched is not None,
             promise=probe.promise() if probe else "",
-            evidence=words.evidence(kept.evidence),
+            parts=parts,
+            chart=charts.waterfall(parts, title=f"Steps of this run of {record.probe}"),
         )
 
-    async def _page(self, template: str, **known: object) -> Response:
+    async def _violation(self, kept: KeptViolation, *, fault: Fault | None = None, note: str = "") -> Response:
+        watched = self._daemon.environments().get(kept.environment)
+        probe = watched.probes.get(kept.probe) if watched else None
+        expected, actual = compared(kept.expected, kept.actual)
+        return await self._page(
+            "violation.html",
+            status=fault.status if fault else 200,
+            root="../",
+            refresh=None,
+            topics="violation",
+            kept=kept,
+            watched=watched is not None,
+            promise=probe.promise() if probe else "",
+            expected=expected,
+            actual=actual,
+            cause=guidance.cause(kept),
+            timeline=guidance.timeline(kept),
+            steps=guidance.of_violation(kept),
+            runbook=guidance.runbook_of(kept.kind),
+            acknowledging=advice.once_acknowledged(kept),
+            can_acknowledge=self._token.configured,
+            fault=fault,
+            note=note,
+            longest_note=changes.LONGEST_NOTE,
+            whole=_pretty(dict(kept.evidence)),
+            markdown=markdown.violation(kept),
+        )
+
+    async def _page(self, template: str, *, status: int = 200, **known: object) -> Response:
         """Render in turns, for a page of many environments takes a while."""
         common: Mapping[str, Any] = {
             "version": self._daemon.version,
@@ -97,4 +221,35 @@ class Pages:
         for piece in self._templates.get_template(template).generate(**common, **known):
             pieces.append(piece)
             await turns.give()
-        return HTMLResponse("".join(pieces).encode("utf-8", "replace"))
+        return HTMLResponse("".join(pieces).encode("utf-8", "replace"), status_code=status)
+
+
+async def _or(otherwise: T, asked: Awaitable[T], troubles: list[str]) -> T:
+    """What the state database answers; where it does not, the page says so and shows what is known without it."""
+    try:
+        return await asked
+    except StateError as error:
+        troubles.append(str(error))
+        return otherwise
+
+
+def _address(wanted: Wanted) -> Any:  # noqa: ANN401  a function for the template
+    """Makes the links of a listing: the same search with another verdict, or another page."""
+
+    def address(**other: object) -> str:
+        chosen = {"q": wanted.q, "verdict": wanted.verdict or "", "page": 1, **other}
+        if "size" not in other and wanted.size != Wanted().size:
+            chosen["size"] = wanted.size
+        given = {name: str(value) for name, value in chosen.items() if value and (name, value) != ("page", 1)}
+        return f"./?{urlencode(given)}" if given else "./"
+
+    return address
+
+
+def _ladder(probe: object) -> list[str]:
+    """The ages at which the ledger looks for what was acknowledged."""
+    return [words.rough(age) for age in getattr(probe, "ladder", ())]
+
+
+def _pretty(value: object) -> str:
+    return words.visible(json.dumps(value, indent=2, ensure_ascii=False, default=str))

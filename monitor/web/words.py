@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from monitor.core.verdict import Verdict
@@ -10,7 +10,7 @@ from monitor.core.verdict import Verdict
 SIGNS: Mapping[Verdict, str] = {Verdict.OK: "✓", Verdict.SLOW: "◷", Verdict.UNKNOWN: "?", Verdict.VIOLATED: "✗"}
 """A sign beside each verdict, for whoever does not see its colour."""
 
-_LINE = 100  # characters
+_SHAPES = 3  # kinds of rows that one table of evidence may have
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -32,6 +32,12 @@ def rough(of: timedelta) -> str:
     return " ".join(part for part in parts[:2] if part) or "0 s"
 
 
+def brief(of: timedelta) -> str:
+    """The same by its largest unit alone, where there is little room."""
+    words = rough(of).split()
+    return " ".join(words[:2])
+
+
 def when(moment: datetime) -> str:
     """A moment in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -47,40 +53,8 @@ def visible(text: str) -> str:
     return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
-def evidence(value: object) -> str:
-    """Evidence as indented text, one thing a line."""
-    return "\n".join(_lines(value))
-
-
-def _lines(value: object) -> list[str]:
-    if isinstance(value, Mapping):
-        return [line for key, inner in value.items() for line in _entry(f"{visible(str(key))}:", inner)]
-    if isinstance(value, list | tuple):
-        return [line for inner in value for line in _entry("-", inner)]
-    return _scalar(value).split("\n")
-
-
-def _entry(start: str, value: object) -> list[str]:
-    if not isinstance(value, Mapping | list | tuple):
-        lines = _scalar(value).split("\n")
-        return [f"{start} {lines[0]}"] if len(lines) == 1 else [start, *(f"  {line}" for line in lines)]
-    if not value:
-        return [f"{start} none"]
-    if start == "-" and isinstance(value, Mapping):
-        flat = f"- {_flat(value)}"
-        if len(flat) <= _LINE and "\n" not in flat:
-            return [flat]
-    return [start, *(f"  {line}" for line in _lines(value))]
-
-
-def _flat(value: Mapping[str, object]) -> str:
-    """A mapping on one line, such as a step with its times; a line break in it says that it does not fit there."""
-    if any(isinstance(inner, Mapping | list | tuple) for inner in value.values()):
-        return "\n"
-    return ", ".join(f"{visible(str(key))}: {_scalar(inner)}" for key, inner in value.items())
-
-
-def _scalar(value: object) -> str:
+def scalar(value: object) -> str:
+    """One thing of evidence, as text."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -88,10 +62,55 @@ def _scalar(value: object) -> str:
     return visible(str(value))
 
 
-FILTERS: dict[str, Callable[..., str]] = {
+def plural(count: int, one: str, many: str = "") -> str:
+    """So many of something: `1 run`, `2 runs`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def share(of: float) -> str:
+    """A share as percent, never rounded up to all or to nothing where it is less or more: `99.9 %`."""
+    percent = of * 100
+    if percent in (0, 100) or abs(percent) >= 1000:  # noqa: PLR2004  beyond it, its decimals say nothing
+        return f"{percent:.0f} %"
+    text = f"{percent:.3g}"
+    return f"{'99.9' if text == '100' else text} %"
+
+
+def iso(moment: datetime) -> str:
+    """A moment for machines."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def is_table(value: object) -> bool:
+    """Whether evidence is a list of flat things with some names in common: it reads best as a table."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) > 1
+        and all(isinstance(each, Mapping) and each and all(_flat(inner) for inner in each.values()) for each in value)
+        and len({tuple(each) for each in value}) <= _SHAPES
+    )
+
+
+def columns(rows: Iterable[Mapping[str, object]]) -> list[str]:
+    """The names of such a table's columns, in the order in which they come."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _flat(value: object) -> bool:
+    return not isinstance(value, Mapping | list | tuple)
+
+
+FILTERS: dict[str, Callable[..., object]] = {
     "length": length,
     "rough": rough,
+    "brief": brief,
     "when": when,
     "sign": sign,
     "visible": visible,
+    "scalar": scalar,
+    "share": share,
+    "iso": iso,
+    "columns": columns,
+    "seconds": lambda of: length(timedelta(seconds=of)),
+    "is_table": is_table,
 }
