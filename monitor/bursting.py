@@ -244,12 +244,14 @@ class Burst:
         following.samples.append(sample)
         self._watch.ended(sample)
         following.p99 = self._watch.p99(sample.ended, list(self._waiting.values()))
+        due = self._epoch + sample.due
         self._run.steps.append(
             StepTiming(
                 name=sample.act.value,
-                after=timedelta(seconds=self._epoch + sample.due - self._run.began),
+                after=timedelta(seconds=due - self._run.began),
                 took=timedelta(seconds=sample.latency),
                 failed=sample.failed is not None,
+                lag=timedelta(seconds=min(self._run.lag(due), sample.latency)),
             )
         )
 

@@ -18,8 +18,8 @@ from uuid_utils import uuid7
 from monitor.bursting import Following
 from monitor.cli import common
 from monitor.cli.check import Forgetful
-from monitor.cli.load_page import as_page
 from monitor.cli.load_text import Ended, Progress, as_json, as_text, planned
+from monitor.complaints import in_words
 from monitor.configfile import Loaded, secrets_in
 from monitor.core import duration
 from monitor.core.residue import Instance
@@ -151,6 +151,8 @@ def command(
         raise typer.Exit(_INTERRUPTED) from None
     (as_json if form == "json" else as_text)(ended)
     if out is not None:
+        from monitor.cli.load_page import as_page  # noqa: PLC0415  brings templates, which few bursts need
+
         out.write_text(as_page(ended), encoding="utf-8")
         if not quiet:
             common.err().print(Text(f"the page with plots is {out}"))
@@ -173,9 +175,8 @@ def _game_day(settings: EnvironmentSettings, figures: dict[str, Any]) -> GameDay
         probe = GameDay(**own, **given, timeout=2 * given["length"] + _BESIDE, budget=base.budget, budgets=base.budgets)
     except ValidationError as error:
         said = [
-            f"{_FLAGS.get(str(each['loc'][0]), '--' + str(each['loc'][0])) + ': ' if each['loc'] else ''}"
-            f"{each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors()
+            ": ".join([*(_FLAGS.get(each, f"--{each}") for each in map(str, detail["loc"])), in_words(detail["msg"])])
+            for detail in error.errors()
         ]
         common.fail("; ".join(said), common.USAGE)
     if (wanted := probe.connections + beside) > room:
