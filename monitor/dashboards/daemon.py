@@ -72,9 +72,22 @@ def daemon(made: dashboard.Dashboard) -> None:
         buckets = f"{metric}_bucket{{{_WHERE}}}"
         made.with_panel(
             lines(
-                About(title=title, says=says, unit="s", width=12, none="no daemon is scraped"),
+                About(title=title, says=says, unit="s", width=8, none="no daemon is scraped"),
                 Query(quantile(0.99, buckets, "location"), "p99, {{location}}"),
                 Query(quantile(0.5, buckets, "location"), "p50, {{location}}"),
                 limit=Query(bound, "alert") if bound else None,
             )
         )
+    suspect = f"sum by (location, probe) (increase(holdfast_step_suspect_total{{{_WHERE}}}[$__rate_interval]))"
+    made.with_panel(
+        lines(
+            About(
+                title="Steps whose time may be the daemon's own",
+                says="They took long while the event loop was late, and are left out of percentiles and budgets.",
+                unit="short",
+                width=8,
+                none="no daemon is scraped",
+            ),
+            Query(suspect, "{{probe}} from {{location}}"),
+        )
+    )
