@@ -53,8 +53,11 @@ class SentinelRedis(Redis):
             self._sentinels.sort(key=lambda each: each is not sentinel)
             return found
         gravest = next((error.reason for error in failures if error.reason in _TOLD), failures[-1].reason)
-        raise self.error(gravest, "; ".join(map(str, failures)))
+        told = "; ".join(map(str, failures))
+        raise self.error(gravest, f"{told}{_LOG_IN}" if "password" in told else told)
 
+
+_LOG_IN = "; Sentinels are logged in to by ?sentinel_username=…&sentinel_password=… at the end of the URL"
 
 _TOLD = (Reason.MISCONFIGURED, Reason.REFUSED)
 """What a Sentinel itself has answered, which says more than another's silence."""

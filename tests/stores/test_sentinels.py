@@ -82,7 +82,7 @@ def url_of(sentinel: EmbeddedSentinel, server: EmbeddedValkey, *, master: str = 
     ("master", "key", "reason", "words"),
     [
         ("cash", KEY, Reason.MISCONFIGURED, "it watches no primary by the name 'cash'"),
-        ("cache", "wrong", Reason.REFUSED, "check user and password in the URL"),
+        ("cache", "wrong", Reason.REFUSED, "?sentinel_username=…&sentinel_password=… at the end"),
     ],
 )
 async def test_what_a_sentinel_says_is_told(
