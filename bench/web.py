@@ -114,6 +114,7 @@ class BenchDaemon:
 
     async def fill(self) -> None:
         """What ran before."""
+        await self.state.open()
         now = self.clock.now()
         for number in range(RUNS, 0, -1):
             for watched in self._watched.values():

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Protocol
 
 from monitor.core.recent import KEPT, BudgetOf, Latest, Recent
@@ -18,6 +19,7 @@ from monitor.probe import Probe
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _PENDING = 10_000  # runs that wait for a state database that does not answer; the oldest go first
+_GROUP = 200  # runs in one transaction: to make their rows takes the loop some milliseconds
 _UNSAVED = 10_000  # violations that wait for it; closed ones go first, and what stands is never forgotten
 _STANDING = 100_000  # far beyond any number of violations that stand at once
 _RECALL = 0.1  # seconds that `recall` takes at a time: the runs of now go before those of the past
@@ -108,18 +110,23 @@ class Journal:
         async with self._flushing:
             try:
                 await self._refresh()
-                runs, violations = list(self._pending), dict(self._unsaved)
-                if runs or violations:
-                    await self._state.save(runs, list(violations.values()))
-                    saved = {record.run_id for record in runs}
-                    while self._pending and self._pending[0].run_id in saved:
-                        self._pending.popleft()
-                    changed = {id_: kept for id_, kept in self._unsaved.items() if kept is not violations.get(id_)}
-                    self._unsaved = changed
+                left = len(self._pending)
+                while left > 0 or self._unsaved:
+                    left -= await self._save()
             except StateError as error:
                 self._fail(error)
             else:
                 self.trouble = ""
+
+    async def _save(self) -> int:
+        """Keep some of what is pending: -> how many runs. Raises StateError."""
+        runs, violations = list(islice(self._pending, _GROUP)), dict(self._unsaved)
+        await self._state.save(runs, list(violations.values()))
+        saved = {record.run_id for record in runs}
+        while self._pending and self._pending[0].run_id in saved:
+            self._pending.popleft()
+        self._unsaved = {id_: kept for id_, kept in self._unsaved.items() if kept is not violations.get(id_)}
+        return len(runs)
 
     async def recall(self) -> None:
         """Learn some of what ran before the start, for `recent`; nothing once all is known. Somebody calls it often."""
@@ -248,7 +255,7 @@ class Journal:
         self.forgotten += len(closed)
 
     def _fail(self, error: StateError) -> None:
-        some = "; the oldest runs that waited to be kept are forgotten" if self.forgotten else ""
+        some = "; the oldest of what waited to be kept is forgotten" if self.forgotten else ""
         self.trouble = f"{error}{some}"
 
     def _tell(self, kept: KeptViolation) -> None:

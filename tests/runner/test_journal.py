@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from monitor import journal as journal_module
+from monitor.core.recent import Recent
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Finding, Kind, Reason, Violation
-from monitor.core.violations import KeptViolation, Stage
+from monitor.core.violations import Changes, KeptViolation, Stage
 from monitor.journal import Journal
 from monitor.ports import Acknowledgement, StateError
+from monitor.probes.thread import ThreadProbe
 from monitor.stores.state import KeptState
 from tests.runner import ShiftedClock
 
@@ -73,6 +75,21 @@ class MoodyState(KeptState):
         if self.trouble:
             raise StateError(self.trouble)
         return await super().prune(runs=runs, failures=failures, violations=violations)
+
+
+class Told:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def ran(self, record: RunRecord, _changes: Changes) -> None:
+        """A run ended."""
+        self.told.append(record.verdict)
+
+    def acknowledged(self, kept: KeptViolation) -> None:
+        """Somebody acknowledged a violation."""
+        self.told.append(f"acknowledged {kept.kind}")
 
 
 class Book:
@@ -340,3 +357,69 @@ async def test_old_runs_are_forgotten_by_their_ages(book: Book) -> None:
     state.trouble = "locked"
     await journal.prune(runs=timedelta(), failures=timedelta(), violations=timedelta())
     assert journal.trouble == "locked"
+
+
+async def test_the_past_of_a_probe_is_recalled(book: Book) -> None:
+    """A new daemon knows what ran before its start, little by little, beside what runs since."""
+    probe = ThreadProbe(budget=timedelta(milliseconds=20))
+    before, _ = await book.journal()
+    runs = [run() for _ in range(3)]
+    for each in runs:
+        await before.add(each)
+    await before.flush()
+    journal, _ = await book.journal()
+    journal.expect("production", {"thread": probe})
+    latest = run(UNKNOWN)
+    await journal.add(latest)
+    assert journal.recent("production", "thread").started == (latest.started.timestamp(),)
+    await journal.recall()
+    recent = journal.recent("production", "thread")
+    assert recent.started == tuple(each.started.timestamp() for each in (*runs, latest))
+    assert recent.verdicts == ("ok", "ok", "ok", "unknown")
+    journal.expect("production", {})
+    assert journal.recent("production", "thread") == Recent()
+
+
+async def test_a_closed_violation_is_not_acknowledged_into_life(book: Book) -> None:
+    """An acknowledgement by the file that comes after the end changes nothing; one before it stays with its note."""
+    journal, state = await book.journal()
+    (opened,) = (await journal.add(run(violated(Kind.LOST)))).opened
+    assert await state.acknowledge(opened.id, at=NOON, note="known")
+    await journal.add(run(OK))
+    assert not await state.acknowledge(opened.id, at=NOON, note="too late")
+    (kept,) = await state.violations()
+    assert (kept.stage, kept.acknowledged, kept.note) == (Stage.CLOSED, NOON, "known")
+    assert journal.standing() == []
+
+
+async def test_who_wants_to_know_is_told(book: Book) -> None:
+    """A listener hears of runs and of acknowledgements, here and in the file, until it listens no more."""
+    journal, state = await book.journal()
+    listener = Told()
+    journal.listen(listener)
+    (opened,) = (await journal.add(run(violated(Kind.LOST, Kind.STALE)))).opened[:1]
+    await state.acknowledge(opened.id, at=NOON, note="known")
+    await journal.flush()
+    assert journal.heard() == {"production"}
+    await journal.acknowledge(journal.standing()[1].id)
+    journal.unlisten(listener)
+    await journal.add(run(OK))
+    assert listener.told == ["violated", "acknowledged lost", "acknowledged stale"]
+    assert journal.heard() == set()
+
+
+async def test_violations_that_wait_are_bounded(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing can be kept, closed violations are forgotten first, those that stand never, and it is said."""
+    monkeypatch.setattr(journal_module, "_UNSAVED", 10)
+    journal, state = await book.journal()
+    state.trouble = "locked"
+    for _ in range(20):
+        await journal.add(run(violated(Kind.LOST)))
+        await journal.add(run(OK))
+    await journal.add(run(violated(Kind.STALE)))
+    assert (len(journal._unsaved), journal.forgotten) == (10, 11)
+    assert journal.trouble == "locked; the oldest of what waited to be kept is forgotten"
+    state.trouble = ""
+    await journal.flush()
+    assert journal.trouble == ""
+    assert [kept.stage for kept in await state.violations()].count(Stage.OPEN) == 1
