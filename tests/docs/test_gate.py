@@ -43,7 +43,7 @@ def test_the_table_has_the_exit_status_of_each_verdict() -> None:
 def test_every_way_has_a_command_that_is_checked() -> None:
     """Each block of the page that starts Holdfast is seen by the checker of documents."""
     seen = [words for kind, text in PAGE.blocks for words in ours(commands(kind, text), "holdfast")]
-    assert [words[0] for words in seen] == ["check"] * 7
+    assert [words[0] for words in seen if words] == ["check"] * 7  # none are names of things
 
 
 def test_its_jobs_are_run_once() -> None:
