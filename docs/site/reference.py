@@ -137,7 +137,7 @@ def http_api() -> Iterator[str]:
     """From the OpenAPI document."""
     yield HTTP
     document = _openapi()
-    for path, methods in document.get("paths", {}).items():
+    for path, methods in document["paths"].items():
         for method, about in methods.items():
             yield f"\n## {method.upper()} {path}\n"
             yield str(about.get("summary", ""))
@@ -147,22 +147,20 @@ def http_api() -> Iterator[str]:
                 yield from table(("parameter", "in", "meaning"), rows)
             answers = about.get("responses", {}).items()
             yield from table(("status", "when"), ((code, str(said.get("description", ""))) for code, said in answers))
-    if document:
-        yield "\n## Shapes\n\n```yaml"
-        yield yaml.safe_dump(document["components"]["schemas"], sort_keys=False, width=100, allow_unicode=True)
-        yield "```"
+    yield "\n## Shapes\n\n```yaml"
+    yield yaml.safe_dump(document["components"]["schemas"], sort_keys=False, width=100, allow_unicode=True)
+    yield "```"
 
 
 def _openapi() -> dict[str, Any]:
-    """The document that the daemon serves, asked of its own application; nothing where this version serves none."""
+    """The document that the daemon serves, asked of its own application."""
 
     async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(create_app(SmallDaemon(), token=None), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(create_app(SmallDaemon(), token=None))
         async with httpx.AsyncClient(transport=transport, base_url="http://holdfast") as client:
             return await client.get("/api/v1/openapi.json")
 
-    answer = asyncio.run(asked())
-    return dict(answer.json()) if answer.is_success else {}
+    return dict(asyncio.run(asked()).raise_for_status().json())
 
 
 PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
