@@ -323,6 +323,7 @@ class App:
                 probes = [probe for each in self._watched.values() for probe in each.probes.values()]
                 longest = max((probe.timeout for probe in probes), default=timedelta())
                 await self._trends.roll(settled=longest + _SAVED, kept=self.settings.retention.runs)
+                await self._budgets.refresh(self.settings.environments)
 
     def _missed(self, turn: NotRun) -> None:
         self._trends.not_run(turn)

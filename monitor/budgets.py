@@ -29,6 +29,7 @@ class Budgets:
         self._state = state
         self._clock = clock
         self._began = clock.now()
+        self._asked: datetime | None = None
         self._rolled: dict[str, tuple[datetime, _Tally]] = {}
         self._since: dict[str, dict[datetime, _Tally]] = {}
 
@@ -59,13 +60,15 @@ class Budgets:
         for gone in {*self._rolled, *self._since}.difference(environments):
             self._rolled.pop(gone, None)
             self._since.pop(gone, None)
-        until = await self._state.rolled_until() or floor(self._began, HOUR)
+        rolled = await self._state.rolled_until()
+        until = rolled or floor(self._began, HOUR)
         for environment in environments:
-            if environment not in self._rolled or self._rolled[environment][0] != until:
+            if environment not in self._rolled or rolled != self._asked:
                 self._rolled[environment] = until, await self._past(environment, until)
                 since = self._since.get(environment, {})
                 self._since[environment] = {hour: tally for hour, tally in since.items() if hour >= until}
                 await asyncio.sleep(0)
+        self._asked = rolled
 
     async def _past(self, environment: str, until: datetime) -> _Tally:
         since = self._clock.now() - WINDOW
