@@ -39,9 +39,8 @@ class Document:
         waiting, told = [("", self.schema)], {*self.elsewhere}
         while waiting:
             name, part = waiting.pop(0)
-            if name:
-                yield f"\n## {name}\n"
-            yield str(part.get("description", ""))
+            if name:  # what the whole is the page says itself
+                yield f"\n## {name}\n\n{part.get('description', '')}"
             needed = part.get("required", ())
             rows = [self._row(key, about, needed=key in needed) for key, about in part["properties"].items()]
             yield from table(("key", "what it takes", "default", "meaning"), rows)
