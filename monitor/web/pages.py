@@ -16,6 +16,7 @@ from starlette.routing import Route
 from monitor import charts
 from monitor.core import advice
 from monitor.core.meanings import BROKEN, UNTOLD
+from monitor.core.recent import p99
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Verdict
 from monitor.core.violations import KeptViolation, Stage
@@ -56,6 +57,7 @@ class Pages:
         self._templates.filters |= words.FILTERS
         self._templates.globals |= {
             "sparkline": charts.sparkline,
+            "p99": p99,
             "broken": BROKEN,
             "untold": UNTOLD,
             "verdicts": [*reversed(Verdict)],
