@@ -137,6 +137,7 @@ class App:
             await self.journal.flush()
             with suppress(StateError):  # the journal says what is wrong
                 await self._trends.flush()
+            await self._impacts.end()
             await self._books.close()
             await self._state.close()
             await self._lock.release()
@@ -280,14 +281,18 @@ class App:
             self.metrics.standing(environment, self.journal.standing(environment))
 
     async def _look_at_impact(self) -> None:
-        for name, settings in list(self.settings.environments.items()):
+        turns = Turns()
+        for name, watched in list(self._watched.items()):
+            if name not in self.settings.environments:  # it left while others had their turn
+                continue
             resting = [each.reason for each in self.resting(name).values()]
             await self._impacts.look(
                 name,
-                settings.impact.stakes,
-                broken=broken(self.journal.standing(name), settings.active()),
+                self.settings.environments[name].impact.stakes,
+                broken=broken(self.journal.standing(name), watched.probes),
                 unusable=not self._paused(name) and unusable(resting, self.journal.latest(name).values()),
             )
+            await turns.give()
 
     async def _sweep_all(self) -> None:
         await asyncio.gather(*(self._sweep(environment) for environment in list(self._live.values())))

@@ -50,6 +50,12 @@ class Impacts:
         self._metrics.impact(environment, users=stakes.users_affected(affected=known.affected) or 0, revenue=lost or 0)
         await self._remember(environment, known, unusable=unusable)
 
+    async def end(self) -> None:
+        """The daemon ends: what lasts is kept up to now."""
+        for environment, known in self._known.items():
+            known.kept = None
+            await self._remember(environment, known, unusable=known.unusable)
+
     def forget(self, environment: str) -> None:
         """It has left the configuration."""
         self._known.pop(environment, None)

@@ -15,6 +15,8 @@ from monitor.report.gather import Gathered
 from monitor.report.period import Period
 
 _WORSE = 0.1
+STALE = timedelta(hours=2)
+"""Probes run every few seconds to minutes; what was right so long ago says nothing of now."""
 _NOT_RUN = (Reason.PAUSED, Reason.MISSED)
 
 

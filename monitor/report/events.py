@@ -15,7 +15,7 @@ from monitor.core.ledger.evidence import Epoch, PostgresEvidence, RedisEvidence
 from monitor.core.ledger.found import Loss, Outage, Restore
 from monitor.core.violations import KeptViolation, Stage
 from monitor.ports import Store
-from monitor.report.availability import took_place
+from monitor.report.availability import STALE, looked_last, took_place
 from monitor.report.gather import Gathered
 from monitor.report.period import Period
 
@@ -58,20 +58,29 @@ class Events:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affected:
-    """Who was affected, by core.impact's formula: for how long within the period, whether now, and what it may cost."""
+    """Who was affected, by core.impact's formula: for how long within the period, whether now, and what it may cost.
+
+    `watched` is whether any run took place in the period, `current` whether one did lately: else nobody knows.
+    """
 
     stakes: Stakes
     time: timedelta
     now: bool
+    watched: bool
+    current: bool
 
     @property
     def users_now(self) -> int | None:
-        """How many are affected now."""
+        """How many are affected now; None where nobody knows or nobody said how many they are."""
+        if not (self.now or self.current):
+            return None
         return self.stakes.users_affected(affected=self.now)
 
     @property
     def revenue(self) -> float | None:
-        """What was at risk within the period."""
+        """What was at risk within the period; None where nobody knows or nobody said what an hour is worth."""
+        if not (self.time or self.watched):
+            return None
         return self.stakes.at_risk(self.time)
 
 
@@ -107,11 +116,14 @@ def affected(found: Gathered) -> Affected:
     # Of a probe that no longer runs nobody would see that all is right again: core.impact.broken says the same.
     counts = [kept for kept in found.violations if kept.closed is not None or kept.probe in found.subject.budgets]
     spans: list[Span] = [(kept.opened, kept.closed or period.until) for kept in counts]
+    last = looked_last(found)
     ended = max((until for _, until in found.unusable), default=period.since)
     return Affected(
         stakes=found.subject.stakes,
         time=within([*spans, *found.unusable], period.since, period.until),
         now=any(kept.closed is None for kept in counts) or period.until - ended < _NOW,
+        watched=last is not None,
+        current=last is not None and period.until - last <= STALE,
     )
 
 

@@ -10,14 +10,11 @@ from monitor.core.slo import ErrorBudget
 from monitor.core.verdict import Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.report import words
-from monitor.report.availability import Gap, Hour, Point, budget, course, gaps, hours, looked_last
+from monitor.report.availability import STALE, Gap, Hour, Point, budget, course, gaps, hours, looked_last
 from monitor.report.events import Affected, Cost, Events, affected, costs, events
 from monitor.report.gather import Gathered
 from monitor.report.latency import StepLine, latencies
 from monitor.report.period import Period
-
-_STALE = timedelta(hours=2)
-"""Probes run every few seconds to minutes; what was right so long ago says nothing of now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +75,7 @@ def _data(found: Gathered, spent: ErrorBudget, happened: Events) -> tuple[Verdic
     last = looked_last(found)
     if last is None or not spent.runs:
         return Verdict.UNKNOWN, "Nothing can be told: no run of this period is remembered."
-    if found.period.until - last > _STALE:
+    if found.period.until - last > STALE:
         return (
             Verdict.UNKNOWN,
             f"Nobody knows whether the data is safe now: the last run was before {words.when(last)} UTC.",
@@ -109,7 +106,7 @@ def _availability(spent: ErrorBudget) -> str:
     elif spent.left >= 0:
         left = f"{words.percent(spent.left)} of the error budget is left"
     else:
-        left = f"the error budget is spent {1 - spent.left:,.3g} times"
+        left = f"the error budget is spent {words.times(1 - spent.left)}"
     against = "met" if spent.left >= 0 else "missed"
     return (
         f"Of {spent.runs:,} runs {words.percent(spent.availability)} were good; the objective of "
@@ -118,8 +115,10 @@ def _availability(spent: ErrorBudget) -> str:
 
 
 def _touched(touched: Affected) -> list[str]:
-    if not touched.time:
-        return ["No users were affected."]
+    if not (touched.time or touched.now):
+        if not touched.watched:
+            return ["Whether users were affected is not known."]
+        return ["No users were affected" + ("." if touched.current else ", as long as somebody looked.")]
     now = "are affected now" if touched.now else "were affected"
     who = "Users" if touched.stakes.users is None else f"{touched.stakes.users:,} users"
     risk = "" if touched.revenue is None else f", with {words.number(touched.revenue)} of revenue at risk"

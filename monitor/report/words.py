@@ -56,7 +56,12 @@ def percent(share: float | None) -> str:
 
 def left(share: float) -> str:
     """What is left of a budget: `62 %`, `-40 %`, `spent 170 times`."""
-    return f"spent {1 - share:,.0f} times" if share < -_FEW_TIMES else percent(share)
+    return f"spent {times(1 - share)}" if share < -_FEW_TIMES else percent(share)
+
+
+def times(count: float) -> str:
+    """How often: `1.4 times`, `170 times`."""
+    return f"{count:,.0f} times" if count > _FEW_TIMES else f"{count:.2g} times"
 
 
 def change(share: float | None) -> str:

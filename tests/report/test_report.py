@@ -96,6 +96,8 @@ async def test_an_environment_that_nobody_watched_is_unknown(month: Month) -> No
     assert part.budget.availability is None
     assert "Nothing can be told" in part.summary[0]
     assert part.silent == part.period.length
+    assert (part.affected.users_now, part.affected.revenue) == (None, None)
+    assert part.summary[-1] == "Whether users were affected is not known."
     assert part.costs == [] or all(of.operations == 0 for of in part.costs)
     text = rendered(report_of(part), Form.HTML)
     assert "100 %" not in text.split("<footer>", maxsplit=1)[0].split("</head>")[1]

@@ -97,9 +97,12 @@ async def test_when_it_could_not_be_used_is_remembered(state: KeptState) -> None
     assert (await recalled(state, "production"))[0][0] == first[0]
     assert first[1] - (await recalled(state, "production"))[0][1] <= timedelta(minutes=1)
     await daemon.look(broken=True)
+    await daemon.look(unusable=True)
+    clock.passed += timedelta(seconds=2)
+    await daemon.impacts.end()
     again = Watching(state, clock)
     await again.look(timedelta(hours=1))
     await again.look(unusable=True)
     await again.look()
     spans = await recalled(state, "production")
-    assert [ended - began for began, ended in spans] == [21 * EVERY, EVERY]
+    assert [ended - began for began, ended in spans] == [21 * EVERY, timedelta(seconds=2), EVERY]

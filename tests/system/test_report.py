@@ -8,7 +8,7 @@ from pathlib import Path
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Finding
 from monitor.stores.state import KeptState
-from tests.system import holdfast, write
+from tests.system import Daemon, holdfast, until, write
 
 
 def configured(folder: Path) -> Path:
@@ -17,6 +17,7 @@ def configured(folder: Path) -> Path:
         folder / "holdfast.yaml",
         {
             "location": "test",
+            "http": {"listen": "127.0.0.1:0"},
             "state": f"sqlite:///{folder / 'state.db'}",
             "environments": {
                 "production": {
@@ -85,3 +86,21 @@ async def test_what_cannot_be_reported(tmp_path: Path) -> None:
         ended = await holdfast("report", "--config", file, *arguments)
         assert (ended.code, ended.out) == (64, "")
         assert words in " ".join(ended.err.replace("│", " ").split())
+
+
+async def test_what_a_daemon_counts_is_what_the_report_says(tmp_path: Path) -> None:
+    """While a store cannot be reached all users are affected; afterwards the report knows since when."""
+    file = configured(tmp_path)
+    async with Daemon(config=file, folder=tmp_path) as daemon:
+        await until(lambda: affected(daemon), within=30, what="users affected")
+        assert await daemon.stop() == 0
+    ended = await holdfast("report", "--config", file, "--format", "markdown", "--out", "-", "--since", "1h")
+    assert "120,000 users are affected now, for " in ended.out
+    assert "Nobody knows whether the data is safe now" in ended.out
+
+
+async def affected(daemon: Daemon) -> bool:
+    """Whether a daemon shows all users as affected, and revenue that grows."""
+    users = await daemon.metric("holdfast_impact_users", environment="production")
+    revenue = await daemon.metric("holdfast_impact_revenue_total", environment="production")
+    return users == 120_000 and revenue > 0
