@@ -9,6 +9,7 @@
     python3 dev.py docs             the documentation as a site, in site/; a link that leads nowhere fails it
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
     python3 dev.py bench-ledger     intents a second on this disk, beside the disk bare
+    python3 dev.py bench-web [OPTIONS]  the page, the API and /metrics while 1,000 environments are watched
     python3 dev.py bench-trends     what rolling up costs, and how much room runs and rollups take
     python3 dev.py e2e [ALERT …]    break everything in turn: how long until Alertmanager tells somebody
     python3 dev.py lab [OPTIONS]    fail a Patroni cluster over, and hold what Holdfast says against the truth
@@ -49,6 +50,7 @@ MODULES = {
     "costs": ("bench.costs",),
     "bench-ledger": ("bench.ledger",),
     "bench-trends": ("bench.trends",),
+    "bench-web": ("bench.web",),
     "detection": ("tests.faults",),
     "e2e": ("tests.e2e",),
     "lab": ("lab",),

@@ -223,14 +223,14 @@ host, port, paths, times = json.loads(sys.argv[1])
 connection = http.client.HTTPConnection(host, port)
 for path in paths:
     took = []
-    for turn in range(times + 1):
+    for turn in range((times if path != "/metrics" else 5) + 1):
         began = time.monotonic()
         connection.request("GET", path)
         answer = connection.getresponse()
         size = len(answer.read())
         if turn:  # the first warms caches
             took.append((time.monotonic() - began) * 1000)
-        assert answer.status in (200, 503), (path, answer.status)
+        assert answer.status == (503 if path.startswith("/health") else 200), (path, answer.status)
     print(json.dumps([path, size, took]), flush=True)
     sys.stdin.readline()
 """
