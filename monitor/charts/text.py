@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
-_LETTER = 6.2
-"""The width of a letter on the drawing, on average: charts.css sets text at 11."""
+_LETTER = 6.9
+"""The width of a letter on the drawing, on average and in a wide font: charts.css sets text at 11."""
 
 
 def number(value: float, unit: str) -> str:

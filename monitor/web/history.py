@@ -61,6 +61,7 @@ async def past(daemon: Daemon, watched: Watched, shown: Range, turns: Turns) -> 
         for step in probe.steps:
             gathered.steps[name, step]  # what was not measured has a chart that says so
         await turns.give()
+    gathered.begin()
     steps: dict[str, dict[str, Markup]] = {name: {} for name in watched.probes}
     for (name, step), found in gathered.steps.items():
         limit = watched.probes[name].budget_of(step).total_seconds()
@@ -79,6 +80,12 @@ class _Gathered:
         self.steps: dict[tuple[str, str], dict[str, Points]] = defaultdict(lambda: defaultdict(list))
         self.links: dict[tuple[str, str], dict[str, Points]] = defaultdict(lambda: defaultdict(list))
         self._since, self._until = since.timestamp(), until.timestamp()
+
+    def begin(self) -> None:
+        """Let every chart begin with the first that was measured: a daemon that is young has little past to show."""
+        found = [*self.steps.values(), *self.links.values()]
+        first = min((points[0][0] for each in found for points in each.values() if points), default=self._since)
+        self._since = max(self._since, first)
 
     def runs(self, records: Sequence[RunRecord]) -> None:
         """Take in single runs, the latest first; a step that failed took nobody knows how long."""

@@ -155,8 +155,8 @@ class Pages:
 
     async def run(self, request: Request) -> Response:
         """One run with its steps."""
-        id_ = request.path_params["id"]
-        record = await self._daemon.journal.run(id_)
+        id_, journal = request.path_params["id"], self._daemon.journal
+        record = await journal.run(id_)
         if record is None:
             raise Fault(404, f"there is no run {shown(id_)}", do="runs are forgotten after a while, failures later")
         watched = self._daemon.environments().get(record.environment)
@@ -180,6 +180,9 @@ class Pages:
             watched=watched is not None,
             promise=probe.promise() if probe else "",
             parts=parts,
+            standing={
+                kept.kind: kept.id for kept in journal.standing(record.environment) if kept.probe == record.probe
+            },
             chart=charts.waterfall(parts, title=f"Steps of this run of {record.probe}"),
         )
 
