@@ -286,7 +286,7 @@ class TestCheck:
         """--format json is one document, with the same in it; --json, as it was called before, is still taken."""
         file = await made(place, "platform")
         found = json.loads((await holdfast("bind", "check", file, "--dsn", place.dsn, "--format", "json")).out)
-        assert (found["fits"], found["probes"]) == (True, ["history", "isolation", "profile", "sync", "thread"])
+        assert (found["fits"], found["probes"]) == (True, ["history", "isolation", "load", "profile", "sync", "thread"])
         assert [each["outcome"] for each in found["found"]] == ["done"]
 
     async def test_an_environment_of_the_configuration(self, place: Place) -> None:
