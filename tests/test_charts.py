@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import monitor.web
@@ -49,6 +49,7 @@ def numbers(picture: str) -> list[str]:
     return re.findall(r'(?: d| c?[xy]| width| height)="([^"]*)"', picture)
 
 
+@settings(deadline=None)
 @given(points=st.lists(st.tuples(st.floats(), ANY)), limit=st.none() | st.floats(min_value=1e-9, max_value=1e9))
 def test_any_numbers_make_a_picture(points: list[tuple[float, float | None]], limit: float | None) -> None:
     """Gaps, infinities, huge and negative numbers in any order make a well-formed picture without nan or inf."""
@@ -58,6 +59,7 @@ def test_any_numbers_make_a_picture(points: list[tuple[float, float | None]], li
         assert not [each for each in numbers(picture) if "nan" in each or "inf" in each or "e+" in each]
 
 
+@settings(deadline=None)
 @given(values=st.lists(ANY), limit=st.floats(min_value=1e-9, max_value=1e9))
 def test_any_values_make_a_sparkline_and_bars(values: list[float | None], limit: float) -> None:
     """The same holds for the small pictures."""
@@ -125,6 +127,7 @@ def test_what_lies_outside_the_range_is_not_shown() -> None:
     assert "highest 1 s" in said(read(lines([Series("", points)], title="t", since=NOON, until=NOON + 1)))
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=0, max_value=1e9), st.floats(min_value=1e-6, max_value=1e9), st.sampled_from(["s", "%"]))
 def test_ticks_are_round_and_cover_the_values(low: float, size: float, unit: str) -> None:
     """The ticks go from at most the lowest to at least the highest value, in equal steps, and are not many."""
@@ -150,6 +153,7 @@ def test_moments_are_round_in_utc(hours: float, words: Sequence[str]) -> None:
     assert [each for _, each in moments(NOON, NOON + hours * 3600, about=4)] == list(words)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), max_size=300).map(sorted), st.floats(0.1, 10))
 def test_thinning_loses_no_peak(part: list[tuple[float, float]], apart: float) -> None:
     """Of many points on one place the highest and the lowest stay; the ends stay."""

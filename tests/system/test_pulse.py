@@ -71,7 +71,8 @@ async def test_what_it_shows(place: Place) -> None:
             return await watching.metric("holdfast_ledger_records", state="live", **WHERE) > 0
 
         await until(counted, what="a record in the metrics")
-        assert "Ledger of postgres" in (await watching.get("/")).text
+        page = (await watching.get(f"/environments/{ENVIRONMENT}")).text
+        assert '<tr><th scope="row">postgres</th>' in page
         shown = (await watching.get(f"/api/v1/environments/{ENVIRONMENT}")).json()["ledger"]
         assert shown["postgres"]["records"]["live"] > 0
         assert await watching.stop() == 0

@@ -55,7 +55,13 @@ def assert_silent(**texts: str) -> None:
 async def everything_shown(watching: Daemon) -> dict[str, str]:
     """What the page, the metrics, and the API show, also to whoever asks in a wrong way."""
     paths = ("/", "/metrics", f"/health/{ENVIRONMENT}", "/readyz", "/api/v1/environments", "/api/v1/runs")
-    paths += (f"/api/v1/environments/{ENVIRONMENT}", "/api/v1/violations", "/api/v1/openapi.json", "/nothing")
+    paths += (
+        f"/environments/{ENVIRONMENT}",
+        f"/api/v1/environments/{ENVIRONMENT}",
+        "/api/v1/violations",
+        "/api/v1/openapi.json",
+        "/nothing",
+    )
     texts = {path: (await watching.get(path)).text for path in paths}
     run = f"/api/v1/environments/{ENVIRONMENT}/probes/thread/run"
     texts["run"] = (await watching.post(run, token=TOKEN)).text
