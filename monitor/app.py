@@ -404,6 +404,7 @@ class App:
         reshaped = shape_metrics(self.metrics, settings)
         self._unwatch(set(self._live) - set(settings.environments))
         self._watched = {name: _watched(name, environment) for name, environment in settings.environments.items()}
+        self._schedule.expect(sum(len(each.probes) for each in self._watched.values()))
         for name, environment in settings.environments.items():
             if name in live or reshaped:
                 self._expect(live.get(name) or self._live[name], environment)

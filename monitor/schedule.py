@@ -34,6 +34,8 @@ log = structlog.get_logger("holdfast")
 
 FIRST_ROUND = timedelta(seconds=3)
 """Every probe runs once within this time of the start, however rare it is, so that nobody waits for a first verdict."""
+_FIRST_RUNS = 200
+"""First runs a second, of so many probes that they would crowd: their first round takes longer."""
 
 Place = tuple[str, str]
 Late = tuple[timedelta, float]
@@ -61,11 +63,16 @@ class Schedule:
         self._met: set[tuple[str, Store]] = set()
         self._paused: dict[str, datetime] = {}
         self._first_round: set[Place] = set()
+        self._round = FIRST_ROUND
         self._draining = False
 
     def start(self) -> None:
         """Begin. Needs a running event loop."""
         self._scheduler.start()
+
+    def expect(self, probes: int) -> None:
+        """So many probes will be watched in all."""
+        self._round = max(FIRST_ROUND, timedelta(seconds=probes / _FIRST_RUNS))
 
     def watch(self, environment: Environment, probes: Iterable[Probe[Any]]) -> None:
         """Run these probes against this environment from now on, instead of whatever ran against it before.
@@ -181,11 +188,11 @@ class Schedule:
             max_instances=1,
             misfire_grace_time=max(1, int(probe.every.total_seconds())),
         )
-        if first and probe.every > FIRST_ROUND:
+        if first and probe.every > self._round:
             self._scheduler.add_job(
                 self._tick,
                 "date",
-                run_date=now + FIRST_ROUND * _share(place),
+                run_date=now + self._round * _share(place),
                 args=(place,),
                 id="/".join(("first", *place)),
                 replace_existing=True,
