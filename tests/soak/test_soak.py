@@ -1,4 +1,4 @@
-"""The short forms of `make soak`: some minutes of every sort of weather, and seconds of an application's."""
+"""The short forms of `make soak`: two minutes of every sort of weather, and seconds of an application's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.soak import platform
 from tests.soak.soak import soak
 from tests.soak.weather import SPELLS
 
-SECONDS = float(os.environ.get("HOLDFAST_SOAK_SECONDS", "170"))
+SECONDS = float(os.environ.get("HOLDFAST_SOAK_SECONDS", "110"))
 BRIEFLY = float(os.environ.get("HOLDFAST_PLATFORM_SOAK_SECONDS", "12"))
 SEED = 20_261_122
 
