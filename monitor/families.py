@@ -85,9 +85,11 @@ class Families:
         self.of_ledger = (self.ledger, self.coverage, self.oldest, self.recovery_point, self.recovery_time)
         self.up = gauge("holdfast_environment_up", "Whether every store answered in the last round.")
         self.paused = gauge("holdfast_paused", "Whether probing is paused.")
-        self.impact_users = gauge("holdfast_impact_users", "Users affected now, by the impact that is configured.")
+        self.impact_users = gauge(
+            "holdfast_impact_users", "All users while a violation stands or a store cannot be used, else 0."
+        )
         self.impact_revenue = counter(
-            "holdfast_impact_revenue", "Revenue at risk so far, by the impact that is configured."
+            "holdfast_impact_revenue", "Revenue per hour times the hours affected, since the start."
         )
         self.of_impact = (self.impact_users, self.impact_revenue)
         self.of_store = (self.operations, self.items, self.cost_seconds, self.cost_bytes)

@@ -77,7 +77,10 @@ def course(found: Gathered, whole: ErrorBudget) -> list[Point]:
 
 def took_place(rollup: Rollup) -> int:
     """How many runs of it there really were."""
-    return sum(rollup.verdicts.values()) - sum(rollup.reasons.get(reason, 0) for reason in _NOT_RUN)
+    ended = sum(rollup.verdicts.values())
+    if not rollup.reasons:
+        return ended
+    return ended - sum(rollup.reasons.get(reason, 0) for reason in _NOT_RUN)
 
 
 def hours(found: Gathered) -> dict[datetime, Hour]:
