@@ -64,7 +64,7 @@ def command(
 
       holdfast report production --since 7d --out weekly.html
 
-      holdfast report --format markdown --out - | mail -s "last month" team@example.org
+      holdfast report --format markdown --out - > month.md
 
     """
     loaded = common.configuration(config)

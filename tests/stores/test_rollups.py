@@ -205,3 +205,12 @@ async def test_an_older_state_keeps_what_is_in_it(home: Path | Schema) -> None:
         [("production", "sync"), ("production", "thread")],
     )
     await state.close()
+
+
+async def test_medians_are_those_of_the_sketches(state: KeptState) -> None:
+    """By probe, step and start, of one environment and time, without those steps of which none succeeded."""
+    hours = rollups_of(run(1), run(61), run(2, environment="staging"), run(130, probe="sync"))
+    await state.keep_rollups(hours)
+    found = await state.medians(length=HOUR, since=NOON, until=NOON + 2 * HOUR, environment="production")
+    took = [each.steps["connect"].took.quantile(0.5) for each in hours if each.environment == "production"]
+    assert found == {("thread", "connect"): {NOON: took[0], NOON + HOUR: took[1]}}
