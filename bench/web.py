@@ -18,8 +18,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count, cycle
+from pathlib import Path
 from random import Random
 from statistics import quantiles
+from tempfile import TemporaryDirectory
 from time import monotonic, thread_time
 from typing import Any
 
@@ -60,10 +62,10 @@ class BenchDaemon:
 
     version, location = "bench", "here"
 
-    def __init__(self, environments: int) -> None:
+    def __init__(self, environments: int, home: Path) -> None:
         self.clock, self.random, self._ids = SystemClock(), Random(1), count(1)  # noqa: S311  plays
         self.started = self.clock.now()
-        self.state = KeptState(None)
+        self.state = KeptState(home)
         self.metrics = Metrics(location=self.location, version=self.version)
         self.journal = Journal(self.state, clock=self.clock, new_id=self.new_id)
         around = Surroundings(places=(Place(Store.POSTGRES), Place(Store.REDIS)))
@@ -238,7 +240,8 @@ for path in paths:
 
 async def main(environments: int, times: int) -> bool:
     """Print the table. Returns whether every goal was met."""
-    daemon, loop, stop = BenchDaemon(environments), Loop(), asyncio.Event()
+    folder = TemporaryDirectory()
+    daemon, loop, stop = BenchDaemon(environments, Path(folder.name) / "state.db"), Loop(), asyncio.Event()
     await daemon.fill()
     gc.collect()
     gc.freeze()
@@ -271,6 +274,8 @@ async def main(environments: int, times: int) -> bool:
             await task
     stop.set()
     await serving.task
+    await daemon.state.close()
+    folder.cleanup()
     return met
 
 

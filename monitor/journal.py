@@ -19,7 +19,7 @@ from monitor.probe import Probe
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _PENDING = 10_000  # runs that wait for a state database that does not answer; the oldest go first
-_GROUP = 200  # runs in one transaction: to make their rows takes the loop some milliseconds
+_GROUP = 50  # runs in one transaction: to make their rows takes the loop some milliseconds
 _UNSAVED = 10_000  # violations that wait for it; closed ones go first, and what stands is never forgotten
 _STANDING = 100_000  # far beyond any number of violations that stand at once
 _RECALL = 0.1  # seconds that `recall` takes at a time: the runs of now go before those of the past
@@ -113,6 +113,7 @@ class Journal:
                 left = len(self._pending)
                 while left > 0 or self._unsaved:
                     left -= await self._save()
+                    await asyncio.sleep(0)
             except StateError as error:
                 self._fail(error)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,6 +21,7 @@ from monitor.stores.kept_runs import moment_of, run, run_row, text
 from monitor.stores.tables import facts, not_run, runs, violations
 
 _MINUTE = 60.0  # seconds
+_PART = 100  # runs that are asked for at once: to decode them takes the loop some milliseconds
 
 
 class KeptState(KeptRollups):
@@ -54,11 +56,19 @@ class KeptState(KeptRollups):
     ) -> list[RunRecord]:
         """The latest runs first."""
         wanted = {runs.c.environment: environment, runs.c.probe: probe, runs.c.verdict: verdict}
-        query = sa.select(runs).order_by(runs.c.started.desc()).limit(limit)
+        query = sa.select(runs).order_by(runs.c.started.desc()).limit(min(limit, _PART))
         for column, value in wanted.items():
             if value is not None:
                 query = query.where(column == value)
-        return [run(row) for row in await self._rows(query)]
+        found, part = dict[str, RunRecord](), query
+        while True:
+            rows = await self._rows(part)
+            new = {row["run_id"]: run(row) for row in rows if row["run_id"] not in found}
+            found |= new
+            if len(rows) < _PART or not new or len(found) >= limit:
+                return list(found.values())[:limit]
+            part = query.where(runs.c.started <= rows[-1]["started"])
+            await asyncio.sleep(0)
 
     async def run(self, run_id: str) -> RunRecord | None:
         """One run by its whole id."""

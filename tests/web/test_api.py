@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from monitor.core.ledger.found import Standing
+from monitor.core.record import RunRecord, StepTiming
+from monitor.core.rollup import HOUR, rolled
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
 from monitor.ports import StateError, Store
 from monitor.web.daemon import Notice, Resting
@@ -449,8 +451,48 @@ async def test_crash_is_500_without_a_trace(daemon: SmallDaemon, client: httpx.A
 async def test_every_answer_has_the_headers_for_browsers(client: httpx.AsyncClient, path: str) -> None:
     """Pages and errors alike forbid scripts, sniffing, referrers and caches."""
     headers = (await client.get(path)).headers
-    assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'; ")
+    assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cache-control"] == "no-store"
+
+
+async def test_one_run_is_found_by_its_id(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
+    """A run is shown as the list shows it, kept or not; an id that nobody knows is told where to look."""
+    record = await daemon.ran(FINDINGS[Verdict.SLOW])
+    (listed,) = (await client.get("/api/v1/runs")).json()["runs"]
+    assert (await client.get(f"/api/v1/runs/{record.run_id}")).json() == listed
+    await daemon.journal.flush()
+    assert (await client.get(f"/api/v1/runs/{record.run_id}")).json() == listed
+    answer = await client.get("/api/v1/runs/run-9999")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, "there is no run 'run-9999'")
+
+
+async def test_rollups_tell_how_long_steps_took(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
+    """By hour or day, of as long as is asked for, all probes or one: percentiles, and how many were over budget."""
+    took = [timedelta(milliseconds=10 * number) for number in range(1, 101)]
+    runs = [
+        RunRecord(
+            run_id=f"old-{number}",
+            environment="production",
+            probe="chat",
+            started=NOON - timedelta(hours=2) + timedelta(seconds=number),
+            took=length,
+            finding=FINDINGS[Verdict.OK],
+            steps=(StepTiming(name="reload", after=timedelta(), took=length),),
+        )
+        for number, length in enumerate(took)
+    ]
+    daemon.rolled = rolled(runs, length=HOUR, budgets=lambda *_: timedelta(seconds=0.9))
+    body = (await client.get(f"{PRODUCTION}/rollups?since=1d&probe=chat")).json()
+    assert (body["environment"], body["length_seconds"]) == ("production", 3600.0)
+    (hour,) = body["rollups"]
+    assert (hour["probe"], hour["start"], hour["verdicts"]) == ("chat", "2026-03-01T10:00:00.000Z", {"ok": 100})
+    step = hour["steps"]["reload"]
+    assert (step["count"], step["over"], step["budget_seconds"]) == (100, 10, 0.9)
+    assert [step["p50_seconds"], step["p99_seconds"]] == pytest.approx([0.5, 0.99], rel=0.03)
+    for query in ("?since=1h", "?length=1d", "?probe=basket"):
+        assert (await client.get(f"{PRODUCTION}/rollups{query}")).json()["rollups"] == []
+    for query, status in (("?since=61d", 400), ("?length=2h", 400), ("?since=x", 400), ("?probe=cht", 404)):
+        assert (await client.get(f"{PRODUCTION}/rollups{query}")).status_code == status, query
