@@ -64,7 +64,7 @@ def lines(
     ]
     if not any(y is not None for each in kept for _, y in each.points):
         middle = (frame.x.start + frame.x.end) / 2
-        pieces.append(text.text(middle, (frame.y.start + frame.y.end) / 2, "nothing was measured", look="empty"))
+        pieces.append(text.text(middle, frame.y.start - 12, "nothing was measured", look="empty"))
     said = describe(kept, unit=unit, limit=limit, axis=axis, marks=marks)
     return text.drawing(pieces, look="chart", size=(width, height), title=title, description=said)
 

@@ -42,7 +42,7 @@ def sparkline(values: Sequence[float | None], *, limit: float = 1.0, label: str)
             pieces.append(f'<path d="{over}" class="over"/>')
     name = escape("".join(each if each.isprintable() else ascii(each)[1:-1] for each in label))
     return Markup(  # noqa: S704  made of numbers and of what was escaped
-        f'<svg class="spark" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" xmlns="http://www.w3.org/2000/svg">'
+        f'<svg class="spark" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="xMinYMid" role="img" xmlns="http://www.w3.org/2000/svg">'
         f"<title>{name}</title>{''.join(pieces)}</svg>"
     )
 

@@ -54,7 +54,8 @@ async function renew() {
   }
 }
 
-// Makes one element like another. Elements with an id are known again wherever they stand.
+// Makes one element like another. What has a name is known again wherever it stands, and is not moved where that can be
+// helped, for what is moved loses the focus.
 function become(old, fresh) {
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value && !mine(old, name)) {
@@ -70,10 +71,12 @@ function become(old, fresh) {
     if (old.matches("svg") && old.innerHTML !== fresh.innerHTML) old.replaceChildren(...fresh.childNodes);
     return;
   }
+  const named = new Set([...fresh.children].map(key).filter(Boolean));
   let at = old.firstChild;
   for (const next of [...fresh.childNodes]) {
-    const known = next.id ? [...old.children].find((each) => each.id === next.id) : null;
-    const same = known || (at && !at.id && !next.id && at.nodeName === next.nodeName ? at : null);
+    const known = key(next) ? [...old.children].find((each) => key(each) === key(next)) : null;
+    while (known && at && at !== known && !named.has(key(at))) at = removed(at);
+    const same = known || (at && !key(at) && !key(next) && at.nodeName === next.nodeName ? at : null);
     if (!same) {
       old.insertBefore(next, at);
       continue;
@@ -83,11 +86,17 @@ function become(old, fresh) {
     if (same.nodeType === Node.ELEMENT_NODE) become(same, next);
     else if (same.nodeValue !== next.nodeValue) same.nodeValue = next.nodeValue;
   }
-  while (at) {
-    const gone = at;
-    at = at.nextSibling;
-    gone.remove();
-  }
+  while (at) at = removed(at);
+}
+
+function key(node) {
+  return node.id || (node.getAttribute && node.getAttribute("aria-labelledby")) || "";
+}
+
+function removed(node) {
+  const next = node.nextSibling;
+  if (!node.dataset || !("keep" in node.dataset)) node.remove(); // what was answered to somebody stays until they have read it
+  return next;
 }
 
 // What belongs to the reader and not to the daemon.
