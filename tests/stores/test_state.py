@@ -241,6 +241,35 @@ async def test_an_acknowledgement_from_outside_outlives_a_repetition(state: Kept
     assert (kept.stage, kept.closed, kept.note) == (Stage.CLOSED, at, "known")
 
 
+async def test_an_acknowledgement_is_one_statement(state: KeptState) -> None:
+    """It adds its note to those there are, outlives whatever the daemon saves of before, and opens nothing again."""
+    early, late = NOON + timedelta(hours=1), NOON + timedelta(hours=2)
+    await state.save([], [violation(stage=Stage.ACKNOWLEDGED, acknowledged=early, note="known")])
+    assert await state.acknowledge("violation-1", at=late, note="restore under way")
+    await state.save([], [violation(stage=Stage.ACKNOWLEDGED, acknowledged=early, note="known", times=2)])
+    (told,) = await state.acknowledgements()
+    assert (told.id, told.at, told.note) == ("violation-1", late, "known\nrestore under way")
+    await state.save([], [violation(stage=Stage.CLOSED, closed=late, acknowledged=early, note="known", times=3)])
+    assert not await state.acknowledge("violation-1", at=late, note="too late")
+    await state.save([], [violation(times=2)])
+    (kept,) = await state.violations()
+    assert (kept.stage, kept.closed, kept.acknowledged) == (Stage.CLOSED, late, late)
+    assert kept.note == "known\nrestore under way"
+    assert (await state.acknowledgements(), await state.acknowledge("nobody", at=late, note="")) == ([], False)
+
+
+async def test_many_runs_come_in_parts_and_whole(state: KeptState) -> None:
+    """Each once and the latest first, however many are asked for."""
+    kept = [run(number) for number in range(250)]
+    await state.save(kept, [])
+    expected = [each.run_id for each in reversed(kept)]
+    assert [each.run_id for each in await state.runs(limit=1000)] == expected
+    assert [each.run_id for each in await state.runs(limit=230)] == expected[:230]
+    found = await state.run(expected[0])
+    assert found is not None
+    assert (found.run_id, await state.run("nobody")) == (expected[0], None)
+
+
 async def test_reading_takes_nothing_back_that_is_being_written(state: KeptState) -> None:
     """Pages that read while runs are being kept do not undo them."""
 
