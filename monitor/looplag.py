@@ -7,9 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
+from monitor.core.budget import FINEST
+
 _BEAT = 0.01  # seconds between two turns that are watched: a stall is seen to within so much
 _KEPT = 120.0  # seconds; longer than any step that is allowed to take its time
-_NOTABLE = 0.001  # seconds; timers of the loop are no finer
+_NOTABLE = FINEST.total_seconds()  # less says nothing, and would stand in the row of every run
 _WINDOW = 0.25  # seconds of which the worst is told
 
 
@@ -38,10 +40,14 @@ class LoopWatch:
             self._next = None
 
     def since(self, moment: float) -> float:
-        """Seconds by which the loop was late at most between a moment of the monotonic clock and now; 0 unwatched."""
+        """Seconds by which the loop was late at most between a moment of the monotonic clock and now.
+
+        0 where that is no more than what every measurement has, and while nobody watches.
+        """
         if self._next is None:
             return 0.0
-        worst = max(0.0, monotonic() - self._due)
+        now_late = monotonic() - self._due
+        worst = now_late if now_late > _NOTABLE else 0.0
         for at, seconds in reversed(self._late):
             if at < moment:
                 break

@@ -11,13 +11,13 @@ from monitor.core.verdict import Finding, Verdict
 
 _TOLERATED = 0.01
 """Of a budget, or of what a step took, may be Holdfast's own lateness."""
-_FINEST = timedelta(milliseconds=5)
+FINEST = timedelta(milliseconds=5)
 """Lateness below this is a timer's, and is that of every measurement."""
 
 
 def suspect(step: StepTiming, budget: timedelta) -> bool:
     """Whether so much of what a step took may be this process's own lateness that the figure says little of a store."""
-    return step.lag > max(_FINEST, _TOLERATED * max(budget, step.took))
+    return step.lag > max(FINEST, _TOLERATED * max(budget, step.took))
 
 
 def over_budget(steps: Sequence[StepTiming], budget_of: Callable[[str], timedelta]) -> list[StepTiming]:
