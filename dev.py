@@ -14,6 +14,7 @@
     python3 dev.py e2e [ALERT …]    break everything in turn: how long until Alertmanager tells somebody
     python3 dev.py lab [OPTIONS]    fail a Patroni cluster over, and hold what Holdfast says against the truth
     python3 dev.py detection        break all that the demo can break, and write docs/detection.md
+    python3 dev.py screenshots      take the pictures of the status page in docs/images; needs Chromium
     python3 dev.py run COMMAND …    any holdfast command, such as: run check --config my.yaml
     python3 dev.py lock             resolve the dependencies anew
 
@@ -53,6 +54,7 @@ MODULES = {
     "bench-web": ("bench.web",),
     "detection": ("tests.faults",),
     "e2e": ("tests.e2e",),
+    "screenshots": ("tests.browser.screenshots",),
     "lab": ("lab",),
     "docs": ("mkdocs", "build", "--strict"),
 }
