@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -17,17 +17,17 @@ class Pieces(Response):
     """An answer whose body is a list of pieces, which is known in full before its first byte is sent."""
 
     def __init__(
-        self, pieces: Iterable[bytes], *, media_type: str, status: int = 200, headers: Mapping[str, str] | None = None
+        self, pieces: Sequence[bytes], *, media_type: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        self._pieces = list(_gathered(pieces))
-        length = {"content-length": str(sum(map(len, self._pieces)))}
-        super().__init__(status_code=status, media_type=media_type, headers={**length, **(headers or {})})
+        self._pieces = pieces
+        length = {"content-length": str(sum(map(len, pieces)))}
+        super().__init__(media_type=media_type, headers={**length, **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  an ASGI application
         """Send it; whoever reads slowly lets the others go first."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         turns = Turns()
-        for piece in self._pieces:
+        for piece in _gathered(self._pieces):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             await turns.give()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
