@@ -1,0 +1,204 @@
+"""What every row of the bench has in common: figures with their spread, the anchor beside them, the goal, the table.
+
+A module of the bench has `async def measure(effort: Effort) -> Sequence[Row]`; bench/__main__.py puts all rows into one
+table. Only ratios taken in one run are told as results: each figure is taken in turn with its anchor (A B A B …), so
+that what else the machine does meets both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median, quantiles
+from typing import Any, Protocol, Self
+
+TIMES, NOTHING = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
+FEW = 4
+"""From so many values on, the spread is their quartiles; below, it is all of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How long a run of the bench may take: `rounds` of each figure, and whether the long rows are measured, too."""
+
+    rounds: int = 5
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What repeated measurements of one thing gave: its median, and its spread."""
+
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Self:
+        """Of some values, at least one."""
+        return cls(tuple(values))
+
+    @property
+    def median(self) -> float:
+        """The middle."""
+        return median(self.values)
+
+    @property
+    def low(self) -> float:
+        """The lower quartile."""
+        return min(self.values) if len(self.values) < FEW else quantiles(self.values, n=4, method="inclusive")[0]
+
+    @property
+    def high(self) -> float:
+        """The upper quartile."""
+        return max(self.values) if len(self.values) < FEW else quantiles(self.values, n=4, method="inclusive")[2]
+
+    def over(self, anchor: Figure) -> Figure:
+        """The ratios to an anchor, each to the anchor's value of the same turn."""
+        return Figure(tuple(own / other for own, other in zip(self.values, anchor.values, strict=True)))
+
+    def text(self, unit: str = "") -> str:
+        """For people: the median, and the spread where there is one."""
+        shown = number(self.median)
+        if number(self.low) != number(self.high):
+            shown += f" ({number(self.low)} to {number(self.high)})"
+        return f"{shown} {unit}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a figure has to be: `most` or `least`, of the ratio where there is an anchor, else of the figure."""
+
+    most: float | None = None
+    least: float | None = None
+
+    def met(self, figure: float) -> bool:
+        """Whether a figure meets it."""
+        return (self.most is None or figure <= self.most) and (self.least is None or figure >= self.least)
+
+    def text(self, unit: str) -> str:
+        """For people."""
+        bounds = [f"≤ {number(self.most)}"] if self.most is not None else []
+        bounds += [f"≥ {number(self.least)}"] if self.least is not None else []
+        return " and ".join(f"{bound}{'' if unit == TIMES else ' '}{unit}" for bound in bounds) or "published"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row of the table: `what` is measured, of which goal of the list (`number`), beside which anchor.
+
+    Without `own` it was not measured, and `note` says why and how it can be.
+    """
+
+    number: str
+    what: str
+    unit: str = ""
+    own: Figure | None = None
+    anchor: Figure | None = None
+    beside: str = ""
+    goal: Goal = Goal()
+    note: str = ""
+
+    @property
+    def ratio(self) -> Figure | None:
+        """To the anchor, where there is one."""
+        return self.own.over(self.anchor) if self.own and self.anchor else None
+
+    @property
+    def judged(self) -> Figure | None:
+        """What the goal speaks of."""
+        return self.ratio or self.own
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None where it was not measured, or where there is none."""
+        if self.judged is None or self.goal == Goal():
+            return None
+        return self.goal.met(self.judged.median)
+
+    def cells(self) -> tuple[str, ...]:
+        """For the table."""
+        told = {True: "met", False: "**missed**", None: "" if self.own else "not measured"}[self.met]
+        return (
+            self.number,
+            self.what,
+            self.own.text(self.unit) if self.own else NOTHING,
+            f"{self.beside}: {self.anchor.text(self.unit)}" if self.anchor else NOTHING,
+            f"{self.ratio.text()}{TIMES}" if self.ratio else NOTHING,
+            self.goal.text(TIMES if self.anchor or self.beside else self.unit),
+            told,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """To be kept."""
+        return {**asdict(self), "met": self.met, "ratio": self.ratio.median if self.ratio else None}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        """From what was kept."""
+        figures = {name: Figure(tuple(kept[name]["values"])) if kept[name] else None for name in ("own", "anchor")}
+        texts = {name: str(kept[name]) for name in ("number", "what", "unit", "beside", "note")}
+        return cls(**texts, own=figures["own"], anchor=figures["anchor"], goal=Goal(**kept["goal"]))
+
+
+class Bench(Protocol):
+    """A module of the bench."""
+
+    async def measure(self, effort: Effort) -> Sequence[Row]:
+        """Its rows."""
+
+
+async def in_turn(
+    rounds: int, *sides: Callable[[], Awaitable[Mapping[str, float]]]
+) -> tuple[Mapping[str, Figure], ...]:
+    """Take the figures of each side in turn (A B A B …), after one turn that only warms; -> each side's, by name."""
+    taken: list[list[Mapping[str, float]]] = [[] for _ in sides]
+    for turn in range(rounds + 1):
+        for side, values in zip(sides, taken, strict=True):
+            found = await side()
+            if turn:
+                values.append(found)
+    return tuple({name: Figure.of(one[name] for one in values) for name in values[0]} for values in taken)
+
+
+TITLES = ("#", "figure", "this run", "anchor in the same run", "ratio", "goal", "")
+
+
+def table(rows: Iterable[Row]) -> str:
+    """The table in Markdown, and what is to be said of its rows."""
+    rows = list(rows)
+    lines = [f"| {' | '.join(TITLES)} |", "|---|---|---:|---|---:|---|---|"]
+    lines += [f"| {' | '.join(row.cells())} |" for row in rows]
+    notes = [f"- {row.number}, {row.what}: {row.note}" for row in rows if row.note]
+    return "\n".join([*lines, *([""] if notes else []), *notes, ""])
+
+
+def compared(old: Iterable[Row], new: Iterable[Row]) -> str:
+    """Both runs beside each other; a change is told where the spreads do not meet."""
+    before = {(row.number, row.what): row for row in old}
+    lines = ["| # | figure | before | now | change |", "|---|---|---:|---:|---:|"]
+    for row in new:
+        was = before.get((row.number, row.what))
+        if was is None or was.judged is None or row.judged is None or (was.ratio is None) != (row.ratio is None):
+            lines.append(
+                f"| {row.number} | {row.what} | {NOTHING} | {row.judged.text() if row.judged else NOTHING} | {NOTHING} |"
+            )
+            continue
+        unit = TIMES if row.ratio else row.unit
+        told = change(was.judged, row.judged)
+        lines.append(f"| {row.number} | {row.what} | {was.judged.text(unit)} | {row.judged.text(unit)} | {told} |")
+    return "\n".join([*lines, ""])
+
+
+def change(was: Figure, now: Figure) -> str:
+    """By how much a figure changed, or that the spreads meet."""
+    if now.low <= was.high and was.low <= now.high:
+        return "within the spread"
+    return f"{(now.median / was.median - 1) * 100:+.0f} %" if was.median else f"from nothing to {number(now.median)}"
+
+
+def number(value: float) -> str:
+    """With as many digits as say something."""
+    size = abs(value)
+    for least, form in ((100, ",.0f"), (10, ".1f"), (1, ".2f")):
+        if size >= least:
+            return format(value, ",.0f" if value == int(value) else form)
+    return format(value, ".2g")
