@@ -143,7 +143,7 @@ class NowClock:
         return self.now().timestamp()
 
 
-async def filled(daemon: SmallDaemon, environments: int) -> None:
+async def filled(daemon: SmallDaemon, environments: int, *, runs: int = 3) -> None:
     """Watch so many, with some runs each; three are violated, five unknown, seven slow."""
     daemon.known.clear()
     ends = {3: Verdict.VIOLATED, 5: Verdict.UNKNOWN, 7: Verdict.SLOW}
@@ -155,16 +155,16 @@ async def filled(daemon: SmallDaemon, environments: int) -> None:
         bad = next(
             (verdict for count, verdict in ends.items() if number % apart == count and number < count * apart), None
         )
-        for place in range(3):
+        for place in range(runs):
             took = timedelta(milliseconds=200 + (number * 37 + place * 211) % 900)
             for probe in ("chat", "basket"):
-                last = place == 2 and probe == "chat" and bad
+                last = place == runs - 1 and probe == "chat" and bad
                 await daemon.journal.add(
                     RunRecord(
                         run_id=f"run-{number}-{probe}-{place}",
                         environment=name,
                         probe=probe,
-                        started=daemon.clock.now() - timedelta(seconds=30 * (3 - place)),
+                        started=daemon.clock.now() - timedelta(seconds=30 * (runs - place)),
                         took=took,
                         finding=FINDINGS[last or Verdict.OK],
                         steps=(StepTiming(name="reload", after=timedelta(), took=took),),

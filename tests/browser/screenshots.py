@@ -49,7 +49,7 @@ async def thousand() -> AsyncIterator[str]:
     """A daemon that watches a thousand environments and talks to none of them; -> its page."""
     daemon, stop = SmallDaemon(), asyncio.Event()
     daemon.clock = daemon.journal._clock = NowClock()  # type: ignore[assignment]
-    await filled(daemon, MANY)
+    await filled(daemon, MANY, runs=20)
     serving = await serve(create_app(daemon, token=TOKEN, stop=stop), host="127.0.0.1", port=0, stop=stop)
     yield serving.url
     stop.set()
