@@ -101,6 +101,7 @@ function removed(node) {
 
 // What belongs to the reader and not to the daemon.
 function mine(element, name) {
+  if (name === "value" && element.matches("input")) return true;
   return (name === "open" && element.nodeName === "DETAILS") || name === "class" && element.classList.contains("changed");
 }
 
