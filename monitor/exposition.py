@@ -1,7 +1,7 @@
 """The /metrics page, rendered in turns: a scrape must not be a latency that the probes then report as the store's.
 
-`generate_latest` keeps the loop for more than a second at 100,000 series. Here every line's text up to the value is
-built once per series and kept, and other tasks have their turn every millisecond of work.
+`generate_latest` keeps the loop for more than a second at 100,000 series. Here the text of lines is built once and kept
+(by `Columns` for all environments of one shape together), and other tasks have their turn every millisecond of work.
 """
 # ruff: noqa: SLF001, ANN401  prometheus_client has no public, typed way to children; tests compare with generate_latest
 
@@ -21,14 +21,15 @@ from prometheus_client.metrics_core import InfoMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
-from prometheus_client.utils import floatToGoString
+
+from monitor.columns import Columns
+from monitor.textformat import bound, head, labels, number
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _SLICE = 0.001  # seconds of work between turns: a store's reply takes two or three turns to reach its probe
 _BATCH = 32  # series between two looks at the clock
-_SIMPLE = 1e6  # below it, Python and Go write a number alike
 _PLAIN = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 Family = Counter | Gauge | Histogram
@@ -94,7 +95,11 @@ class Exposition:
             about = InfoMetricFamily("target", "Target metadata", target)
             chunks.append(_foreign([about], openmetrics=openmetrics))
         for collector in collectors:
-            if isinstance(collector, Family) and _is_own(collector):
+            if isinstance(collector, Columns):
+                for chunk in collector.chunks(openmetrics=openmetrics):
+                    chunks.append(chunk.encode("utf-8", "replace"))
+                    await turns.give()
+            elif isinstance(collector, Family) and _is_own(collector):
                 await self._family(collector, chunks, turns, openmetrics=openmetrics)
             else:
                 chunks.append(_foreign(collector.collect(), openmetrics=openmetrics))
@@ -109,12 +114,12 @@ class Exposition:
         children = _children(family)
         write = _WRITERS[type(family)]
         parts = [_head(family, openmetrics=openmetrics)]
-        for number, (values, child) in enumerate(children.items()):
+        for count, (values, child) in enumerate(children.items()):
             lines = known.get(values)
             if lines is None or lines.child is not child:
                 lines = known[values] = _Lines(child, _starts(child, values))
             write(child, lines.starts, parts, openmetrics)
-            if not number % _BATCH and turns.due:
+            if not count % _BATCH and turns.due:
                 chunks.append(_encode(parts))
                 parts.clear()
                 await turns.give()
@@ -144,59 +149,34 @@ def _children(family: Any) -> dict[Sequence[str], Any]:
 
 
 def _head(family: Family, *, openmetrics: bool) -> str:
-    name, text, kind = family._name, family._documentation, family._type
-    text = text.replace("\\", r"\\").replace("\n", r"\n")
-    if not openmetrics:
-        name = f"{name}_total" if isinstance(family, Counter) else name
-        return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
-    text = text.replace('"', r"\"")
-    unit = f"# UNIT {name} {family._unit}\n" if family._unit else ""
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n{unit}"
+    return head(
+        name=family._name, text=family._documentation, kind=family._type, unit=family._unit, openmetrics=openmetrics
+    )
 
 
 def _starts(child: Family, values: Sequence[str]) -> tuple[str, ...]:
     """The beginning of each line of a child, up to the value."""
-    name, labels = child._name, dict(zip(child._labelnames, values, strict=True))
+    name, given = child._name, dict(zip(child._labelnames, values, strict=True))
     if isinstance(child, Counter):
-        return (f"{name}_total{_labels(labels)} ",)
+        return (f"{name}_total{labels(given)} ",)
     if isinstance(child, Gauge):
-        return (f"{name}{_labels(labels)} ",)
-    bounds = [_go(bound) for bound in child._upper_bounds]
-    buckets = [f"{name}_bucket{_labels({**labels, 'le': bound})} " for bound in bounds]
-    return (*buckets, f"{name}_count{_labels(labels)} ", f"{name}_sum{_labels(labels)} ")
-
-
-def _labels(labels: dict[str, str]) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in sorted(labels.items())) + "}"
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def _go(value: float) -> str:
-    return str(floatToGoString(value))  # type: ignore[no-untyped-call]  # it has no annotations
-
-
-def _number(value: float) -> str:
-    if type(value) is float and -_SIMPLE < value < _SIMPLE:
-        return repr(value)
-    return _go(value)
+        return (f"{name}{labels(given)} ",)
+    bounds = [bound(each) for each in child._upper_bounds]
+    buckets = [f"{name}_bucket{labels({**given, 'le': each})} " for each in bounds]
+    return (*buckets, f"{name}_count{labels(given)} ", f"{name}_sum{labels(given)} ")
 
 
 def _write_counter(child: Any, starts: tuple[str, ...], parts: list[str], openmetrics: bool) -> None:  # noqa: FBT001  hot
     exemplar = _exemplar(child._value) if openmetrics else ""
-    parts.append(f"{starts[0]}{_number(child._value.get())}{exemplar}\n")
+    parts.append(f"{starts[0]}{number(child._value.get())}{exemplar}\n")
 
 
 def _write_gauge(child: Any, starts: tuple[str, ...], parts: list[str], _openmetrics: bool) -> None:  # noqa: FBT001  hot
     if "_child_samples" in child.__dict__:  # set_function puts itself there
         (sample,) = child._child_samples()
-        parts.append(f"{starts[0]}{_number(sample.value)}\n")
+        parts.append(f"{starts[0]}{number(sample.value)}\n")
     else:
-        parts.append(f"{starts[0]}{_number(child._value.get())}\n")
+        parts.append(f"{starts[0]}{number(child._value.get())}\n")
 
 
 def _write_histogram(child: Any, starts: tuple[str, ...], parts: list[str], openmetrics: bool) -> None:  # noqa: FBT001  hot
@@ -204,10 +184,10 @@ def _write_histogram(child: Any, starts: tuple[str, ...], parts: list[str], open
     for start, bucket in zip(starts, child._buckets, strict=False):  # count and sum come after the buckets
         total += bucket.get()
         exemplar = _exemplar(bucket) if openmetrics else ""
-        parts.append(f"{start}{_number(total)}{exemplar}\n")
-    parts.append(f"{starts[-2]}{_number(total)}\n")
+        parts.append(f"{start}{number(total)}{exemplar}\n")
+    parts.append(f"{starts[-2]}{number(total)}\n")
     if child._upper_bounds[0] >= 0:  # a sum of what may be negative is no counter
-        parts.append(f"{starts[-1]}{_number(child._sum.get())}\n")
+        parts.append(f"{starts[-1]}{number(child._sum.get())}\n")
 
 
 _Writer = Callable[[Any, tuple[str, ...], list[str], bool], None]
@@ -218,9 +198,8 @@ def _exemplar(value: Any) -> str:
     found: Exemplar | None = value.get_exemplar()
     if not found:
         return ""
-    labels = ",".join([f'{name}="{_escape(value)}"' for name, value in sorted(found.labels.items())])
     when = "" if found.timestamp is None else f" {found.timestamp}"
-    return f" # {{{labels}}} {_number(found.value)}{when}"
+    return f" # {labels(found.labels)} {number(found.value)}{when}"
 
 
 def _encode(parts: list[str]) -> bytes:

@@ -7,6 +7,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from monitor.columns import Columns
+
 EDGES: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Bounds of latency histograms in seconds, from a Redis command on loopback to a long timeout; 0.1, 2 and 5 are the
 default budgets, and configured ones are added."""
@@ -24,14 +26,14 @@ class Families:
         place = ("location", "environment", *labels)
         own = ("location",)
 
-        def counter(name: str, text: str, *more: str) -> Counter:
-            return Counter(name, text, (*place, *more), registry=registry)
+        def counter(name: str, text: str, *more: str) -> Columns:
+            return Columns("counter", name, text, place=place, labels=more, registry=registry)
 
-        def gauge(name: str, text: str, *more: str) -> Gauge:
-            return Gauge(name, text, (*place, *more), registry=registry)
+        def gauge(name: str, text: str, *more: str) -> Columns:
+            return Columns("gauge", name, text, place=place, labels=more, registry=registry)
 
-        def histogram(name: str, text: str, *more: str) -> Histogram:
-            return Histogram(name, text, (*place, *more), registry=registry, buckets=edges)
+        def histogram(name: str, text: str, *more: str) -> Columns:
+            return Columns("histogram", name, text, place=place, labels=more, registry=registry, bounds=edges)
 
         def lag(name: str, text: str) -> Histogram:
             return Histogram(name, text, own, registry=registry, buckets=LAG_EDGES)
