@@ -9,6 +9,7 @@ from datetime import timedelta
 from math import ceil, isnan, nan
 from typing import TypeAlias
 
+from monitor.core.budget import suspect
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Verdict
 
@@ -74,8 +75,9 @@ class Latest:
 
 
 def worst_share(steps: Iterable[StepTiming], budget_of: BudgetOf) -> float | None:
-    """How much of its budget the worst step took; None where no step was timed to its end."""
-    return max((step.took / budget_of(step.name) for step in steps if not step.failed), default=None)
+    """How much of its budget the worst step took; None where none was timed well to its end."""
+    budgets = ((step, budget_of(step.name)) for step in steps if not step.failed)
+    return max((step.took / budget for step, budget in budgets if not suspect(step, budget)), default=None)
 
 
 def p99(shares: Sequence[float | None], *, slots: int = 20) -> list[float | None]:

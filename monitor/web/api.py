@@ -18,6 +18,7 @@ from monitor.core.violations import Stage
 from monitor.exposition import Turns
 from monitor.web import shapes, wire
 from monitor.web.answers import Fault, Json, bad, missing, moment
+from monitor.web.changes import LONGEST_NOTE, acknowledge
 from monitor.web.daemon import Daemon
 from monitor.web.events import Events, Topic
 from monitor.web.guard import Token, body
@@ -38,7 +39,6 @@ class Span(StrEnum):
 
 PAUSE = timedelta(hours=1)
 LONGEST_PAUSE = timedelta(days=30)
-LONGEST_NOTE = 2000  # characters
 
 _TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1}
 ENVIRONMENT = Param(name="environment", about="The name of an environment.", schema=_TEXT, example="production")
@@ -341,16 +341,8 @@ class Api:
         note = (await body(request, "note")).get("note", "")
         if not isinstance(note, str):
             raise bad("note", expected="text", found=note)
-        if len(note) > LONGEST_NOTE:
-            raise bad("note", expected=f"at most {LONGEST_NOTE} characters", found=f"{len(note)} characters")
-        journal = self._daemon.journal
         found = await find_violation(self._daemon, request.path_params["id"])
-        kept = await journal.acknowledge(found.id, note=note)
-        if kept is None:
-            when = f" at {moment(found.closed)}" if found.closed else ""
-            raise Fault(409, f"the violation {found.id} was closed{when}", do="there is nothing left to acknowledge")
-        self._daemon.metrics.standing(kept.environment, journal.standing(kept.environment))
-        return Json(wire.violation_with_evidence(kept))
+        return Json(wire.violation_with_evidence(await acknowledge(self._daemon, found, note)))
 
     async def _known(self, change: Awaitable[None], environment: str) -> None:
         try:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 
 from monitor.core.violations import KeptViolation
-from monitor.web.answers import Fault, moment
+from monitor.web.answers import Fault, bad, moment
 from monitor.web.daemon import Daemon
 from monitor.web.guard import content
 
@@ -26,10 +26,10 @@ async def form(request: Request, *known: str) -> dict[str, str]:
 async def acknowledge(daemon: Daemon, kept: KeptViolation, note: str) -> KeptViolation:
     """Quieten a violation until its check passes again. Raises Fault."""
     if len(note) > LONGEST_NOTE:
-        raise Fault(400, f"the note has {len(note)} characters", do=f"at most {LONGEST_NOTE} are kept")
+        raise bad("note", expected=f"at most {LONGEST_NOTE} characters", found=f"{len(note)} characters")
     changed = await daemon.journal.acknowledge(kept.id, note=note)
     if changed is None:
         when = f" at {moment(kept.closed)}" if kept.closed else ""
-        raise Fault(409, f"the violation was closed{when}", do="there is nothing left to acknowledge")
+        raise Fault(409, f"the violation {kept.id} was closed{when}", do="there is nothing left to acknowledge")
     daemon.metrics.standing(changed.environment, daemon.journal.standing(changed.environment))
     return changed

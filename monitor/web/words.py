@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from monitor.core.verdict import Verdict
@@ -10,6 +10,7 @@ from monitor.core.verdict import Verdict
 SIGNS: Mapping[Verdict, str] = {Verdict.OK: "✓", Verdict.SLOW: "◷", Verdict.UNKNOWN: "?", Verdict.VIOLATED: "✗"}
 """A sign beside each verdict, for whoever does not see its colour."""
 
+_SHORT = 12  # characters of one thing in a line of several
 _SHAPES = 3  # kinds of rows that one table of evidence may have
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -91,6 +92,11 @@ def is_table(value: object) -> bool:
     )
 
 
+def is_short(value: Sequence[object]) -> bool:
+    """Whether evidence is a list of short flat things, such as numbers: they read best in one line."""
+    return all(_flat(each) and len(scalar(each)) <= _SHORT for each in value)
+
+
 def columns(rows: Iterable[Mapping[str, object]]) -> list[str]:
     """The names of such a table's columns, in the order in which they come."""
     return list(dict.fromkeys(name for row in rows for name in row))
@@ -108,6 +114,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "sign": sign,
     "visible": visible,
     "scalar": scalar,
+    "is_short": is_short,
     "share": share,
     "iso": iso,
     "columns": columns,
