@@ -109,18 +109,18 @@ async def _acknowledge(stage: Stage) -> None:
         await stage.daemon.post(f"/api/v1/violations/{each['id']}/ack", {"note": "seen"})
 
 
-async def _enable_sessions(stage: Stage, *, enabled: bool) -> None:
+async def _set_sessions(stage: Stage, *, every: str) -> None:
     values: dict[str, Any] = yaml.safe_load(stage.config.read_text())
-    values["probes"]["session"]["enabled"] = enabled
+    values["probes"]["session"]["every"] = every
     write(stage.config, values)
 
 
-async def _forget_sessions(stage: Stage) -> None:
-    await _enable_sessions(stage, enabled=False)
+async def _rarer_sessions(stage: Stage) -> None:
+    await _set_sessions(stage, every="1h")
 
 
-async def _remember_sessions(stage: Stage) -> None:
-    await _enable_sessions(stage, enabled=True)
+async def _usual_sessions(stage: Stage) -> None:
+    await _set_sessions(stage, every="10s")
 
 
 async def _hold_the_state(stage: Stage) -> None:
@@ -190,9 +190,9 @@ CASES = (
     ),
     Case(
         alert="HoldfastProbeNotRunning",
-        breaks="a probe is switched off in the configuration, and the rules are not made anew",
-        inject=_forget_sessions,
-        heal=_remember_sessions,
+        breaks="a probe runs once an hour by the new configuration, and the rules are still the old ones",
+        inject=_rarer_sessions,
+        heal=_usual_sessions,
         waits="three intervals of 10 s, and a minute",
     ),
     _fault("HoldfastErrorBudgetBurn", "ttl-never-set", "five bad runs, 10 s apart, evaluated every 30 s"),
