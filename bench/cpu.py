@@ -1,0 +1,77 @@
+"""Rows 3 and 4: what a `thread` run takes of the processor, and how many a second one process does.
+
+Beside both stands a loop of bare asyncpg that sends the very statements of one run, on as many new connections, and
+looks at no answer. A run is whole: gate, stopwatch, judging, journal in its database, metrics, its line of the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import count
+from time import perf_counter
+
+from bench.frame import Effort, Goal, Row, in_turn
+from bench.stage import Cpu, stage
+from bench.transcript import transcript
+from monitor.probes.thread import ThreadProbe
+
+RUNS, TOGETHER = 40, 16
+
+
+async def measure(effort: Effort) -> Sequence[Row]:
+    """Both rows."""
+    async with stage() as here:
+        probe = ThreadProbe()
+        environments = [here.environment(probe) for _ in range(TOGETHER)]
+        sent = await transcript(here, probe, environments[0])
+        others, dsn = [sent.other(number + 1) for number in range(TOGETHER)], here.servers.postgres.dsn
+
+        async def own(number: int) -> None:
+            await here.right(probe, environments[number])
+
+        async def bare(number: int) -> None:
+            await others[number].replay(dsn)
+
+        one = await in_turn(effort.rounds, lambda: _spent(own), lambda: _spent(bare))
+        many = await in_turn(effort.rounds, lambda: _rate(own), lambda: _rate(bare))
+    beside = "asyncpg alone"
+    return [
+        Row(
+            number="3",
+            what="processor per `thread` run",
+            unit="ms",
+            own=one[0]["ms"],
+            anchor=one[1]["ms"],
+            beside=beside,
+            goal=Goal(most=2),
+        ),
+        Row(
+            number="4",
+            what=f"`thread` runs a second of one process, {TOGETHER} at once",
+            unit="/s",
+            own=many[0]["rate"],
+            anchor=many[1]["rate"],
+            beside=beside,
+            goal=Goal(least=0.6),
+        ),
+    ]
+
+
+async def _spent(work: Callable[[int], Awaitable[None]]) -> Mapping[str, float]:
+    with Cpu() as cpu:
+        for _ in range(RUNS):
+            await work(0)
+    return {"ms": cpu.spent / RUNS}
+
+
+async def _rate(work: Callable[[int], Awaitable[None]]) -> Mapping[str, float]:
+    turns = count()
+
+    async def worker(number: int) -> None:
+        while next(turns) < RUNS * 3:
+            await work(number)
+
+    began = perf_counter()
+    await asyncio.gather(*map(worker, range(TOGETHER)))
+    return {"rate": RUNS * 3 / (perf_counter() - began)}

@@ -1,0 +1,152 @@
+"""Row 2: how far exported latencies are from the server's own clock, when 100 environments are due together.
+
+Each step is one request on an open connection. What the server says it took is taken from PostgreSQL's log (every
+statement with its duration) and from the slow log of Redis (every command); the rest is the error: the way there and
+back, the kernel, and the wait of the answer until this process had read it. Samples that are marked as suspect are left
+out, as they are left out of the histograms; how many that were is in the note.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from statistics import quantiles
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from bench.frame import Effort, Figure, Goal, Row
+from bench.stage import QUIET, Stage, stage
+from monitor.core.budget import suspect
+from monitor.core.record import RunRecord
+from monitor.core.verdict import Finding
+from monitor.ports import Store
+from monitor.probe import Probe, Run, Use
+from monitor.stores.environment import LiveEnvironment
+
+ENVIRONMENTS = 100
+TOKEN = "bench-{}"  # noqa: S105  by which a request is found in the server's log
+_LOGGED = re.compile(r"duration: (\d+\.\d+) ms  statement: SELECT 'bench-([0-9a-f-]+)'")
+
+
+class _OneRequest(Probe[None]):
+    """A step is one request."""
+
+    kinds: ClassVar = frozenset()
+    steps: ClassVar = ("ask",)
+
+    def plan(self) -> tuple[Use, ...]:
+        """Nobody asks."""
+        return ()
+
+    def judge(self, seen: None) -> Finding:  # noqa: ARG002  nothing is judged
+        """Right."""
+        return Finding.of((), checks=1)
+
+
+class PostgresProbe(_OneRequest):
+    """One SELECT."""
+
+    name: ClassVar = "postgres"
+    needs: ClassVar = {Store.POSTGRES: 1}
+
+    async def observe(self, run: Run) -> None:
+        """Connect, then ask."""
+        environment: Any = run.environment
+        postgres = environment.ways.primary_postgres
+        connection = await postgres.connect("bench")
+        async with run.step("ask"):
+            await connection.execute(f"SELECT '{TOKEN.format(run.run_id)}', count(*) FROM generate_series(1, 500)")
+        await postgres.close(connection, broken=False)
+
+
+class RedisProbe(_OneRequest):
+    """One GET."""
+
+    name: ClassVar = "redis"
+    needs: ClassVar = {Store.REDIS: 1}
+    budget: timedelta = Field(default=timedelta(milliseconds=100))
+
+    async def observe(self, run: Run) -> None:
+        """Connect, then ask."""
+        environment: Any = run.environment
+        connection = await environment.ways.primary_redis.connect("bench")
+        async with run.step("ask"):
+            await connection.command("GET", TOKEN.format(run.run_id))
+        await connection.close()
+
+
+@dataclass(slots=True)
+class Errors:
+    """In milliseconds, of the samples of one round each."""
+
+    middle: list[float] = field(default_factory=list)
+    most: list[float] = field(default_factory=list)
+    share: list[float] = field(default_factory=list)
+    marked: int = 0
+    taken: int = 0
+
+    def take(self, probe: Probe[Any], records: Sequence[RunRecord], server: Mapping[str, float]) -> None:
+        """One round."""
+        steps = {record.run_id: step for record in records for step in record.steps}
+        kept = {run: step for run, step in steps.items() if not suspect(step, probe.budget_of(step.name))}
+        self.taken += len(steps)
+        self.marked += len(steps) - len(kept)
+        errors = [step.took.total_seconds() * 1000 - server[run] for run, step in kept.items()]
+        cuts = quantiles(errors, n=100)
+        self.middle.append(cuts[49])
+        self.most.append(cuts[98])
+        self.share.append(max(errors) / (probe.budget.total_seconds() * 1000) * 100)
+
+    def rows(self, store: str) -> Sequence[Row]:
+        """The three of a store."""
+        what = f"error of the latency of one request to {store}, {ENVIRONMENTS} environments due together"
+        note = f"{self.marked} of {self.taken} samples were marked as suspect and are left out"
+        return [
+            Row(number="2", what=f"{what}: p50", unit="ms", own=Figure.of(self.middle), goal=Goal(most=0.2), note=note),
+            Row(number="2", what=f"{what}: p99", unit="ms", own=Figure.of(self.most), goal=Goal(most=1)),
+            Row(
+                number="2",
+                what=f"{what}: largest, of the budget",
+                unit="%",
+                own=Figure.of(self.share),
+                goal=Goal(most=1),
+            ),
+        ]
+
+
+async def measure(effort: Effort) -> Sequence[Row]:
+    """For PostgreSQL and for Redis."""
+    settings = {**QUIET, "log_min_duration_statement": "0", "logging_collector": "off"}
+    slow = {"slowlog-log-slower-than": "0", "slowlog-max-len": "100000"}
+    async with stage(settings, redis=slow) as here:
+        postgres, redis = Errors(), Errors()
+        probes: tuple[tuple[Probe[Any], Errors], ...] = ((PostgresProbe(), postgres), (RedisProbe(), redis))
+        environments = [here.environment(*(probe for probe, _ in probes)) for _ in range(ENVIRONMENTS)]
+        for turn in range(effort.rounds + 1):
+            for probe, errors in probes:
+                records = await _together(here, probe, environments)
+                if turn:
+                    errors.take(probe, records, await _said(here, probe))
+    return [*postgres.rows("PostgreSQL"), *redis.rows("Redis")]
+
+
+async def _together(here: Stage, probe: Probe[Any], environments: Sequence[LiveEnvironment]) -> Sequence[RunRecord]:
+    return await asyncio.gather(*(here.right(probe, environment) for environment in environments))
+
+
+async def _said(here: Stage, probe: Probe[Any]) -> Mapping[str, float]:
+    """How many milliseconds the server itself says that the request of each run took."""
+    if probe.name == "postgres":
+        log = here.servers.postgres.log.read_text(encoding="utf-8", errors="replace")
+        return {run: float(duration) for duration, run in _LOGGED.findall(log)}
+    entries: Any = await here.servers.valkey.command("SLOWLOG", "GET", "-1")
+    words = [(entry[3], entry[2] / 1000) for entry in entries]
+    prefix = TOKEN.format("").encode()
+    return {
+        name.removeprefix(prefix).decode(): took for (word, name, *_), took in (w for w in words if len(w[0]) > 1)
+        if word == b"GET"
+    }
