@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import count
 from time import perf_counter
 
 from bench.frame import Effort, Goal, Row, in_turn
@@ -16,7 +15,7 @@ from bench.stage import Cpu, stage
 from bench.transcript import transcript
 from monitor.probes.thread import ThreadProbe
 
-RUNS, TOGETHER = 40, 16
+SECONDS, TOGETHER = 1.5, 16
 
 
 async def measure(effort: Effort) -> Sequence[Row]:
@@ -59,19 +58,23 @@ async def measure(effort: Effort) -> Sequence[Row]:
 
 
 async def _spent(work: Callable[[int], Awaitable[None]]) -> Mapping[str, float]:
+    runs, began = 0, perf_counter()
     with Cpu() as cpu:
-        for _ in range(RUNS):
+        while perf_counter() - began < SECONDS:
             await work(0)
-    return {"ms": cpu.spent / RUNS}
+            runs += 1
+    return {"ms": cpu.spent / runs}
 
 
 async def _rate(work: Callable[[int], Awaitable[None]]) -> Mapping[str, float]:
-    turns = count()
-
-    async def worker(number: int) -> None:
-        while next(turns) < RUNS * 3:
-            await work(number)
-
     began = perf_counter()
-    await asyncio.gather(*map(worker, range(TOGETHER)))
-    return {"rate": RUNS * 3 / (perf_counter() - began)}
+
+    async def worker(number: int) -> int:
+        done = 0
+        while perf_counter() - began < SECONDS:
+            await work(number)
+            done += 1
+        return done
+
+    done = await asyncio.gather(*map(worker, range(TOGETHER)))
+    return {"rate": sum(done) / (perf_counter() - began)}

@@ -75,7 +75,7 @@ class RedisProbe(_OneRequest):
         environment: Any = run.environment
         connection = await environment.ways.primary_redis.connect("bench")
         async with run.step("ask"):
-            await connection.command("GET", TOKEN.format(run.run_id))
+            await connection.ask(("GET", TOKEN.format(run.run_id)))
         await connection.close()
 
 
@@ -143,10 +143,7 @@ async def _said(here: Stage, probe: Probe[Any]) -> Mapping[str, float]:
     if probe.name == "postgres":
         log = here.servers.postgres.log.read_text(encoding="utf-8", errors="replace")
         return {run: float(duration) for duration, run in _LOGGED.findall(log)}
-    entries: Any = await here.servers.valkey.command("SLOWLOG", "GET", "-1")
-    words = [(entry[3], entry[2] / 1000) for entry in entries]
-    prefix = TOKEN.format("").encode()
-    return {
-        name.removeprefix(prefix).decode(): took for (word, name, *_), took in (w for w in words if len(w[0]) > 1)
-        if word == b"GET"
-    }
+    said: Any = await here.servers.valkey.command("SLOWLOG", "GET", "-1")
+    commands = [(words, took / 1000) for _, _, took, words, *_ in said]  # after the number and the time of each entry
+    mark = TOKEN.format("")
+    return {words[1].decode().removeprefix(mark): took for words, took in commands if words[0] == b"GET"}

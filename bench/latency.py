@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from time import perf_counter
 from urllib.parse import urlsplit
 
 from bench.frame import Effort, Goal, Row, in_turn
@@ -22,7 +23,7 @@ from bench.stage import stage
 from bench.transcript import transcript
 from monitor.probes.thread import ThreadProbe
 
-RUNS = 20
+RUNS, SECONDS = 20, 1.5
 _LATENCY = re.compile(r"^\s+(\d+\.\d+)\s+\d+\s", re.MULTILINE)
 _CONNECTING = re.compile(r"average connection time = (\d+\.\d+) ms")
 
@@ -43,7 +44,8 @@ async def measure(effort: Effort) -> Sequence[Row]:
 
         async def own() -> Mapping[str, float]:
             took: defaultdict[str, list[float]] = defaultdict(list)
-            for _ in range(RUNS):
+            until = perf_counter() + SECONDS
+            while perf_counter() < until:
                 for step in (await here.right(probe, environment)).steps:
                     took[step.name].append(step.took.total_seconds() * 1000)
             return {name: fmean(values) for name, values in took.items()}
