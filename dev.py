@@ -10,6 +10,7 @@
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
     python3 dev.py bench-ledger     intents a second on this disk, beside the disk bare
     python3 dev.py bench-web [OPTIONS]  the page, the API and /metrics while 1,000 environments are watched
+    python3 dev.py sim [OPTIONS]    many environments in one daemon, or in --shards of them: cost, lags, memory, series
     python3 dev.py bench-trends     what rolling up costs, and how much room runs and rollups take
     python3 dev.py e2e [ALERT …]    break everything in turn: how long until Alertmanager tells somebody
     python3 dev.py lab [OPTIONS]    fail a Patroni cluster over, and hold what Holdfast says against the truth
@@ -50,6 +51,7 @@ MODULES = {
     "ledger-kills": ("tests.soak.ledger_kills",),
     "costs": ("bench.costs",),
     "bench-ledger": ("bench.ledger",),
+    "sim": ("bench.many",),
     "bench-trends": ("bench.trends",),
     "bench-web": ("bench.web",),
     "detection": ("tests.faults",),
