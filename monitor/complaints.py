@@ -15,17 +15,6 @@ from monitor.addresses import AddressError
 from monitor.core.secrets import Scrubber
 from monitor.expansion import KeyPath, kind
 
-_LATER = frozenset(
-    {
-        ("environments", "*", "postgres", "pooler"),
-        ("environments", "*", "postgres", "replicas"),
-        ("environments", "*", "postgres", "isolation"),
-        ("environments", "*", "redis", "replicas"),
-    }
-)
-_LATER_PROBES = frozenset(
-    {"history", "isolation", "transaction", "sync", "durability", "eviction", "notify", "pool", "profile", "load"}
-)
 _EXPECTED = {
     "model_type": "keys and values",
     "model_attributes_type": "keys and values",
@@ -151,10 +140,7 @@ def _expected(detail: ErrorDetails, found: str, *, context: Mapping[str, Any], h
 
 
 def _unknown(path: KeyPath, base: type[BaseModel]) -> str:
-    general = tuple("*" if at == 1 and path[0] == "environments" else part for at, part in enumerate(path))
     is_probe = path[-2:-1] == ("probes",) and len(path) in {2, 4}
-    if general in _LATER or (is_probe and path[-1] in _LATER_PROBES):
-        return "is not supported by this version yet; remove it"
     what = "unknown probe" if is_probe else "unknown key"
     known = known_keys(base, path[:-1])
     near = get_close_matches(path[-1][:64].lower(), known, n=1)

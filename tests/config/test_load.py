@@ -54,6 +54,21 @@ def test_defaults_without_any_source() -> None:
     assert result.files == ()
 
 
+def test_equal_settings_of_a_probe_are_one_object(file: Path) -> None:
+    """A thousand environments with the common settings hold those; whose own differ holds its own, and no more."""
+    text = (
+        "environments:\n  one: {redis: {url: redis://a}}\n"
+        "  two: {redis: {url: redis://b}, probes: {chat: {every: 2m}}}\n"
+    )
+    settings = loaded(file, text).settings
+    one, two = settings.environments["one"].probes, settings.environments["two"].probes
+    assert one is settings.probes
+    assert {name for name, probe in two.by_name().items() if probe is settings.probes.by_name()[name]} == {
+        *settings.probes.by_name()
+    } - {"chat"}
+    assert two.by_name()["chat"].every == timedelta(minutes=2)
+
+
 def test_flags_over_variables_over_file(file: Path) -> None:
     """Each source changes only what it names, and the later wins."""
     text = (
