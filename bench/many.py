@@ -173,7 +173,7 @@ async def _watched(plan: Plan, file: Path, daemons: Sequence[Daemon]) -> list[Ca
                 lag_p99=_quantile(old, new, "holdfast_schedule_lag_seconds", 0.99),
                 loop_p99=_quantile(old, new, "holdfast_loop_lag_seconds", 0.99),
                 missed=int(new.total("holdfast_unknown_total", reason="missed")),
-                wrong=+verdicts,
+                wrong=dict(+verdicts),
                 loaded=ready,
                 reload=0.0,
             )

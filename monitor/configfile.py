@@ -66,7 +66,7 @@ def load(
     doubts = tuple(_idle(settings, origin))
     more = {file for part in origin.parts.values() for file in (part.path, *part.document.files)}
     files = (*(() if path is None else (path,)), *sorted(document.files | more))
-    return Loaded(settings=settings, warnings=doubts, files=files)
+    return Loaded(settings=settings.with_shared_probes(), warnings=doubts, files=files)
 
 
 def _set_by(environ: Mapping[str, str]) -> Mapping[KeyPath, str]:

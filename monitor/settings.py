@@ -404,6 +404,20 @@ class Settings(BaseSettings):
         own = {name: environment for name, environment in self.environments.items() if self.part.holds(name)}
         return self.model_copy(update={"environments": own})
 
+    def with_shared_probes(self) -> Self:
+        """The same, where each environment holds the common settings of a probe themselves unless its own differ.
+
+        Equal ones of a thousand environments would take ten megabytes, and their comparison as long as all else.
+        """
+        common = self.probes
+        environments = {}
+        for name, environment in self.environments.items():
+            own = environment.probes
+            same = {probe: each for probe, each in common.by_name().items() if getattr(own, probe) == each}
+            probes = common if len(same) == len(common.by_name()) else own.model_copy(update=same)
+            environments[name] = environment.model_copy(update={"probes": probes})
+        return self.model_copy(update={"environments": environments})
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 import typer
 import yaml
 
-from monitor.alerting import Links, Policy, Settled, document, groups, kubernetes
+from monitor.alerting import Links, Policy, Settled, document, groups, kubernetes, without
 from monitor.alerting.policy import ANY
 from monitor.cli import common
 from monitor.core import duration
+from monitor.core.detail import Detail
 from monitor.probes.sync import SyncProbe
 from monitor.settings import EnvironmentSettings, Settings
 
@@ -68,7 +69,8 @@ def command(
 ) -> None:
     """Print alerting rules for Prometheus: intervals, budgets, deadlines and objectives are the configuration's.
 
-    Nothing is contacted. Load them anew when environments, intervals or objectives change.
+    Nothing is contacted. Load them anew when environments, intervals or objectives change. Where `metrics.detail` is
+    low, the alerts that go by single steps are left out.
 
     Examples:
       holdfast rules --out /etc/prometheus/rules.d/holdfast.yml
@@ -91,7 +93,12 @@ def command(
         recovery_point=recovery_point,
         residue=residue,
     )
-    made = document(groups(policy), Links(runbooks=runbooks, dashboard=dashboard))
+    rules = groups(policy)
+    if settings.metrics.detail is Detail.LOW:
+        rules, missing = without("holdfast_step_", rules)
+        alerts = ", ".join(name for name in missing if name.startswith("Holdfast"))
+        common.err().print(f"metrics.detail is low: without series of steps there can be no {alerts}")
+    made = document(rules, Links(runbooks=runbooks, dashboard=dashboard))
     if form == "kubernetes":
         made = kubernetes(made, name="holdfast")
     text = _HEAD + yaml.dump(made, Dumper=common.Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -164,6 +164,21 @@ def test_windows_hold_enough_scrapes() -> None:
     assert not {"1m", "1m30s", "3m"} & set(windows)
 
 
+def test_nothing_goes_by_series_that_are_not_exported(tmp_path: Path) -> None:
+    """Where steps have no series there is no alert on them, nor on what is recorded of them; that is said."""
+    (tmp_path / "h.yaml").write_text("metrics: {detail: low}\nenvironments: {a: {redis: {url: redis://c}}}\n")
+    ended = CliRunner().invoke(app, ["rules", "--config", str(tmp_path / "h.yaml")])
+    low = yaml.safe_load(ended.stdout)
+    names = {rule.get("alert") for group in low["groups"] for rule in group["rules"]}
+    gone = {"HoldfastBudgetExceeded", "HoldfastWritesNotRunning", "HoldfastReadsNotRunning"}
+    assert {alert["alert"] for alert in alerts(MADE)} - names == gone
+    assert all(name in ended.stderr for name in gone)
+    recorded = {rule["record"] for group in low["groups"] for rule in group["rules"] if "record" in rule}
+    used = {name for expr in exprs(low) for name in re.findall(r"holdfast:[\w:]+", expr)}
+    assert used <= recorded
+    assert not any("holdfast_step_" in expr for expr in exprs(low))
+
+
 def test_kubernetes_reads_the_same() -> None:
     """A PrometheusRule holds the same groups."""
     resource = yaml.safe_load(made("--format", "kubernetes"))
