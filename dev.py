@@ -8,6 +8,8 @@
     python3 dev.py ledger-kills     kill -9 the daemon during failovers: no false loss, and none unseen (--kills 100)
     python3 dev.py docs             the documentation as a site, in site/; a link that leads nowhere fails it
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
+    python3 dev.py bench [OPTIONS]  every goal of speed beside its anchor; --json FILE, --compare OLD, --write
+    python3 dev.py bench-full       the same with more rounds, and the rows that take long
     python3 dev.py bench-ledger     intents a second on this disk, beside the disk bare
     python3 dev.py bench-web [OPTIONS]  the page, the API and /metrics while 1,000 environments are watched
     python3 dev.py sim [OPTIONS]    many environments in one daemon, or in --shards of them: cost, lags, memory, series
@@ -30,11 +32,13 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from time import monotonic
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / "python"
+CHECKED = VENV / "holdfast-checked"  # how many seconds the last `check` took, for the bench
 
 LOCKS = {
     # lock file: what pyproject.toml names for it
@@ -50,6 +54,8 @@ MODULES = {
     "soak": ("tests.soak",),
     "ledger-kills": ("tests.soak.ledger_kills",),
     "costs": ("bench.costs",),
+    "bench": ("bench",),
+    "bench-full": ("bench", "--full"),
     "bench-ledger": ("bench.ledger",),
     "sim": ("bench.many",),
     "bench-trends": ("bench.trends",),
@@ -135,11 +141,12 @@ def main() -> None:
         _become(PYTHON, "-m", *MODULES[what], *rest)
     elif what == "check":
         install("requirements-dev.lock")
-        failed = []
+        failed, began = [], monotonic()
         for program, *options in CHECKS:
             print(f"\n=== {program} {' '.join(options)}", flush=True)
             if subprocess.run([BIN / program, *options], cwd=ROOT, check=False).returncode:
                 failed.append(program)
+        CHECKED.write_text(f"{monotonic() - began:.0f}\n")
         sys.exit(f"\ndev.py: failed: {', '.join(failed)}" if failed else 0)
     elif what == "lock":
         install("requirements-dev.lock")

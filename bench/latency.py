@@ -2,7 +2,8 @@
 
 pgbench tells means, and so both sides are means of the runs of one turn; the figure is the median of the turns. pgbench
 sends each statement as text in one go on a connection that stays; a run has new connections, on which asyncpg prepares
-each statement before it is sent for the first time, and that is in its steps.
+each statement before it is sent for the first time, and that is in its steps. What pgbench sends was written down in
+runs before.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bench.stage import stage
 from bench.transcript import transcript
 from monitor.probes.thread import ThreadProbe
 
-RUNS, SECONDS = 20, 1.5
+RUNS, SECONDS = 11, 1.5
 _LATENCY = re.compile(r"^\s+(\d+\.\d+)\s+\d+\s", re.MULTILINE)
 _CONNECTING = re.compile(r"average connection time = (\d+\.\d+) ms")
 
@@ -36,10 +37,12 @@ async def measure(effort: Effort) -> Sequence[Row]:
     async with stage() as here:
         probe = ThreadProbe()
         environment = here.environment(probe)
-        script, steps = (await transcript(here, probe, environment)).script()
+        await here.right(probe, environment)
+        scripts = [(await transcript(here, probe, environment)).script() for _ in range(RUNS)]
+        steps = [step for _, these in scripts for step in these]
         dsn = here.servers.postgres.dsn
         whole, connecting = here.servers.folder / "run.sql", here.servers.folder / "connect.sql"
-        whole.write_text(script, encoding="utf-8")
+        whole.write_text("".join(script for script, _ in scripts), encoding="utf-8")
         connecting.write_text("SELECT 1;\n", encoding="utf-8")
 
         async def own() -> Mapping[str, float]:
@@ -51,12 +54,12 @@ async def measure(effort: Effort) -> Sequence[Row]:
             return {name: fmean(values) for name, values in took.items()}
 
         async def anchor() -> Mapping[str, float]:
-            said = await _pgbench(pgbench, dsn, "-r", "-t", RUNS, "-f", whole)
+            said = await _pgbench(pgbench, dsn, "-r", "-t", 2, "-f", whole)
             took: defaultdict[str, float] = defaultdict(float)
             for step, latency in zip(steps, _LATENCY.findall(said), strict=True):
                 took[step or ""] += float(latency)
-            found = {step: took[step] / times for step, times in _times(probe).items()}
-            said = await _pgbench(pgbench, dsn, "-C", "-t", RUNS, "-f", connecting)
+            found = {step: took[step] / times / RUNS for step, times in _times(probe).items()}
+            said = await _pgbench(pgbench, dsn, "-C", "-t", 2 * RUNS, "-f", connecting)
             connected = _CONNECTING.search(said)
             if connected is None:
                 raise RuntimeError(f"pgbench said no connection time: {said}")

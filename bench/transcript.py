@@ -1,4 +1,4 @@
-"""What a run of `thread` sends to PostgreSQL, statement by statement, so that others can send the same without judging."""
+"""What a run of `thread` sends to PostgreSQL, statement by statement, so that others can send the very same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
-from uuid import UUID
 
 import asyncpg
 
@@ -45,10 +44,6 @@ class Transcript:
             else:
                 await getattr(connections[each.connection], each.call)(*each.arguments)
 
-    def other(self, salt: int) -> Transcript:
-        """The same for another of several that run at once: every id is another one."""
-        return Transcript(self.options, [_with_ids(each, salt) for each in self.sent])
-
     def script(self) -> tuple[str, tuple[str | None, ...]]:
         """For pgbench: the statements of the connections one after the other, but those of who only watches.
 
@@ -67,8 +62,7 @@ class Transcript:
 
 
 async def transcript(stage: Stage, probe: Probe[object], environment: LiveEnvironment) -> Transcript:
-    """Write down one right run; the schema has been made, and what caches there are is filled."""
-    await stage.right(probe, environment)
+    """Write down one right run."""
     found, opened, within = Transcript(), list[int](), list[str]()
 
     def note(connection: int, call: str, *arguments: object) -> None:
@@ -121,17 +115,6 @@ async def transcript(stage: Stage, probe: Probe[object], environment: LiveEnviro
     with patch.object(monitor.stores.postgres, "connect", recording), patch.object(Run, "step", step):
         await stage.right(probe, environment)
     return found
-
-
-def _with_ids(each: Sent, salt: int) -> Sent:
-    def other(value: object) -> object:
-        if isinstance(value, UUID):
-            return UUID(int=value.int ^ (salt << 64))
-        if isinstance(value, list | tuple):
-            return type(value)(map(other, value))
-        return value
-
-    return Sent(each.connection, each.call, tuple(map(other, each.arguments)), each.step)
 
 
 def _literal(query: str, values: Sequence[object]) -> str:
