@@ -165,11 +165,18 @@ def known(name: str, names: Iterable[str], *, what: str, listed_by: str = "") ->
     if name in known_names:
         return name
     near = difflib.get_close_matches(name, known_names, n=1)
-    every = f"`{listed_by}` lists them" if listed_by else f"known: {', '.join(known_names) or 'none'}"
+    every = f"`{listed_by}` lists them" if listed_by else f"known: {', '.join(known_names) or _none_known(what)}"
     hint = f"did you mean {near[0]!r}?" if near else every
     if near and listed_by:
         hint += f" {every}"
     fail(f"there is no {what} {name!r}; {hint}", USAGE)
+
+
+def _none_known(what: str) -> str:
+    if what != "environment":
+        return "none"
+    looked = ", ".join(f"./{place}" if not place.is_absolute() else str(place) for place in PLACES)
+    return f"none, for no configuration names any; without --config or HOLDFAST_CONFIG it is looked for at {looked}"
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -101,6 +101,8 @@ def command(
     made = document(rules, Links(runbooks=runbooks, dashboard=dashboard))
     if form == "kubernetes":
         made = kubernetes(made, name="holdfast")
+    if runbooks == RUNBOOKS:
+        common.err().print(f"holdfast: links of runbooks lead to {RUNBOOKS}; say by --runbooks where they can be read")
     text = _HEAD + yaml.dump(made, Dumper=common.Dumper, sort_keys=False, allow_unicode=True, width=120)
     if out is None:
         typer.echo(text, nl=False)
