@@ -42,7 +42,9 @@ class Families:
         self.run_duration = histogram("holdfast_run_duration_seconds", "How long runs took.", "probe")
         self.step_duration = histogram("holdfast_step_duration_seconds", "How long steps took.", "probe", "step")
         self.step_budget = gauge("holdfast_step_budget_seconds", "How long a step may take.", "probe", "step")
-        self.exceeded = counter("holdfast_budget_exceeded", "Steps that took longer than they may.", "probe", "step")
+        self.exceeded = counter(
+            "holdfast_budget_exceeded", "Steps that took longer than they may, and did not fail.", "probe", "step"
+        )
         self.suspect = counter(
             "holdfast_step_suspect", "Steps whose time may be this process's own lateness.", "probe", "step"
         )

@@ -185,13 +185,13 @@ def test_a_waterfall_says_when_and_how_long() -> None:
     parts = [
         Part(name="connect", after=0, took=0.02, limit=0.1),
         Part(name="reload", after=0.02, took=0.5, limit=0.1),
-        Part(name="<x>", after=0.6, took=0.0, failed=True),
+        Part(name="<x>", after=0.6, took=0.2, limit=0.1, failed=True),
     ]
     root = read(waterfall(parts, title="thread"))
     assert said(root) == (
         "connect: began after 0 and took 20 ms of 100 ms. "
         "reload: began after 20 ms and took 500 ms of 100 ms, over its budget. "
-        "<x>: began after 600 ms and took 0, and failed."
+        "<x>: began after 600 ms and took 200 ms of 100 ms, and failed."
     )
     assert [each.get("class") for each in root].count("over") == 1
     assert said(read(waterfall([], title="t"))) == "No step was timed."

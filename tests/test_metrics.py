@@ -120,7 +120,7 @@ def watching(
 
 
 def ended(verdict: Verdict = Verdict.OK, *, environment: str = "production", probe: str = "thread") -> RunRecord:
-    """A run that ended two seconds after noon, with a step that was late and one that failed."""
+    """A run that ended two seconds after noon, with a step that was late, and one that failed, which took longer still."""
     reload = "reload" if probe == "thread" else "recover"
     return RunRecord(
         run_id="0190aaaa-0000-7000-8000-000000000000",
@@ -132,7 +132,7 @@ def ended(verdict: Verdict = Verdict.OK, *, environment: str = "production", pro
         steps=(
             StepTiming(name="connect", after=timedelta(), took=timedelta(milliseconds=3)),
             StepTiming(name=reload, after=timedelta(), took=timedelta(seconds=2.5)),
-            StepTiming(name=reload, after=timedelta(), took=timedelta(seconds=0.5), failed=True),
+            StepTiming(name=reload, after=timedelta(), took=timedelta(seconds=3), failed=True),
         ),
     )
 

@@ -21,12 +21,15 @@ def suspect(step: StepTiming, budget: timedelta) -> bool:
 
 
 def over_budget(steps: Sequence[StepTiming], budget_of: Callable[[str], timedelta]) -> list[StepTiming]:
-    """The steps that took longer than they may, also without what this process may have added."""
+    """The steps that took longer than they may, also without what this process may have added.
+
+    A step that failed is none of them, and in no percentile either: that it failed is told by the run's verdict.
+    """
     return [
         step
         for step in steps
         for budget in (budget_of(step.name),)
-        if step.took > budget and (step.took - step.lag > budget or not suspect(step, budget))
+        if not step.failed and step.took > budget and (step.took - step.lag > budget or not suspect(step, budget))
     ]
 
 

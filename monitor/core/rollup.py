@@ -23,10 +23,10 @@ Link = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRollup:
-    """One step of a probe: how often it was begun, how often it took longer than `budget` (seconds), and how long.
+    """One step of a probe where it did not fail: how often, how often for longer than `budget` (seconds), and how long.
 
-    `took` has the seconds of those that did not fail, as holdfast_step_duration_seconds does; `over` counts all, as
-    holdfast_budget_exceeded_total does. Where the budget was changed meanwhile, `budget` is the longest.
+    `over` counts what holdfast_budget_exceeded_total does, and `took` what holdfast_step_duration_seconds does: all but
+    those whose time says more of this process than of a store. Where the budget was changed, `budget` is the longest.
     """
 
     count: int
@@ -111,7 +111,8 @@ class _Span:
         if record.finding.reason is not None:
             self.reasons[record.finding.reason] += 1
         for step in record.steps:
-            self.steps[step.name].append(step)
+            if not step.failed:
+                self.steps[step.name].append(step)
         for each in record.propagations:
             self.propagations[each.source, each.target].append(each.took.total_seconds())
 
@@ -138,11 +139,7 @@ def _step(found: Sequence[StepTiming], budget: timedelta | None) -> StepRollup:
         count=len(found),
         over=len(over_budget(found, lambda _step: budget)) if budget is not None else 0,
         budget=budget.total_seconds() if budget is not None else None,
-        took=Sketch.of(
-            step.took.total_seconds()
-            for step in found
-            if not step.failed and (budget is None or not suspect(step, budget))
-        ),
+        took=Sketch.of(step.took.total_seconds() for step in found if budget is None or not suspect(step, budget)),
     )
 
 

@@ -212,7 +212,7 @@ class Violations(TypedDict):
 
 
 class RolledStep(TypedDict):
-    """One step within a span: how often it was begun and was over its budget, and how long it took where it ended."""
+    """One step within a span: how often it ended well, how often over its budget, and how long it took."""
 
     count: int
     over: int
