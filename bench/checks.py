@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -101,7 +102,7 @@ def _rows(figures: Mapping[str, Figure]) -> Sequence[Row]:
     return rows
 
 
-async def _runs(here: Stage, probe: Probe[object], environments: Sequence[object]) -> Mapping[str, float]:
+async def _runs(here: Stage, probe: Probe[Any], environments: Sequence[object]) -> Mapping[str, float]:
     with Cpu() as cpu:
         await asyncio.gather(*(here.right(probe, environment) for environment in environments))  # type: ignore[arg-type]
     return {"ms": cpu.spent / len(environments)}

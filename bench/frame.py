@@ -178,9 +178,8 @@ def compared(old: Iterable[Row], new: Iterable[Row]) -> str:
     for row in new:
         was = before.get((row.number, row.what))
         if was is None or was.judged is None or row.judged is None or (was.ratio is None) != (row.ratio is None):
-            lines.append(
-                f"| {row.number} | {row.what} | {NOTHING} | {row.judged.text() if row.judged else NOTHING} | {NOTHING} |"
-            )
+            now = row.judged.text() if row.judged else NOTHING
+            lines.append(f"| {row.number} | {row.what} | {NOTHING} | {now} | {NOTHING} |")
             continue
         unit = TIMES if row.ratio else row.unit
         told = change(was.judged, row.judged)

@@ -29,6 +29,7 @@ from monitor.stores.environment import LiveEnvironment
 
 ENVIRONMENTS = 100
 TOKEN = "bench-{}"  # noqa: S105  by which a request is found in the server's log
+ASKED = "SELECT '{}', count(*) FROM generate_series(1, 500)"
 _LOGGED = re.compile(r"duration: (\d+\.\d+) ms  statement: SELECT 'bench-([0-9a-f-]+)'")
 
 
@@ -59,7 +60,7 @@ class PostgresProbe(_OneRequest):
         postgres = environment.ways.primary_postgres
         connection = await postgres.connect("bench")
         async with run.step("ask"):
-            await connection.execute(f"SELECT '{TOKEN.format(run.run_id)}', count(*) FROM generate_series(1, 500)")
+            await connection.execute(ASKED.format(TOKEN.format(run.run_id)))
         await postgres.close(connection, broken=False)
 
 

@@ -1,9 +1,7 @@
 """Row 1: the latency of each step of `thread`, as exported, beside the same statements sent by pgbench.
 
-pgbench tells means, and so both sides are means of the runs of one turn; the figure is the median of the turns. pgbench
-sends each statement as text in one go on a connection that stays; a run has new connections, on which asyncpg prepares
-each statement before it is sent for the first time, and that is in its steps. What pgbench sends was written down in
-runs before.
+pgbench sends, each on a new connection, what the connections of some runs have sent: simple queries, with the values in
+their text. A run has new connections, too, on which asyncpg prepares each statement before it is sent for the first time.
 """
 
 from __future__ import annotations
@@ -12,9 +10,9 @@ import asyncio
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 from time import perf_counter
 from urllib.parse import urlsplit
 
@@ -26,7 +24,7 @@ from monitor.probes.thread import ThreadProbe
 
 RUNS, SECONDS = 11, 1.5
 _LATENCY = re.compile(r"^\s+(\d+\.\d+)\s+\d+\s", re.MULTILINE)
-_CONNECTING = re.compile(r"average connection time = (\d+\.\d+) ms")
+_CONNECTING = re.compile(r"initial connection time = (\d+\.\d+) ms")
 
 
 async def measure(effort: Effort) -> Sequence[Row]:
@@ -38,12 +36,9 @@ async def measure(effort: Effort) -> Sequence[Row]:
         probe = ThreadProbe()
         environment = here.environment(probe)
         await here.right(probe, environment)
-        scripts = [(await transcript(here, probe, environment)).script() for _ in range(RUNS)]
-        steps = [step for _, these in scripts for step in these]
-        dsn = here.servers.postgres.dsn
-        whole, connecting = here.servers.folder / "run.sql", here.servers.folder / "connect.sql"
-        whole.write_text("".join(script for script, _ in scripts), encoding="utf-8")
-        connecting.write_text("SELECT 1;\n", encoding="utf-8")
+        sent = [await transcript(here, probe, environment) for _ in range(RUNS)]
+        scripts = [script for run in sent for script in run.scripts()]
+        file = here.servers.folder / "connection.sql"
 
         async def own() -> Mapping[str, float]:
             took: defaultdict[str, list[float]] = defaultdict(list)
@@ -51,19 +46,20 @@ async def measure(effort: Effort) -> Sequence[Row]:
             while perf_counter() < until:
                 for step in (await here.right(probe, environment)).steps:
                     took[step.name].append(step.took.total_seconds() * 1000)
-            return {name: fmean(values) for name, values in took.items()}
+            return {name: median(values) for name, values in took.items()}
 
         async def anchor() -> Mapping[str, float]:
-            said = await _pgbench(pgbench, dsn, "-r", "-t", 2, "-f", whole)
-            took: defaultdict[str, float] = defaultdict(float)
-            for step, latency in zip(steps, _LATENCY.findall(said), strict=True):
-                took[step or ""] += float(latency)
-            found = {step: took[step] / times / RUNS for step, times in _times(probe).items()}
-            said = await _pgbench(pgbench, dsn, "-C", "-t", 2 * RUNS, "-f", connecting)
-            connected = _CONNECTING.search(said)
-            if connected is None:
-                raise RuntimeError(f"pgbench said no connection time: {said}")
-            return {**found, **dict.fromkeys(("connect", "reconnect"), float(connected[1]))}
+            took: defaultdict[str, list[float]] = defaultdict(list)
+            for script, steps in scripts:
+                file.write_text(script, encoding="utf-8")
+                said = await _pgbench(pgbench, here.servers.postgres.dsn, "-r", "-t", 1, "-f", file)
+                for step, times in _summed(steps, map(float, _LATENCY.findall(said))).items():
+                    took[step] += times
+                connected = _CONNECTING.search(said)
+                if connected is None:
+                    raise RuntimeError(f"pgbench said no time of its connection: {said}")
+                took["connect"].append(float(connected[1]))
+            return {name: median(values) for name, values in {**took, "reconnect": took["connect"]}.items()}
 
         ours, theirs = await in_turn(effort.rounds, own, anchor)
     return [
@@ -73,16 +69,21 @@ async def measure(effort: Effort) -> Sequence[Row]:
             unit="ms",
             own=ours[step],
             anchor=theirs[step],
-            beside="pgbench -C" if "connect" in step else "pgbench",
+            beside="pgbench",
             goal=Goal(most=1.5),
         )
         for step in probe.steps
     ]
 
 
-def _times(probe: ThreadProbe) -> Mapping[str, int]:
-    """How often a run takes each step that sends statements."""
-    return {"create_thread": 2, "append_message": probe.messages, "reload": 2, "edit": 1, "delete": 2}
+def _summed(steps: Sequence[tuple[str | None, bool]], latencies: Iterable[float]) -> Mapping[str, Sequence[float]]:
+    """The latencies of the transactions of each step: a transaction begins where BEGIN was sent."""
+    took: defaultdict[str, list[float]] = defaultdict(list)
+    for (step, begins), latency in zip(steps, latencies, strict=True):
+        if step is not None:
+            took[step] += [0.0] if begins else []
+            took[step][-1] += latency
+    return took
 
 
 async def _pgbench(pgbench: Path, dsn: str, *options: object) -> str:

@@ -1,4 +1,4 @@
-"""Servers of the bench's own, and environments on them that are probed as a daemon does it: gate, journal, metrics, log."""
+"""Servers of the bench's own, and environments on them that are probed as a daemon does it, to the last line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
+from typing import Any, Self
 
 from uuid_utils import uuid7
 
@@ -46,7 +47,7 @@ class Stage:
         """The two primaries."""
         return {POSTGRES: self.servers.postgres.dsn, REDIS: self.servers.valkey.url}
 
-    def environment(self, *probes: Probe[object]) -> LiveEnvironment:
+    def environment(self, *probes: Probe[Any]) -> LiveEnvironment:
         """One more environment on these servers; all have one name, for a database belongs to one environment."""
         name = "bench"
         made = LiveEnvironment(
@@ -63,7 +64,7 @@ class Stage:
         )
         return made
 
-    async def right(self, probe: Probe[object], environment: LiveEnvironment) -> RunRecord:
+    async def right(self, probe: Probe[Any], environment: LiveEnvironment) -> RunRecord:
         """One run of a probe. Raises RuntimeError where it was not right, so that its figures would say nothing."""
         record = await run_once(probe, environment, self.desk)
         if record.verdict not in {Verdict.OK, Verdict.SLOW}:
@@ -111,7 +112,7 @@ async def stage(settings: Mapping[str, str] = QUIET, *, redis: Mapping[str, str]
 class Cpu:
     """Milliseconds of the processor that this process spent within the block."""
 
-    def __enter__(self) -> Cpu:
+    def __enter__(self) -> Self:
         self._before = process_time()
         self.spent = 0.0
         return self

@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -60,8 +61,8 @@ async def _daemon(here: Stage) -> Mapping[str, float]:
     file = folder / "holdfast.yaml"
     stores = {"postgres": {"dsn": here.servers.postgres.dsn}, "redis": {"url": here.servers.valkey.url}}
     content = {
-        "http": {"host": "127.0.0.1", "port": 0},
-        "state": str(folder / "state.db"),
+        "http": {"listen": "127.0.0.1:0"},
+        "state": f"sqlite:///{folder}/state.db",
         "logging": {"format": "json"},
         "environments": {"bench": stores},
     }
@@ -71,17 +72,20 @@ async def _daemon(here: Stage) -> Mapping[str, float]:
     running = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     if running.stderr is None:
         raise TypeError("a pipe is missing")
+    lines = b""
     async for line in running.stderr:
+        lines += line
         said = json.loads(line) if line.startswith(b"{") else {}
         if said.get("event") == "daemon.started":
             found["page"] = perf_counter() - began
         if said.get("event") == "run.finished":
             found["verdict"] = perf_counter() - began
             break
-    running.send_signal(signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it has ended, and its last words say why
+        running.send_signal(signal.SIGTERM)
     await running.communicate()
     if len(found) < 2:  # noqa: PLR2004  both
-        raise RuntimeError("the daemon did not start")
+        raise RuntimeError(f"the daemon did not start: {lines.decode()}")
     return found
 
 

@@ -44,24 +44,26 @@ class Transcript:
             else:
                 await getattr(connections[each.connection], each.call)(*each.arguments)
 
-    def script(self) -> tuple[str, tuple[str | None, ...]]:
-        """For pgbench: the statements of the connections one after the other, but those of who only watches.
+    def scripts(self) -> Sequence[tuple[str, Sequence[tuple[str | None, bool]]]]:
+        """For pgbench, one for each connection but that of who only watches: what it sends.
 
-        -> the script, and in which step each of its statements is.
+        Of each statement it is told in which step it is, and whether a transaction begins with it.
         """
         watching = {each.connection for each in self.sent if each.call == "fetchval"}
-        lines, steps = list[str](), list[str | None]()
+        made: dict[int, list[tuple[str, str | None]]] = {}
         for each in self.sent:
             if each.call in {"connect", "close"} or each.connection in watching:
                 continue
             query, *values = each.arguments
             for one in values[0] if each.call == "executemany" else (values,):
-                lines.append(_literal(query, one))
-                steps.append(each.step)
-        return "\n".join(lines) + "\n", tuple(steps)
+                made.setdefault(each.connection, []).append((_literal(query, one), each.step))
+        return [
+            ("\n".join(line for line, _ in lines), [(step, "BEGIN" in line[:5]) for line, step in lines])
+            for lines in made.values()
+        ]
 
 
-async def transcript(stage: Stage, probe: Probe[object], environment: LiveEnvironment) -> Transcript:
+async def transcript(stage: Stage, probe: Probe[Any], environment: LiveEnvironment) -> Transcript:
     """Write down one right run."""
     found, opened, within = Transcript(), list[int](), list[str]()
 
