@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from monitor.alerting.violations import LATE, LEAKED, LOST
+from monitor.alerting.violations import LATE, LEAKED
+from monitor.core import advice
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Kind, Reason, Verdict
 
@@ -30,7 +31,7 @@ def _of_kinds(kinds: set[Kind]) -> str:
     """That of the gravest."""
     if kinds & LEAKED:
         return "HoldfastDataLeaked"
-    if kinds & LOST:
+    if kinds & advice.GONE:
         return "HoldfastDataLost"
     return "HoldfastDataLate" if kinds <= LATE else "HoldfastDataWrong"
 
@@ -38,13 +39,12 @@ def _of_kinds(kinds: set[Kind]) -> str:
 def next_step(run: RunRecord) -> str:
     """What to type or to do first, in a sentence or two; empty where all is well."""
     command = f"holdfast check {run.environment} --probe {run.probe}"
-    again = f"`{command}`"
     if run.verdict is Verdict.VIOLATED:
-        keep = " Keep the old primary's disk and logs before anything is restored or failed back."
-        gone = {violation.kind for violation in run.finding.violations} & LOST
-        return f"Look again with {again}: found twice, it is real.{keep if gone else ''}"
+        gone = {violation.kind for violation in run.finding.violations} & advice.GONE
+        steps = [advice.look_again(run.environment, run.probe), *([advice.KEEP] if gone else [])]
+        return " ".join(steps)
     if run.verdict is Verdict.SLOW:
         return f"`{command} --format json` has the time of each step. Its limit is in `probes.{run.probe}`."
     if run.verdict is Verdict.OK:
         return ""
-    return f"Nothing is known of the data, neither good nor bad. Remove what is in the way, then {again}."
+    return f"Nothing is known of the data, neither good nor bad. Remove what is in the way, then `{command}`."

@@ -89,8 +89,8 @@ def show(
     for name, value in _plain(kept).items():
         if name not in {"evidence", "kind", "environment", "probe"} and value not in (None, ""):
             console.print(Text(f"  {name:<13}", style="dim") + Text(str(value)))
-    if step := advice.next_step(kept):
-        console.print(Text(f"  {'next step':<13}", style="dim") + Text(step))
+    for number, step in enumerate(advice.next_steps(kept)):
+        console.print(Text(f"  {'' if number else 'next step':<13}", style="dim") + Text(step))
     console.print(Text("  evidence", style="dim"))
     shown = orjson.dumps(dict(kept.evidence), option=orjson.OPT_INDENT_2, default=str).decode()
     console.print(Text("\n".join(f"    {line}" for line in shown.splitlines())))

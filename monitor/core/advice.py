@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from monitor.core.ledger.entries import WRONG
 from monitor.core.verdict import Kind
 from monitor.core.violations import KeptViolation
 
 LEDGER = "durability"
 """The probe that keeps the ledger: what it found to be gone or damaged does not get right by itself."""
+GONE = frozenset({Kind.LOST, Kind.EVICTED, Kind.TTL_EARLY, Kind.LOST_UPDATE})
+"""Kinds of which something that was acknowledged is no longer there."""
+KEEP = "Keep the old primary's disk and logs before anything is restored or failed back."
+"""Whatever is gone from the store that answers now may still stand there, and nowhere else."""
 
 
-def next_step(kept: KeptViolation) -> str:
-    """What somebody on call can do about a loss that stands; empty where the check itself tells when all is right."""
-    if kept.closed or kept.acknowledged or (kept.probe, kept.kind) != (LEDGER, Kind.LOST):
-        return ""
+def next_steps(kept: KeptViolation) -> Sequence[str]:
+    """What somebody on call does about a violation, in order, what cannot be undone first; nothing once it is closed.
+
+    Commands stand between grave accents.
+    """
+    if kept.closed:
+        return ()
+    steps = [KEEP] if kept.kind in GONE else []
+    steps.append(look_again(kept.environment, kept.probe))
+    if kept.acknowledged:
+        return steps
+    if (kept.probe, kept.kind) == (LEDGER, Kind.LOST):
+        return [*steps, _loss(kept)]
+    command = f"`holdfast violations ack {kept.id[-12:]}`"
+    return [*steps, f"Once somebody is at it, acknowledge it with {command}: {once_acknowledged(kept)}."]
+
+
+def look_again(environment: str, probe: str) -> str:
+    """The command that tells whether it was so but for a moment."""
+    return f"Look again with `holdfast check {environment} --probe {probe}`: found twice, it is real."
+
+
+def _loss(kept: KeptViolation) -> str:
+    """What is to be said of a loss in a ledger, which no check can tell."""
     environment = kept.environment
     return (
         f"If this loss is known and accepted: `holdfast violations ack {kept.id[-12:]}` (the next run then closes it; "

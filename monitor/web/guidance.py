@@ -15,7 +15,7 @@ from monitor.web.picture import Picture, ProbePicture
 
 _BY_KIND = {
     **dict.fromkeys((Kind.LEAKED, Kind.MISROUTED), "HoldfastDataLeaked"),
-    **dict.fromkeys((Kind.LOST, Kind.EVICTED, Kind.TTL_EARLY, Kind.LOST_UPDATE), "HoldfastDataLost"),
+    **dict.fromkeys(advice.GONE, "HoldfastDataLost"),
     **dict.fromkeys((Kind.LATE, Kind.STALE, Kind.TTL_LATE, Kind.TTL_MISSING), "HoldfastDataLate"),
 }
 _UNREACHABLE = {Reason.UNREACHABLE, Reason.TIMEOUT, Reason.REFUSED, Reason.READ_ONLY, Reason.CAPACITY}
@@ -44,19 +44,9 @@ def runbook_of(kind: Kind) -> str:
 
 
 def of_violation(kept: KeptViolation) -> Sequence[Step]:
-    """What to do about a violation; nothing where it is closed."""
-    if kept.closed:
-        return ()
-    special, runbook = advice.next_step(kept), runbook_of(kept.kind)
-    steps = [
-        Step("Read what was expected and what was found, and keep the evidence: copy it below.", runbook),
-        Step(f"Look again at once: `holdfast check {kept.environment} --probe {kept.probe}`."),
-    ]
-    if special:
-        steps.append(Step(special))
-    if kept.stage is Stage.OPEN:
-        steps.append(Step(f"Once somebody is at it, acknowledge it: {advice.once_acknowledged(kept)}."))
-    return steps
+    """What to do about a violation, and the runbook beside the first of it; nothing where it is closed."""
+    runbook = runbook_of(kept.kind)
+    return [Step(text, None if place else runbook) for place, text in enumerate(advice.next_steps(kept))]
 
 
 def of_environment(of: Picture) -> Sequence[Step]:
@@ -97,7 +87,7 @@ _NOT_RUNNING = "HoldfastProbeNotRunning"
 
 def timeline(kept: KeptViolation) -> Sequence[Moment]:
     """The life of a violation, in order."""
-    again = f"seen again, for the {kept.times}th time" if kept.times > 3 else "seen again"  # noqa: PLR2004  2nd, 3rd
+    again = f"seen again, for the {words.ordinal(kept.times)} time" if kept.times > 1 else "seen again"
     moments = [Moment("opened", kept.opened, kept.run_id)]
     if kept.last_run_id != kept.run_id:
         moments.append(Moment(again, kept.last_seen, kept.last_run_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from monitor.core import advice
 from monitor.core.meanings import BROKEN
 from monitor.core.violations import KeptViolation
 from monitor.web import guidance, words
@@ -29,9 +30,17 @@ def violation(kept: KeptViolation) -> str:
     for each in guidance.timeline(kept):
         by = f", by run `{each.run_id}`" if each.run_id else ""
         lines.append(f"- {words.when(each.at)}: {_line(each.what)}{by}")
+    if steps := advice.next_steps(kept):
+        lines += ["", "Next step:", "", *(f"{place}. {_step(text)}" for place, text in enumerate(steps, start=1))]
     evidence = words.visible(json.dumps(dict(kept.evidence), indent=2, ensure_ascii=False, default=str))
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", evidence)), default=0))
     return "\n".join([*lines, "", f"{fence}json", evidence, fence, ""])
+
+
+def _step(text: str) -> str:
+    """Its commands stay commands; all around them is text."""
+    pieces = text.split("`")
+    return "`".join(words.visible(each) if place % 2 else _line(each) for place, each in enumerate(pieces))
 
 
 def _line(text: str) -> str:

@@ -68,6 +68,12 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def ordinal(number: int) -> str:
+    """A place in a row: `1st`, `12th`, `81st`."""
+    teen = number // 10 % 10 == 1
+    return f"{number:,}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
 def share(of: float) -> str:
     """A share as percent, never rounded up to all or to nothing where it is less or more: `99.9 %`."""
     percent = of * 100

@@ -29,9 +29,12 @@ KEPT = KeptViolation(
 )
 
 
-def test_a_loss_that_stands_has_its_next_step() -> None:
-    """Every command in it can be typed as it stands, but for the moment."""
-    assert advice.next_step(KEPT).split("`")[1::2] == [
+def test_a_loss_that_stands_has_its_next_steps() -> None:
+    """What cannot be undone is warned of first; every command can be typed as it stands, but for the moment."""
+    first, *rest = advice.next_steps(KEPT)
+    assert first == "Keep the old primary's disk and logs before anything is restored or failed back."
+    assert "".join(rest).split("`")[1::2] == [
+        "holdfast check production --probe durability",
         "holdfast violations ack 31dab60df79b",
         "holdfast ledger declare-restore production --at TIME",
         "holdfast ledger list production --losses",
@@ -39,17 +42,18 @@ def test_a_loss_that_stands_has_its_next_step() -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "said"),
     [
-        replace(KEPT, probe="thread"),
-        replace(KEPT, kind=Kind.CORRUPT),
-        replace(KEPT, stage=Stage.ACKNOWLEDGED, acknowledged=NOON),
-        replace(KEPT, stage=Stage.CLOSED, closed=NOON),
+        (replace(KEPT, probe="thread"), [advice.KEEP, "check", "violations"]),
+        (replace(KEPT, kind=Kind.CORRUPT), ["check", "violations"]),
+        (replace(KEPT, stage=Stage.ACKNOWLEDGED, acknowledged=NOON), [advice.KEEP, "check"]),
+        (replace(KEPT, stage=Stage.CLOSED, closed=NOON), []),
     ],
 )
-def test_what_is_settled_or_heals_by_itself_has_none(other: KeptViolation) -> None:
-    """There is nothing that somebody would have to say."""
-    assert advice.next_step(other) == ""
+def test_what_is_settled_or_heals_by_itself_has_fewer(other: KeptViolation, said: list[str]) -> None:
+    """Nobody is asked for what a check tells; what is gone is kept for as long as it is missing."""
+    steps = advice.next_steps(other)
+    assert [step.split("`")[1].split()[1] if "`" in step else step for step in steps] == said
 
 
 @pytest.mark.parametrize(
