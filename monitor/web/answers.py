@@ -100,21 +100,33 @@ def shown(given: object) -> str:
     return repr(text) if isinstance(given, str) else text
 
 
-def answer_fault(request: Request, error: Exception) -> Response:
+def wants_page(request: Request) -> bool:
+    """Whether somebody reads the answer in a browser; the API answers them as it answers everybody."""
+    return not _is_api(request) and "text/html" in request.headers.get("accept", "")
+
+
+def answer_fault(request: Request, fault: Fault) -> Response:
     """A fault in words: JSON for programs, plain text elsewhere."""
-    if not isinstance(error, Fault):
-        raise TypeError(f"{type(error).__name__} is no Fault")
-    path = request.url.path
-    if path.startswith(("/api/", "/health/")):
-        content = {"error": {"message": error.message, "next": error.do}}
-        return Json(content, status_code=error.status, headers=error.headers)
-    return PlainTextResponse(f"{error.message}\n{error.do}\n", status_code=error.status, headers=error.headers)
+    if _is_api(request):
+        content = {"error": {"message": fault.message, "next": fault.do}}
+        return Json(content, status_code=fault.status, headers=fault.headers)
+    return PlainTextResponse(f"{fault.message}\n{fault.do}\n", status_code=fault.status, headers=fault.headers)
 
 
-def answer_http(request: Request, error: Exception) -> Response:
+def fault_of(request: Request, error: Exception) -> Fault:
+    """What an error means to whoever asked."""
+    if isinstance(error, Fault):
+        return error
+    if isinstance(error, HTTPException):
+        return _of_http(request, error)
+    if isinstance(error, StateError):  # its message says what to do
+        rest = "probing goes on; / and /health show what is known without the state database"
+        return Fault(503, str(error), do=rest)
+    return Fault(500, "Holdfast failed to answer this", do="its log has the reason")
+
+
+def _of_http(request: Request, error: HTTPException) -> Fault:
     """What starlette itself found: no such path, or no such method on it."""
-    if not isinstance(error, HTTPException):
-        raise TypeError(f"{type(error).__name__} is no HTTPException")
     path = shown(request.url.path)
     if error.status_code == 405:  # noqa: PLR2004  Method Not Allowed
         allowed = sorted((error.headers or {}).get("Allow", "").split(", "))
@@ -124,23 +136,8 @@ def answer_http(request: Request, error: Exception) -> Response:
     else:
         fault = Fault(error.status_code, error.detail, do="ask in another way")
     fault.headers = error.headers
-    return answer_fault(request, fault)
+    return fault
 
 
-def answer_state_error(request: Request, error: Exception) -> Response:
-    """The state database does not answer; its message says what to do."""
-    fault = Fault(503, str(error), do="probing goes on; / and /health show what is known without the state database")
-    return answer_fault(request, fault)
-
-
-def answer_crash(request: Request, _error: Exception) -> Response:
-    """A fault of Holdfast's own. The server logs it with its trace."""
-    return answer_fault(request, Fault(500, "Holdfast failed to answer this", do="its log has the reason"))
-
-
-HANDLERS = {
-    Fault: answer_fault,
-    HTTPException: answer_http,
-    StateError: answer_state_error,
-    Exception: answer_crash,
-}
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith(("/api/", "/health/"))

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
-from monitor.web.answers import HANDLERS, answer_crash
+from monitor.ports import StateError
+from monitor.web.answers import Fault, answer_fault, fault_of, wants_page
 from monitor.web.api import Api
 from monitor.web.daemon import Daemon
 from monitor.web.guard import SafeHeaders, Token, protect
@@ -30,17 +32,23 @@ def create_app(daemon: Daemon, *, token: str | None, stop: asyncio.Event | None 
     `stop` ends the streams of events, or they would hold up the end of the server.
     """
     guard = Token(token)
+    pages = Pages(daemon, guard)
     routes = Api(daemon, guard, stop=stop or asyncio.Event()).routes()
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        fault = fault_of(request, error)
+        return await pages.fault(request, fault) if wants_page(request) else answer_fault(request, fault)
+
     app = Starlette(
         routes=[
-            *Pages(daemon, guard).routes(),
+            *pages.routes(),
             *Health(daemon).routes(),
             Route(PREFIX, routes[0].endpoint, methods=["GET"]),  # the index, also without a slash at its end
             Mount(PREFIX, Router(routes, redirect_slashes=False)),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(SafeHeaders)],
-        exception_handlers={**HANDLERS, Exception: _crashed},
+        exception_handlers={Fault: refuse, HTTPException: refuse, StateError: refuse, Exception: _crashed},
     )
     app.router.redirect_slashes = False  # a redirect would repeat whatever the Host header says
     return app
@@ -48,6 +56,6 @@ def create_app(daemon: Daemon, *, token: str | None, stop: asyncio.Event | None 
 
 def _crashed(request: Request, error: Exception) -> Response:
     """Starlette answers a crash outside the middleware, so the headers are put on here."""
-    response = answer_crash(request, error)
+    response = answer_fault(request, fault_of(request, error))
     protect(MutableHeaders(raw=response.raw_headers), path=request.url.path)
     return response

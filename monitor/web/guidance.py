@@ -63,7 +63,7 @@ def of_environment(of: Picture) -> Sequence[Step]:
         reason = f": {UNTOLD[resting.reason]}" if resting.reason else ""
         steps.append(Step(f"{store} is left alone after failures{reason}.", "HoldfastEnvironmentUnreachable"))
     if not of.paused_until:
-        steps += [step for probe, each in of.probes.items() if (step := _of_probe(probe, each))]
+        steps += [step for probe, each in of.worst_first if (step := _of_probe(probe, each))]
     if not steps and of.verdict is Verdict.OK:
         return (Step("Nothing is to be done."),)
     return steps or (Step(f"See for yourself: `holdfast check {name}`."),)

@@ -36,6 +36,8 @@ REFRESH = 15
 """Seconds after which a browser without JavaScript loads a page again."""
 SHOWN = 20
 """Violations, runs and failures that a page lists; the API has the others."""
+_PHONE, _ENVIRONMENT, _CELL = 48, 20, 6.25
+"""Widths in rem, as in the style sheet: a window in which not every column has room shows cards instead of a table."""
 
 T = TypeVar("T")
 
@@ -80,6 +82,7 @@ class Pages:
         wanted = Query(request, "q", "verdict", "page", "size").wanted()
         listing, pictures = await overview(self._daemon, wanted, Turns())
         standing = self._daemon.journal.standing()
+        probes = sorted({name for each in pictures for name in (*each.probes, *each.watched.left_out)})
         stands = {stage: [kept for kept in standing if kept.stage is stage] for stage in Stage}
         return await self._page(
             "status.html",
@@ -89,7 +92,8 @@ class Pages:
             listing=listing,
             pictures=pictures,
             recent=self._daemon.journal.recent,
-            probes=sorted({name for each in pictures for name in (*each.probes, *each.watched.left_out)}),
+            probes=probes,
+            narrow=max(_PHONE, _ENVIRONMENT + _CELL * len(probes)),
             open=stands[Stage.OPEN],
             acknowledged=stands[Stage.ACKNOWLEDGED],
             most=SHOWN,
@@ -185,6 +189,16 @@ class Pages:
             },
             chart=charts.waterfall(parts, title=f"Steps of this run of {record.probe}"),
         )
+
+    async def fault(self, request: Request, fault: Fault) -> Response:
+        """What cannot be answered, for whoever typed an address or followed an old link: it leads back."""
+        path = request.scope.get("raw_path") or request.url.path.encode()
+        depth = max(1, path.count(b"/"))
+        page = await self._page(
+            "fault.html", status=fault.status, root="../" * (depth - 1) or "./", refresh=None, topics="", fault=fault
+        )
+        page.headers.update(fault.headers or {})
+        return page
 
     async def _violation(self, kept: KeptViolation, *, fault: Fault | None = None, note: str = "") -> Response:
         watched = self._daemon.environments().get(kept.environment)

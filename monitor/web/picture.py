@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -94,6 +94,11 @@ class Picture:
     def verdict(self) -> Verdict:
         """The worst of its probes' verdicts; unknown where no probe runs at all."""
         return worst(probe.verdict for probe in self.probes.values())
+
+    @property
+    def worst_first(self) -> Sequence[tuple[str, ProbePicture]]:
+        """Its probes, as somebody wants to read them; by name where they stand alike."""
+        return sorted(self.probes.items(), key=lambda each: (-each[1].verdict.gravity, each[0]))
 
     @property
     def well(self) -> bool:

@@ -175,9 +175,28 @@ async def filled(daemon: SmallDaemon, environments: int, *, runs: int = 3) -> No
 @pytest.fixture(scope="package")
 async def many() -> AsyncIterator[str]:
     """The page of a daemon that watches a thousand environments and talks to none of them."""
-    daemon, stop = SmallDaemon(), asyncio.Event()
+    daemon = SmallDaemon()
     daemon.clock = daemon.journal._clock = NowClock()  # type: ignore[assignment]
     await filled(daemon, MANY)
+    async with served(daemon) as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
+async def twelve() -> AsyncIterator[str]:
+    """The page of a daemon whose environment has twelve probes, all of which found something."""
+    daemon = SmallDaemon()
+    names = [f"transact{place:02d}" for place in range(12)]
+    daemon.watch(watched("production", *(type(name, (Chat,), {"name": name})() for name in names)))
+    await daemon.all_ran(FINDINGS[Verdict.VIOLATED])
+    async with served(daemon) as url:
+        yield url
+
+
+@asynccontextmanager
+async def served(daemon: SmallDaemon) -> AsyncIterator[str]:
+    """Its page."""
+    stop = asyncio.Event()
     serving = await serve(create_app(daemon, token=TOKEN, stop=stop), host="127.0.0.1", port=0, stop=stop)
     yield serving.url
     stop.set()

@@ -132,6 +132,15 @@ async def test_the_keyboard_reaches_the_matrix(chromium: Chromium, many: str) ->
         await page.wait_for_url(re.compile("/environments/"))
 
 
+@pytest.mark.parametrize("width", [1024, 1280, 1511, 1536, 1920])
+async def test_no_verdict_of_twelve_is_hidden(chromium: Chromium, twelve: str, width: int) -> None:
+    """Where a table of so many probes has no room, each environment is a card; nothing is cut off."""
+    async with chromium.page(twelve, viewport={"width": width, "height": 900}) as seen:
+        region = seen.page.locator(".matrix-region")
+        assert await region.evaluate("each => each.scrollWidth - each.clientWidth") <= 0
+        await expect(seen.page.locator(".cell .verdict")).to_have_count(12)
+
+
 @pytest.mark.parametrize("width", [320, 768, 1440, 3840])
 async def test_nothing_is_wider_than_its_window(chromium: Chromium, many: str, width: int) -> None:
     """From a phone to a wall, also in forced colours."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from urllib.parse import quote
@@ -78,6 +79,17 @@ async def test_an_environment_tells_how_ledgers_stand(daemon: SmallDaemon, clien
     assert "postgres 1 0 0 0 none was due yet none yet no loss seen none seen" in text
     assert "redis 7 2 0 0 9 of 10 2 h old no loss seen 1.5 s" in text
     assert "2 lost" in (await page(client)).text
+
+
+async def test_what_is_not_ok_stands_first_and_open(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
+    """The charts of a probe that is ok are folded below its worst p99; those of others are seen at once."""
+    await daemon.ran(FINDINGS[Verdict.OK], probe="basket")
+    await daemon.ran(FINDINGS[Verdict.VIOLATED], probe="chat")
+    seen = await page(client, "/environments/production")
+    sections = [each["id"] for each in seen.found("article") if (each["id"] or "").startswith("probe-")]
+    assert sections == ["probe-chat", "probe-basket", "probe-session"]
+    assert [each["id"] for each in seen.found("details")] == ["steps-basket"]
+    assert "2 steps; worst p99 1 % of its budget in the latest 1 run" in seen.text
 
 
 async def test_probe_that_has_not_run_is_not_ok(client: httpx.AsyncClient) -> None:
@@ -177,11 +189,12 @@ async def test_without_environments_the_page_says_so(daemon: SmallDaemon, client
 
 async def test_violation_page_has_its_evidence_and_its_life(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
     """A violation's page has what differs, its evidence as a tree and whole, and its timeline."""
-    record = await daemon.ran(FINDINGS[Verdict.VIOLATED])
+    alike = replace(LOST, expected="sha256 ab12 of 7 bytes", actual="sha256 cd34 of 7 bytes")
+    record = await daemon.ran(Finding.of([alike], checks=1))
     daemon.clock.moment += timedelta(hours=3)
     (kept,) = daemon.journal.standing()
     seen = await page(client, f"/violations/{kept.id}")
-    assert f"Expected and found expected {LOST.expected} actual {LOST.actual}" in seen.text
+    assert "Expected and found expected sha256 ab12 of 7 bytes actual sha256 cd34 of 7 bytes" in seen.text
     assert (len(seen.found("del")), len(seen.found("ins"))) == (1, 1)
     assert "probe chat: A chat comes back." in seen.text
     assert f"2026-03-01 12:00:00 UTC opened, by run {record.run_id} , 3 h ago" in seen.text
@@ -196,6 +209,8 @@ async def test_a_loss_has_its_next_step_and_its_own_end(daemon: SmallDaemon, cli
     await daemon.ran(FINDINGS[Verdict.VIOLATED], probe="durability")
     (kept,) = daemon.journal.standing()
     path = f"/violations/{kept.id}"
+    for where in (path, f"{path}.md"):
+        assert "disk and logs before anything is restored or failed back." in (await client.get(where)).text
     assert (
         f"If this loss is known and accepted: holdfast violations ack {kept.id[-12:]} (the next"
         in (await page(client, path)).text
@@ -213,7 +228,7 @@ async def test_a_violation_that_healed_has_no_next_step(daemon: SmallDaemon, cli
     await daemon.ran(FINDINGS[Verdict.VIOLATED])
     (kept,) = daemon.journal.standing()
     path = f"/violations/{kept.id}"
-    assert "Look again at once: holdfast check production --probe chat" in (await page(client, path)).text
+    assert "Look again with holdfast check production --probe chat : found" in (await page(client, path)).text
     await daemon.ran(FINDINGS[Verdict.OK])
     text = (await page(client, path)).text
     assert "Next step" not in text
@@ -233,6 +248,17 @@ async def test_violation_that_is_not_there_is_plain_404(client: httpx.AsyncClien
     answer = await client.get("/violations/<b>")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/plain; charset=utf-8")
     assert answer.text.startswith("there is no violation '<b>'\n")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/environments/nowhere", "/a/b/c", "/violations/x%2Fy", "/?verdict=fine"])
+async def test_what_is_not_there_leads_people_back(client: httpx.AsyncClient, path: str) -> None:
+    """A browser gets a page with the way to the status page; the API answers a browser in JSON all the same."""
+    answer = await client.get(path, headers={"accept": "text/html,*/*;q=0.8"})
+    assert answer.status_code in {400, 404}
+    (back,) = [each["href"] or "" for each in Page(answer.text).found("a")][-3:-2]
+    assert httpx.URL("http://holdfast").join(path).join(back).path == "/"
+    answer = await client.get(f"/api/v1{path}", headers={"accept": "text/html"})
+    assert answer.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("text", [SCRIPT, '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "' onclick='x"])
@@ -318,6 +344,14 @@ def test_ages_are_rough(length: timedelta, text: str) -> None:
     assert words.rough(length) == text
 
 
+@pytest.mark.parametrize(
+    ("number", "text"), [(1, "1st"), (2, "2nd"), (12, "12th"), (81, "81st"), (1113, "1,113th"), (1123, "1,123rd")]
+)
+def test_places_in_a_row_are_as_one_says_them(number: int, text: str) -> None:
+    """The last figure tells, but for the teens."""
+    assert words.ordinal(number) == text
+
+
 def test_nothing_hides_in_a_text() -> None:
     """Control characters, half surrogate pairs and marks that turn the direction of text become visible."""
     assert words.visible("a\x00b\u202ec\ud800\td\ne 漢") == "a\\x00b\\u202ec\\ud800\\td\ne 漢"
@@ -348,7 +382,8 @@ def test_a_difference_has_all_of_both_texts() -> None:
     ]
     assert [[each.text for each in side if each.only_here] for side in (left, right)] == [["3"], ["4"]]
     assert compared("x" * 5000, "y") == ([Piece("x" * 5000, only_here=False)], [Piece("y", only_here=False)])
-    assert compared("sha256", "absent") == ([Piece("sha256", only_here=True)], [Piece("absent", only_here=True)])
+    for other in ("44 of 50, the first that is missing is number 7", "absent", ""):
+        assert compared("all 50", other) == ([Piece("all 50", only_here=False)], [Piece(other, only_here=False)])
 
 
 def test_runbooks_are_those_of_the_alerts() -> None:
