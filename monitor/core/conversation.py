@@ -132,7 +132,7 @@ def _missing(expected: Expected, first: Mapping[UUID, Message]) -> Iterator[Viol
 def _changed(expected: Expected, first: Mapping[UUID, Message]) -> Iterator[Violation]:
     for message in expected.messages:
         seen = first.get(message.id)
-        if seen is None or seen == message or seen.digest == message.digest:
+        if seen is None or seen.says(message):
             continue
         stale = expected.earlier.get(message.id) == seen.digest
         kind, why = (Kind.STALE, ", the version before an acknowledged edit") if stale else (Kind.CORRUPT, "")

@@ -53,6 +53,12 @@ class Message:
         spoken: list[Json] = [self.role, self.type, self.content, canonical(self.metadata)]
         return _hash(json.dumps(spoken, ensure_ascii=False))
 
+    def says(self, other: Message) -> bool:
+        """Whether the author of both said the same: by what the digest is of, and without the work of two hashes."""
+        if (self.role, self.type, self.content) != (other.role, other.type, other.content):
+            return False
+        return self.metadata == other.metadata or canonical(self.metadata) == canonical(other.metadata)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
