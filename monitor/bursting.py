@@ -26,7 +26,8 @@ class Following:
     """What somebody who follows a burst sees of it, and may ask of it.
 
     `now` are the seconds since its beginning, `waiting` the operations that are not answered yet, `lags` the seconds
-    by which replicas are behind. `ended_by` says who wants it to end; it then ends well.
+    by which replicas are behind, `looked_for` the acknowledged messages that were read once more at the end, right or
+    not, and `conversations` those that they are in. `ended_by` says who wants it to end; it then ends well.
     """
 
     samples: list[Sample] = field(default_factory=list)
@@ -36,7 +37,8 @@ class Following:
     phase: str = "waits for connections"
     lags: dict[str, float] = field(default_factory=dict)
     stop: Stop | None = None
-    verified: int = 0
+    looked_for: int = 0
+    conversations: int = 0
     ended_by: str = ""
 
 
@@ -114,7 +116,8 @@ class Burst:
             except StoreError:
                 await self._chapters.remove()
                 raise
-            self._seen_by.verified = self._chapters.verified
+            self._seen_by.looked_for = self._chapters.looked_for
+            self._seen_by.conversations = len(self._chapters)
             self._seen_by.phase = "removes what it wrote"
             return await self._chapters.remove()
 
@@ -209,8 +212,7 @@ class Burst:
             if following.ended_by:
                 following.stop = Stop(cause=Cause.HAND, message=following.ended_by)
             elif self._chapters.doubtful:
-                what = "something was not as it had been acknowledged, and was no longer so when it was looked at again"
-                following.stop = Stop(cause=Cause.EVIDENCE, message=what)
+                following.stop = Stop(cause=Cause.EVIDENCE, message="what was read was not as it had been acknowledged")
             else:
                 following.stop = self._watch.stop(now, waiting)
         return following.stop is not None

@@ -47,7 +47,7 @@ class Chapters:
         self.reloads: list[Reload] = []
         self.looks: list[Look] = []
         self.under_way = 0
-        self.verified = 0
+        self.looked_for = 0
         self.doubtful = False
         self.unbound = ""
 
@@ -59,6 +59,10 @@ class Chapters:
         if operation.act is Act.LOOK and not self._looks:
             return Act.RELOAD
         return operation.act
+
+    def __len__(self) -> int:
+        """How many conversations were begun."""
+        return len(self._all)
 
     @property
     def any(self) -> bool:
@@ -157,7 +161,7 @@ class Chapters:
                 kept = chapter.kept
                 reading = await self._reading(kept.thread, partial(self._whole, kept), reader)
                 self.reloads.append(Reload(name="the reload after the burst", kept=kept, reading=reading))
-                self.verified += len(kept.acknowledged)
+                self.looked_for += len(kept.acknowledged)
                 if self._looks:
                     look = await self._look(kept, reader, "after the burst")
                     self.looks += [] if look.reading.doubtful else [look]

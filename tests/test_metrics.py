@@ -120,7 +120,7 @@ def watching(
 
 
 def ended(verdict: Verdict = Verdict.OK, *, environment: str = "production", probe: str = "thread") -> RunRecord:
-    """A run that ended two seconds after noon, with a step that was late, and one that failed, which took longer still."""
+    """A run that ended two seconds after noon, with a step that was late and a longer one that failed."""
     reload = "reload" if probe == "thread" else "recover"
     return RunRecord(
         run_id="0190aaaa-0000-7000-8000-000000000000",

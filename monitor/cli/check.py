@@ -17,7 +17,7 @@ from uuid_utils import uuid7
 from monitor.cli import common
 from monitor.cli.check_text import as_text
 from monitor.cli.guidance import RUNBOOKS
-from monitor.cli.reports import Round, as_json, as_junit
+from monitor.cli.reports import Round, as_json, as_junit, junit
 from monitor.configfile import Loaded, secrets_in
 from monitor.core.record import RunRecord
 from monitor.core.residue import Instance
@@ -92,7 +92,11 @@ def command(
     environments: common.Environments = None,
     probe: common.ProbeNames = None,
     form: Annotated[Form, typer.Option("--format", help="How to report.")] = Form.TEXT,
-    runbooks: Annotated[str, typer.Option(metavar="URL", help="Below which docs/runbooks can be read.")] = RUNBOOKS,
+    junit_file: Annotated[
+        typer.FileBinaryWrite | None,
+        typer.Option("--junit", metavar="FILE", lazy=False, help="Where to write JUnit, too.", show_default=False),
+    ] = None,
+    runbooks: common.Runbooks = RUNBOOKS,
     config: common.Config = None,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
@@ -106,7 +110,7 @@ def command(
 
       holdfast check production --probe thread   one promise of one environment
 
-      holdfast check --format junit > round.xml  for a pipeline
+      holdfast check --junit round.xml           for a pipeline: text on its console, and a report
 
     """
     loaded = common.configuration(config)
@@ -122,6 +126,8 @@ def command(
             found = common.run(lambda: _until_sigterm(check(loaded, names, wanted)))
         except asyncio.CancelledError:
             raise typer.Exit(_TERMINATED) from None
+    if junit_file is not None:
+        junit_file.write(junit(found, runbooks=runbooks))
     {Form.TEXT: as_text, Form.JSON: as_json, Form.JUNIT: as_junit}[form](found, quiet=quiet, runbooks=runbooks)
     raise typer.Exit(common.EXIT[found.verdict])
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.text import Text
 
 from monitor.cli import common
-from monitor.cli.guidance import next_step, runbook
+from monitor.cli.guidance import address, next_step
 from monitor.cli.reports import Round, facts, readable
 from monitor.core.meanings import BROKEN, UNTOLD
 from monitor.core.record import RunRecord
@@ -24,24 +24,32 @@ _WIDEST = 100  # columns; longer lines are hard to read
 _BULLET = "  -"
 _LONG, _FEW = 200, 3  # characters of a list that are too many, and how many of its items are then shown
 _SAID = {
-    Verdict.OK: "{all} did what they promise",
+    Verdict.OK: "{all} did what {they}",
     Verdict.SLOW: "{some} of {all} over budget, and no promise broken",
     Verdict.UNKNOWN: "{some} of {all} could not tell, and no promise was seen broken",
     Verdict.VIOLATED: "{some} of {all} found a promise broken",
 }
 
 
-def as_text(found: Round, *, quiet: bool, runbooks: str) -> None:
-    """Print it. With `quiet` only what is wrong; nothing where nothing is."""
+def as_text(found: Round, *, quiet: bool, runbooks: str, figures: Callable[[Console], None] | None = None) -> None:
+    """Print it. With `quiet` only what is wrong; nothing where nothing is.
+
+    `figures` prints what stands in the place of a line for each run, where there is more to tell.
+    """
     if quiet and found.verdict is Verdict.OK:
         return
-    report = _Report(common.out())
+    console = common.out()
+    report = _Report(console)
     report.line(_verdict(found), style=common.COLOUR[found.verdict])
     for run in sorted(found.runs, key=lambda run: -run.verdict.gravity):
         if run.verdict is not Verdict.OK:
-            report.told(run, runbooks=runbooks)
+            report.told(run, again=found.again, runbooks=runbooks)
     if not quiet:
-        report.table(found)
+        if figures is None:
+            report.table(found)
+        else:
+            report.line()
+            figures(console)
         report.left_out(found)
         report.line()
         report.line(f"{common.MARK[found.verdict]} {found.verdict}", style=common.COLOUR[found.verdict])
@@ -51,7 +59,8 @@ def _verdict(found: Round) -> str:
     some, count = sum(run.verdict is found.verdict for run in found.runs), len(found.runs)
     every = f"{count} {'probe' if count == 1 else 'probes'}"
     where = ", ".join(dict.fromkeys(run.environment for run in found.runs))
-    said = _SAID[found.verdict].format(some=some, all=every) if found.runs else "nothing ran"
+    they = "it promises" if count == 1 else "they promise"
+    said = _SAID[found.verdict].format(some=some, all=every, they=they) if found.runs else "nothing ran"
     return f"{common.MARK[found.verdict]} {found.verdict}: {said}{f' in {where}' if where else ''}"
 
 
@@ -76,16 +85,16 @@ class _Report:
             before = name.ljust(room) if name and not at else " " * (room if name or at else 0)
             self._console.print(Text(before, style="dim") + Text(each, style=style))
 
-    def told(self, run: RunRecord, *, runbooks: str) -> None:
+    def told(self, run: RunRecord, *, again: str, runbooks: str) -> None:
         """What is wrong with a run, and what to do."""
         style = common.COLOUR[run.verdict]
-        for title, about in _findings(run):
+        for title, about in findings(run):
             self.line()
             self.line(f"{common.MARK[run.verdict]} {run.environment}/{run.probe}: {title}", style=style)
             for name, value in about:
                 self.named(f"  {name}", value)
-        self.named("  next", next_step(run))
-        self.named("  runbook", f"{runbooks.rstrip('/')}/{runbook(run)}.md")
+        self.named("  next", next_step(run, again))
+        self.named("  runbook", address(run, runbooks))
 
     def table(self, found: Round) -> None:
         """A line for each run."""
@@ -111,8 +120,8 @@ class _Report:
             self.named(_BULLET, f"{environment}/{probe}: {why}")
 
 
-def _findings(run: RunRecord) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Each thing that is wrong, with a title and its facts."""
+def findings(run: RunRecord) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Each thing that is wrong with a run that was not ok, with a title and its facts."""
     if run.finding.violations:
         for violation in run.finding.violations:
             known = [(name, _brief(value)) for name, value in facts(violation).items()]

@@ -81,6 +81,7 @@ ProbeNames = Annotated[
         "--probe", "-p", help="Only this probe; may be repeated.", autocompletion=_known_probes, show_default=False
     ),
 ]
+Runbooks = Annotated[str, typer.Option(metavar="URL", help="Below which docs/runbooks can be read.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log in detail.")]
 

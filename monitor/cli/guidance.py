@@ -36,12 +36,20 @@ def _of_kinds(kinds: set[Kind]) -> str:
     return "HoldfastDataLate" if kinds <= LATE else "HoldfastDataWrong"
 
 
-def next_step(run: RunRecord) -> str:
-    """What to type or to do first, in a sentence or two; empty where all is well."""
-    command = f"holdfast check {run.environment} --probe {run.probe}"
+def address(run: RunRecord, runbooks: str) -> str:
+    """Where the runbook is, below `runbooks`; empty where all is well."""
+    return f"{runbooks.rstrip('/')}/{name}.md" if (name := runbook(run)) else ""
+
+
+def next_step(run: RunRecord, again: str = "") -> str:
+    """What to type or to do first, in a sentence or two; empty where all is well.
+
+    `again` is the command that brings such a run once more, where that is not `holdfast check`.
+    """
+    command = again or advice.check(run.environment, run.probe)
     if run.verdict is Verdict.VIOLATED:
         gone = {violation.kind for violation in run.finding.violations} & advice.GONE
-        steps = [advice.look_again(run.environment, run.probe), *([advice.KEEP] if gone else [])]
+        steps = [advice.look_again(command), *([advice.KEEP] if gone else [])]
         return " ".join(steps)
     if run.verdict is Verdict.SLOW:
         return f"`{command} --format json` has the time of each step. Its limit is in `probes.{run.probe}`."

@@ -18,6 +18,7 @@ from uuid_utils import uuid7
 from monitor.bursting import Following
 from monitor.cli import common
 from monitor.cli.check import Forgetful
+from monitor.cli.guidance import RUNBOOKS
 from monitor.cli.load_text import Ended, Progress, as_json, as_text, planned
 from monitor.complaints import in_words
 from monitor.configfile import Loaded, secrets_in
@@ -102,6 +103,7 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="Write a page with plots there, in one file.", show_default=False)
     ] = None,
+    runbooks: common.Runbooks = RUNBOOKS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     config: common.Config = None,
     quiet: common.Quiet = False,
@@ -149,11 +151,11 @@ def command(
         )
         common.err().print(Text(said))
         raise typer.Exit(_INTERRUPTED) from None
-    (as_json if form == "json" else as_text)(ended)
+    (as_json if form == "json" else as_text)(ended, runbooks=runbooks)
     if out is not None:
         from monitor.cli.load_page import as_page  # noqa: PLC0415  brings templates, which few bursts need
 
-        out.write_text(as_page(ended), encoding="utf-8")
+        out.write_text(as_page(ended, runbooks=runbooks), encoding="utf-8")
         if not quiet:
             common.err().print(Text(f"the page with plots is {out}"))
     raise typer.Exit(common.EXIT[ended.record.verdict])

@@ -10,13 +10,16 @@ from markupsafe import Markup
 
 from monitor.charts import Series, bars, lines
 from monitor.charts.lines import Unit
+from monitor.cli.check_text import findings
+from monitor.cli.guidance import address, next_step
 from monitor.cli.load_text import TITLES, Ended, facts
 from monitor.core import latencies
+from monitor.core.verdict import Verdict
 
 _PERCENTILES = tuple(100 - 100 / 10 ** (place / 8) for place in range(25))  # as many nines as places, in eighths
 
 
-def as_page(ended: Ended) -> str:
+def as_page(ended: Ended, *, runbooks: str) -> str:
     """The whole page, with its looks in it."""
     static = files("monitor.web") / "static"
     looks = [(static / name).read_text(encoding="utf-8") for name in ("holdfast.css", "charts.css")]
@@ -25,6 +28,9 @@ def as_page(ended: Ended) -> str:
         ended=ended,
         summary=ended.summary,
         finding=ended.record.finding,
+        wrong=list(findings(ended.record)) if ended.record.verdict is not Verdict.OK else [],
+        next=next_step(ended.record, ended.round.again),
+        runbook=address(ended.record, runbooks),
         facts=facts(ended),
         titles=TITLES,
         looks=Markup("\n".join(looks)),  # noqa: S704  our own files

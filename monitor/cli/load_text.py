@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,12 +17,15 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.bursting import Following
-from monitor.cli import common
+from monitor.cli import check_text
+from monitor.cli.guidance import address, next_step
+from monitor.cli.reports import Round
 from monitor.core import duration
 from monitor.core.burst_summary import Summary, summed
 from monitor.core.latencies import Spread
 from monitor.core.openloop import Act, Figures, counted
 from monitor.core.record import RunRecord
+from monitor.core.verdict import Verdict
 from monitor.ports import Surroundings
 from monitor.probes.load import AVERAGE_BYTES, LoadProbe
 
@@ -38,6 +41,12 @@ class Ended:
     probe: LoadProbe
     record: RunRecord
     following: Following
+
+    @property
+    def round(self) -> Round:
+        """It as a round of `holdfast check` that had no other run."""
+        again = f"holdfast load {self.environment} --rate {self.probe.rate:g} --for {duration.text(self.probe.length)}"
+        return Round(runs=(self.record,), again=again)
 
     @cached_property
     def summary(self) -> Summary:
@@ -100,9 +109,14 @@ def line(following: Following, figures: Figures) -> str:
     )
 
 
-def as_text(ended: Ended) -> None:
-    """A table, and what was found."""
-    console, summary, finding = common.out(), ended.summary, ended.record.finding
+def as_text(ended: Ended, *, runbooks: str) -> None:
+    """What `holdfast check` says of a run, with the figures of the burst in it."""
+    check_text.as_text(ended.round, quiet=False, runbooks=runbooks, figures=partial(_figures, ended))
+
+
+def _figures(ended: Ended, console: Console) -> None:
+    """A table, and what was asked and done."""
+    summary = ended.summary
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("ms", "count", "failed", *TITLES):
         table.add_column(title, justify="left" if title == "ms" else "right", no_wrap=True)
@@ -117,16 +131,6 @@ def as_text(ended: Ended) -> None:
     console.print()
     for name, value in facts(ended).items():
         console.print(Text(f"{name:<14}", style="dim") + Text(value))
-    for sentence in finding.left_out:
-        console.print(Text(f"{'left out':<14}", style="dim") + Text(sentence))
-    for violation in finding.violations:
-        console.print(Text(f"\n{violation.kind}: {violation.subject}", style="bold red"))
-        for name, told in (("expected", violation.expected), ("found", violation.actual), *violation.evidence.items()):
-            console.print(Text(f"  {name:<20}  ", style="dim") + Text(str(told)))
-    reason = f" ({finding.reason})" if finding.reason else ""
-    said = f": {finding.message}" if finding.message else ""
-    style = common.COLOUR[finding.verdict]
-    console.print(Text(f"{common.MARK[finding.verdict]} {finding.verdict}{reason}", style=style) + Text(said))
 
 
 def _milliseconds(spread: Spread) -> Iterator[str]:
@@ -142,13 +146,27 @@ def facts(ended: Ended) -> Mapping[str, str]:
         "rate": f"{summary.answered:.1f}/s answered, {summary.asked:.1f}/s asked",
         "operations": f"{summary.ended:,} of {summary.planned:,} in {summary.seconds:.1f} s",
         "errors": errors or "none",
-        "verified": f"{following.verified:,} acknowledged messages, each read back by its owner",
+        "looked for": looked_for(ended),
     }
     found |= {"replicas": f"{lags} behind at the end"} if lags else {}
     return found | ({"stopped": following.stop.message} if following.stop else {})
 
 
-def as_json(ended: Ended) -> None:
+def looked_for(ended: Ended) -> str:
+    """What was read once more at the end, and that all of it was there only where it was."""
+    following, right = ended.following, ended.record.verdict in (Verdict.OK, Verdict.SLOW)
+    if not following.looked_for:
+        return "nothing, for no acknowledged message could be read once more"
+    messages = f"{following.looked_for:,} acknowledged {_counted(following.looked_for, 'message')}"
+    where = f"{following.conversations:,} {_counted(following.conversations, 'conversation')}"
+    return f"{messages} in {where}, each by its owner{', and all came back' if right else ''}"
+
+
+def _counted(count: int, name: str) -> str:
+    return name if count == 1 else f"{name}s"
+
+
+def as_json(ended: Ended, *, runbooks: str) -> None:
     """Everything, in seconds."""
     summary, finding, figures = ended.summary, ended.record.finding, ended.probe.figures
     report: dict[str, Any] = {
@@ -158,6 +176,8 @@ def as_json(ended: Ended) -> None:
         "verdict": finding.verdict,
         "reason": finding.reason,
         "message": finding.message,
+        "next": next_step(ended.record, ended.round.again) or None,
+        "runbook": address(ended.record, runbooks) or None,
         "stopped": None if (stop := ended.following.stop) is None else {"by": stop.cause, "message": stop.message},
         "asked": asdict(figures),
         "limits": asdict(ended.probe.limits),
@@ -168,7 +188,7 @@ def as_json(ended: Ended) -> None:
         "failed": {part.name: part.failed for part in summary.parts},
         "errors": summary.errors,
         "replica_lag_seconds": ended.following.lags,
-        "verified": ended.following.verified,
+        "looked_for": ended.following.looked_for,
         "checks": finding.checks,
         "violations": [
             {

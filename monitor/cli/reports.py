@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import orjson
 import typer
 
-from monitor.cli.guidance import next_step, runbook
+from monitor.cli.guidance import address, next_step
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Verdict, Violation, worst
 
@@ -20,10 +20,14 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What one round brought: a run per environment and probe, and what was left out, with its reason."""
+    """What one round brought: a run per environment and probe, and what was left out, with its reason.
+
+    `again` is the command that brings the same once more, where that is not `holdfast check`.
+    """
 
     runs: tuple[RunRecord, ...]
-    left_out: tuple[tuple[str, str, str], ...]
+    left_out: tuple[tuple[str, str, str], ...] = ()
+    again: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -57,8 +61,8 @@ def as_json(found: Round, *, quiet: bool, runbooks: str) -> None:
                 "verdict": run.verdict,
                 "reason": run.finding.reason,
                 "message": run.finding.message,
-                "next": next_step(run) or None,
-                "runbook": _address(run, runbooks),
+                "next": next_step(run, found.again) or None,
+                "runbook": address(run, runbooks) or None,
                 "checks": run.finding.checks,
                 "left_out": list(run.finding.left_out),
                 "started": run.started.isoformat().replace("+00:00", "Z"),
@@ -91,6 +95,11 @@ def as_json(found: Round, *, quiet: bool, runbooks: str) -> None:
 
 
 def as_junit(found: Round, *, quiet: bool, runbooks: str) -> None:  # noqa: ARG001  a pipeline wants every case
+    """JUnit XML."""
+    typer.echo(junit(found, runbooks=runbooks))
+
+
+def junit(found: Round, *, runbooks: str) -> bytes:
     """JUnit XML: a violation is a failure with its evidence, an unknown an error, what was left out is skipped.
 
     Each failure and error ends with what to do next, and with its runbook.
@@ -115,11 +124,11 @@ def as_junit(found: Round, *, quiet: bool, runbooks: str) -> None:  # noqa: ARG0
         if run.verdict is Verdict.VIOLATED:
             kinds = ", ".join(sorted({each.kind for each in run.finding.violations}))
             ET.SubElement(case, "failure", type=kinds, message=message).text = _fit(
-                "\n\n".join([*_told(run), *_advice(run, runbooks)])
+                "\n\n".join([*_told(run), *_advice(run, found.again, runbooks)])
             )
         elif run.verdict is Verdict.UNKNOWN:
             ET.SubElement(case, "error", type=str(run.finding.reason), message=message).text = "\n\n".join(
-                [message, *_advice(run, runbooks)]
+                [message, *_advice(run, found.again, runbooks)]
             )
         said = [f"{run.verdict}: {message}"] if message and run.verdict is Verdict.SLOW else []
         if said := [*said, *(f"left out: {_fit(sentence)}" for sentence in run.finding.left_out)]:
@@ -130,7 +139,7 @@ def as_junit(found: Round, *, quiet: bool, runbooks: str) -> None:  # noqa: ARG0
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)
-    typer.echo(ET.tostring(suites, encoding="utf-8", xml_declaration=True))  # as bytes, whatever the terminal speaks
+    return ET.tostring(suites, encoding="utf-8", xml_declaration=True)  # as bytes, whatever the terminal speaks
 
 
 def _told(run: RunRecord) -> list[str]:
@@ -141,13 +150,8 @@ def _told(run: RunRecord) -> list[str]:
     ]
 
 
-def _address(run: RunRecord, runbooks: str) -> str | None:
-    """Where the runbook is; None where none is needed."""
-    return f"{runbooks.rstrip('/')}/{name}.md" if (name := runbook(run)) else None
-
-
-def _advice(run: RunRecord, runbooks: str) -> list[str]:
-    return [f"next: {next_step(run)}\nrunbook: {_address(run, runbooks)}"]
+def _advice(run: RunRecord, again: str, runbooks: str) -> list[str]:
+    return [f"next: {next_step(run, again)}\nrunbook: {address(run, runbooks)}"]
 
 
 def _fit(text: str) -> str:

@@ -24,7 +24,7 @@ def next_steps(kept: KeptViolation) -> Sequence[str]:
     if kept.closed:
         return ()
     steps = [KEEP] if kept.kind in GONE else []
-    steps.append(look_again(kept.environment, kept.probe))
+    steps.append(look_again(check(kept.environment, kept.probe)))
     if kept.acknowledged:
         return steps
     if (kept.probe, kept.kind) == (LEDGER, Kind.LOST):
@@ -33,9 +33,14 @@ def next_steps(kept: KeptViolation) -> Sequence[str]:
     return [*steps, f"Once somebody is at it, acknowledge it with {command}: {once_acknowledged(kept)}."]
 
 
-def look_again(environment: str, probe: str) -> str:
-    """The command that tells whether it was so but for a moment."""
-    return f"Look again with `holdfast check {environment} --probe {probe}`: found twice, it is real."
+def check(environment: str, probe: str) -> str:
+    """The command for one more run of a probe."""
+    return f"holdfast check {environment} --probe {probe}"
+
+
+def look_again(command: str) -> str:
+    """By what one tells whether it was so but for a moment."""
+    return f"Look again with `{command}`: found twice, it is real."
 
 
 def _loss(kept: KeptViolation) -> str:

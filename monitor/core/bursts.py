@@ -79,7 +79,7 @@ class Seen:
     left: int = 0
 
     @property
-    def verified(self) -> int:
+    def looked_for(self) -> int:
         """How many acknowledged messages were looked for at the end."""
         return sum(len(reload.kept.acknowledged) for reload in self.reloads)
 
@@ -99,15 +99,20 @@ def judge(seen: Seen) -> Finding:
         return finding
     if seen.stop is not None and seen.stop.cause is not Cause.HAND:
         return _stopped(seen.stop, checks=checks, left_out=left_out)
-    if not seen.verified:
+    if not seen.looked_for:
         why = "nothing was acknowledged, so that nothing could be verified"
         return Finding.unknown(Reason.INCONCLUSIVE, why, checks=checks, left_out=left_out)
     return finding
 
 
 def compare(kept: Kept, read: Transcript, *, owners: Mapping[UUID, str]) -> Iterator[Violation]:
-    """Every difference; a message of another user's that came along was leaked, and is no invention."""
-    for found in conversation.compare(kept.expected(read), read):
+    """Every difference; a message of another user's that came along was leaked, and is no invention.
+
+    Each says of which conversation it is: what is alike in two of them is not one difference.
+    """
+    where = f"in conversation {str(kept.thread.id)[:8]} of {kept.thread.user}"
+    for different in conversation.compare(kept.expected(read), read):
+        found = replace(different, subject=f"{different.subject}, {where}")
         owner = owners.get(_id(found)) if found.kind is Kind.PHANTOM else None
         if owner is None or owner == kept.thread.user:
             yield found
@@ -159,7 +164,8 @@ def _stopped(stop: Stop, *, checks: int, left_out: tuple[str, ...]) -> Finding:
         case Cause.CROWDED:
             return Finding.unknown(Reason.MISSED, message, checks=checks, left_out=left_out)
         case Cause.EVIDENCE:
-            return Finding.unknown(Reason.INCONCLUSIVE, message, checks=checks, left_out=left_out)
+            doubt = f"{message}, and a second look did not confirm it"
+            return Finding.unknown(Reason.INCONCLUSIVE, doubt, checks=checks, left_out=left_out)
         case _:
             return Finding.slow(message, checks=checks, left_out=left_out)
 

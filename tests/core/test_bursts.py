@@ -119,6 +119,15 @@ def test_each_break_has_its_name(name: str, users: int, messages: int) -> None:
     assert (finding.verdict, {violation.kind for violation in finding.violations}) == (Verdict.VIOLATED, {kind})
 
 
+def test_losses_that_are_alike_are_told_for_each_conversation() -> None:
+    """Two users who each lost their only message are two losses."""
+    whole = seen(2, 1)
+    broken = reading(reading(whole, 0, came_back(kept(0, 0))), 1, came_back(kept(1, 0)))
+    assert [violation.evidence["thread"] for violation in judge(broken).violations] == [
+        str(reload.kept.thread.id) for reload in whole.reloads
+    ]
+
+
 def test_what_is_seen_once_only_is_no_violation() -> None:
     """A second look on a new connection has to agree."""
     whole = seen(2, 3)

@@ -28,7 +28,7 @@ async def test_a_burst_is_told_as_json_and_as_a_page(place: Place) -> None:
     report = json.loads(ended.out)
     assert (ended.code, report["verdict"], report["stopped"], report["violations"]) == (0, "ok", None, [])
     assert report["operations"]["planned"] == report["operations"]["ended"] == 30
-    assert report["verified"] == report["latency_seconds"]["append_message"]["count"] > 20
+    assert report["looked_for"] == report["latency_seconds"]["append_message"]["count"] > 20
     whole, service = report["latency_seconds"]["all"], report["service_seconds"]["all"]
     assert list(whole) == ["count", "mean", "p50", "p90", "p99", "p99.9", "max"]
     assert all(whole[name] >= service[name] for name in whole)
@@ -40,16 +40,28 @@ async def test_a_burst_is_told_as_json_and_as_a_page(place: Place) -> None:
 
 
 async def test_what_is_lost_ends_with_2_and_is_shown(place: Place) -> None:
-    """As text: the table, the evidence, and the verdict last; a page has it, too, with all that is not HTML."""
+    """As `holdfast check` tells it, the verdict first and what to do, then the figures; the page has the same."""
     page = place.folder / "load.html"
     assert (await load(place, "--rate", "60", "--for", "200ms", "-q")).code == 0
     await place.sql(trigger("AT COMMIT", "DELETE FROM holdfast.messages WHERE id = NEW.id; RETURN NULL;"))
     ended = await load(place, "--rate", "60", "--for", "300ms", "--quiet", "--out", page)
     assert (ended.code, ended.err) == (2, "")
-    assert re.search(r"^append_message +\d+ +0 ", ended.out, re.MULTILINE)
-    assert re.search(r"^lost: \d+ of \d+ acknowledged messages are missing$", ended.out, re.MULTILINE)
-    assert ended.out.splitlines()[-1].startswith("✘ violated: lost: ")
-    assert '<section class="violation">' in page.read_text(encoding="utf-8")
+    first, _, title, *others = ended.out.splitlines()
+    assert (first, title) == (
+        f"✘ violated: 1 of 1 probe found a promise broken in {ENVIRONMENT}",
+        f"✘ {ENVIRONMENT}/load: lost",
+    )
+    told = [line.split()[0] for line in others if re.match("  [a-z]", line)]
+    assert told[:4] == ["means", "subject", "expected", "found"]
+    assert told[-2:] == ["next", "runbook"]
+    again = f"holdfast load {ENVIRONMENT} --rate 60 --for 300ms"
+    assert f"Look again with `{again}`" in " ".join(ended.out.split())
+    assert ended.out.index("\n  runbook ") < re.search(r"^append_message +\d+ +0 ", ended.out, re.MULTILINE).start()
+    assert re.search(
+        r"^looked for +\d+ acknowledged messages? in \d conversations?, each by its owner$", ended.out, re.MULTILINE
+    )
+    assert "[" not in ended.out + (text := page.read_text(encoding="utf-8")).partition("<h1>")[2]
+    assert text.index("<dt>means</dt>") < text.index(again) < text.index("<table>")
 
 
 async def test_ctrl_c_ends_a_burst_well(place: Place) -> None:
