@@ -71,6 +71,8 @@ def list_(
     A loss says why, how many records and writes are gone, and how much time that is (RPO); an outage for how long an
     operation was not possible (RTO). Ends with 0, or 1 where there is no ledger to read.
 
+    These are the ledger's own writes; what other probes found lost is shown by `holdfast violations list`.
+
     A loss is settled when a restore is declared that explains it, when somebody acknowledges its violation, when all
     its records are there again, or when the last age of the ladder is over; at once, where it is what the configuration
     declares (eviction, time to live). Until then the store has a ✘. A loss in the midst of writes that are kept is no

@@ -25,7 +25,7 @@ _NOTHING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """Acknowledged writes that are lost: records, and mere moves of the register."""
+    """Acknowledged writes of the ledger that are lost: records, and mere moves of the register."""
 
     records: int
     moves: int
@@ -36,8 +36,10 @@ class Missing:
         return self.records + self.moves
 
     def __str__(self) -> str:
+        if not self.writes:
+            return "none of the ledger's own writes lost"
         records = "a record" if self.records == 1 else "records"
-        return f"{several(self.writes, 'write')} lost" + (f" ({self.records} of them {records})" if self.writes else "")
+        return f"{several(self.writes, 'write')} lost ({self.records} of them {records})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

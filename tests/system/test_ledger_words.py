@@ -104,6 +104,14 @@ def test_a_loss_that_stands_is_a_cross(capsys: pytest.CaptureFixture[str]) -> No
     assert other.rstrip().endswith("1s to 2s  2026-11-01 12:00:00.000 UTC")
 
 
+def test_a_ledger_without_a_loss_speaks_for_its_own_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Another probe may have lost something: that nothing is lost is said of the ledger alone."""
+    kept = Kept(environment="lime", standings={Store.POSTGRES: Standing(live=2)}, standing={Store.POSTGRES: []})
+    print_kept(kept, quiet=False)
+    told = capsys.readouterr().out
+    assert told.startswith("✔ lime postgres: 2 records live, none of the ledger's own writes lost, ")
+
+
 @pytest.mark.parametrize(
     ("first", "last", "records", "point", "wanted"),
     [
