@@ -25,6 +25,7 @@ from monitor.stores.state import KeptState
 
 FAILED = 1
 _VIOLATIONS = 10_000
+_OVERDUE = 3  # turns, as on the page
 
 
 def _length(text: str | timedelta) -> timedelta:
@@ -94,6 +95,7 @@ def subject(name: str, settings: EnvironmentSettings) -> Subject:
         stakes=settings.impact.stakes,
         keepers=settings.stores & KEEPERS,
         budgets={each: {step: probe.budget_of(step) for step in probe.steps} for each, probe in probes.items()},
+        patience={each: _OVERDUE * probe.every + probe.timeout for each, probe in probes.items()},
         uses={
             each: tuple(use for use in probe.plan() if use.store in settings.stores) for each, probe in probes.items()
         },

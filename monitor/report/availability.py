@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from monitor.core.rollup import DAY, HOUR, Rollup, floor
 from monitor.core.slo import ErrorBudget, counted
-from monitor.core.verdict import Reason
+from monitor.core.verdict import Reason, Verdict
 from monitor.report.gather import Gathered
 from monitor.report.period import Period
 
@@ -26,6 +26,7 @@ class Hour(StrEnum):
     GOOD = "good"
     BAD = "bad"
     WORSE = "worse"
+    UNTOLD = "untold"
     PAUSED = "paused"
     SILENT = "silent"
 
@@ -83,19 +84,39 @@ def took_place(rollup: Rollup) -> int:
     return ended - sum(rollup.reasons.get(reason, 0) for reason in _NOT_RUN)
 
 
+def told(rollup: Rollup) -> bool:
+    """Whether any run of it could tell."""
+    return any(rollup.verdicts.get(verdict) for verdict in Verdict if verdict is not Verdict.UNKNOWN)
+
+
 def hours(found: Gathered) -> dict[datetime, Hour]:
-    """What each hour of the period was, also those of which nothing is known; none of days kept only as a whole."""
+    """What each hour of the period was, also those of which nothing is known; none of days kept only as a whole.
+
+    An hour is good only if every probe could tell that had begun to run and is due often enough to have run in it.
+    """
     runs: dict[datetime, list[Rollup]] = defaultdict(list)
     for rollup in found.counts:
         runs[rollup.start].append(rollup)
     days = {rollup.start for rollup in found.counts if rollup.length == DAY}
-    return {start: _hour(runs.get(start, [])) for start in found.period.hours() if floor(start, DAY) not in days}
+    begun: dict[str, datetime] = {}
+    for rollup in found.counts:
+        if rollup.probe in found.subject.budgets and took_place(rollup):
+            begun[rollup.probe] = min(rollup.start, begun.get(rollup.probe, rollup.start))
+
+    def due(start: datetime) -> list[str]:
+        length = min(start + HOUR, found.period.until) - start
+        patience = found.subject.patience
+        return [probe for probe, of in begun.items() if of <= start and patience.get(probe, timedelta()) <= length]
+
+    return {
+        start: _hour(runs.get(start, []), due(start)) for start in found.period.hours() if floor(start, DAY) not in days
+    }
 
 
 def gaps(found: Gathered, known: Mapping[datetime, Hour]) -> list[Gap]:
     """When nobody looked: hours without any run, and hours in which single probes had none while others had."""
     period = found.period
-    ran: dict[str, set[datetime]] = defaultdict(set)
+    ran: dict[str, set[datetime]] = defaultdict(set, {probe: set() for probe in found.subject.budgets})
     for rollup in found.counts:
         if took_place(rollup):
             ran[rollup.probe].add(rollup.start)
@@ -128,12 +149,12 @@ def _joined(hours: Sequence[tuple[datetime, str]], period: Period, *, probe: str
     return found
 
 
-def _hour(rollups: Sequence[Rollup]) -> Hour:
+def _hour(rollups: Sequence[Rollup], due: Collection[str]) -> Hour:
     if not any(map(took_place, rollups)):
         return Hour.PAUSED if any(rollup.reasons.get(Reason.PAUSED) for rollup in rollups) else Hour.SILENT
     good, bad = _counted(rollups)
     if not bad:
-        return Hour.GOOD
+        return Hour.GOOD if {rollup.probe for rollup in rollups if told(rollup)}.issuperset(due) else Hour.UNTOLD
     return Hour.WORSE if bad / (good + bad) >= _WORSE else Hour.BAD
 
 

@@ -19,6 +19,7 @@ _WORDS: Mapping[Hour, str] = {
     Hour.GOOD: "without a bad run",
     Hour.BAD: "with bad runs, less than one in ten",
     Hour.WORSE: "in which one run of ten or more was bad",
+    Hour.UNTOLD: "in which some probes could tell and others not",
     Hour.PAUSED: "paused",
     Hour.SILENT: "in which nobody looked",
 }

@@ -10,11 +10,13 @@ from itertools import pairwise
 from statistics import median
 from typing import TypeVar
 
-from monitor.core.impact import Span, Stakes, within
+from monitor.core.impact import UNUSABLE, Span, Stakes, within
 from monitor.core.ledger.evidence import Epoch, PostgresEvidence, RedisEvidence
 from monitor.core.ledger.found import Loss, Outage, Restore
+from monitor.core.verdict import Kind
 from monitor.core.violations import KeptViolation, Stage
 from monitor.ports import Store
+from monitor.report import words
 from monitor.report.availability import STALE, looked_last, took_place
 from monitor.report.gather import Gathered
 from monitor.report.period import Period
@@ -50,6 +52,24 @@ class Events:
         return [kept for kept in self.violations if kept.stage is not Stage.CLOSED]
 
     @property
+    def absent(self) -> str:
+        """What of losses, outages and failovers was not seen, as a sentence; empty where each of them was.
+
+        A loss here is of the ledger's own records; what other probes found lost is a violation, and named beside it.
+        """
+        others = ("outage", self.outages), ("failover", self.changes)
+        none = " and ".join(f"no {what}" for what, seen in others if not seen)
+        if self.losses:
+            return f"{none.capitalize()} was seen in this period." if none else ""
+        also = f", and {none} was seen" if none else ""
+        stand = sum(kept.kind is Kind.LOST for kept in self.standing)
+        closed = sum(kept.kind is Kind.LOST for kept in self.violations) - stand
+        counts = ((stand, "stand" if stand > 1 else "stands"), (closed, "are closed" if closed > 1 else "is closed"))
+        they = " and ".join(f"{words.several(n, 'violation')} of kind lost {does}" for n, does in counts if n)
+        beside = f"; {they}: see above" if they else ""
+        return f"In this period none of the ledger's own records was seen to be lost{also}{beside}."
+
+    @property
     def to_close(self) -> timedelta | None:
         """The median of how long closed violations stood."""
         lengths = [(kept.closed - kept.opened).total_seconds() for kept in self.violations if kept.closed is not None]
@@ -60,12 +80,14 @@ class Events:
 class Affected:
     """Who was affected, by core.impact's formula: for how long within the period, whether now, and what it may cost.
 
-    `watched` is whether any run took place in the period, `current` whether one did lately: else nobody knows.
+    `usable` is whether all stores can be used now, as far as is known. `watched` is whether any run took place in the
+    period, `current` whether one did lately: else nobody knows.
     """
 
     stakes: Stakes
     time: timedelta
     now: bool
+    usable: bool
     watched: bool
     current: bool
 
@@ -117,14 +139,29 @@ def affected(found: Gathered) -> Affected:
     counts = [kept for kept in found.violations if kept.closed is not None or kept.probe in found.subject.budgets]
     spans: list[Span] = [(kept.opened, kept.closed or period.until) for kept in counts]
     last = looked_last(found)
-    ended = max((until for _, until in found.unusable), default=period.since)
+    unusable = sorted(found.unusable)
+    lasts = bool(unusable) and period.until - unusable[-1][1] < _NOW and not _recovered(found)
+    if lasts:
+        unusable.append(_lasting(found, unusable[-1]))
     return Affected(
         stakes=found.subject.stakes,
-        time=within([*spans, *found.unusable], period.since, period.until),
-        now=any(kept.closed is None for kept in counts) or period.until - ended < _NOW,
+        time=within([*spans, *unusable], period.since, period.until),
+        now=any(kept.closed is None for kept in counts) or lasts,
+        usable=not lasts,
         watched=last is not None,
         current=last is not None and period.until - last <= STALE,
     )
+
+
+def _lasting(found: Gathered, known: Span) -> Span:
+    """A time that lasts, up to now: its end is renewed each minute only, and the ledger saw its beginning sooner."""
+    sooner = (each.began for each in found.outages if each.ended is None and known[0] - each.began < _NOW)
+    return min([known[0], *sooner]), found.period.until
+
+
+def _recovered(found: Gathered) -> bool:
+    """Whether the stores can be used again, as far as the latest runs say."""
+    return bool(found.latest) and all(run.finding.reason not in UNUSABLE for run in found.latest.values())
 
 
 def costs(found: Gathered) -> list[Cost]:

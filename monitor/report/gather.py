@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from monitor.core.impact import Span
 from monitor.core.ledger.evidence import Epoch
 from monitor.core.ledger.found import Loss, Outage, Restore
+from monitor.core.record import NotRun, RunRecord
 from monitor.core.rollup import DAY, HOUR, Rollup, floor, merged, rolled, spans
 from monitor.core.trend import WEEK
 from monitor.core.violations import KeptViolation
@@ -21,6 +22,7 @@ from monitor.report.subject import Subject
 StepName = tuple[str, str]
 """A probe and a step of it."""
 _RUNS_AT_ONCE = 1000
+_LATELY = timedelta(hours=6)
 _MOST = 10_000  # events of one sort; whoever has more has other worries than a report
 
 
@@ -32,6 +34,8 @@ class Memory(State, Rollups, Protocol):
 class Gathered:
     """Of one environment: counts by the hour, steps by the period's grain, medians of two weeks of hours, events.
 
+    `latest` has of each probe the last run that is kept, `missed` the last turn of the last hours that was none.
+
     Where the hours of a day are forgotten, its counts are those of the day. What is not rolled up yet is in it, too.
     """
 
@@ -40,6 +44,8 @@ class Gathered:
     counts: Sequence[Rollup] = ()
     rollups: Sequence[Rollup] = ()
     medians: Mapping[StepName, Mapping[datetime, float]] = field(default_factory=dict)
+    latest: Mapping[str, RunRecord] = field(default_factory=dict)
+    missed: Mapping[str, NotRun] = field(default_factory=dict)
     violations: Sequence[KeptViolation] = ()
     unusable: Sequence[Span] = ()
     losses: Sequence[Loss] = ()
@@ -79,6 +85,15 @@ async def gather(
         counts=[*counts, *fresh],
         rollups=merged([*steps, *fresh], period.grain),
         medians=_with(medians, fresh),
+        latest={
+            probe: run for probe in subject.budgets for run in await state.runs(environment=name, probe=probe, limit=1)
+        },
+        missed={
+            each.probe: each
+            for each in sorted(
+                await state.not_run(name, since=period.until - _LATELY, until=period.until), key=lambda each: each.at
+            )
+        },
         violations=[kept for kept in violations if kept.environment == name],
         unusable=await recalled(state, name),
         losses=await ledger.losses(limit=_MOST) if ledger else (),

@@ -15,6 +15,7 @@ from monitor.report.events import Affected, Cost, Events, affected, costs, event
 from monitor.report.gather import Gathered
 from monitor.report.latency import StepLine, latencies
 from monitor.report.period import Period
+from monitor.report.sight import sentence, untold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +50,14 @@ class Judged:
 def judged(found: Gathered) -> Judged:
     """Everything that the report says of an environment, except what only all environments together tell."""
     spent, happened, touched, known = budget(found), events(found), affected(found), hours(found)
-    verdict, data = _data(found, spent, happened)
+    unknown = _unknown(found, usable=touched.usable)
+    verdict, data = _data(happened, unknown)
     return Judged(
         name=found.subject.name,
         objective=found.subject.objective,
         period=found.period,
         verdict=verdict,
-        summary=[data, _availability(spent), *_touched(touched)],
+        summary=[data, _availability(spent), *_touched(touched, certain=not unknown)],
         budget=spent,
         course=course(found, spent),
         steps=latencies(found),
@@ -67,28 +69,32 @@ def judged(found: Gathered) -> Judged:
     )
 
 
-def _data(found: Gathered, spent: ErrorBudget, happened: Events) -> tuple[Verdict, str]:
-    """Is the data safe? Only who looked a short while ago, could tell and found nothing says so."""
-    standing = happened.standing
-    if standing:
-        return Verdict.VIOLATED, f"The data is not safe: {_standing(standing)}."
-    last = looked_last(found)
-    if last is None or not spent.runs:
-        return Verdict.UNKNOWN, "Nothing can be told: no run of this period is remembered."
-    if found.period.until - last > STALE:
-        return (
-            Verdict.UNKNOWN,
-            f"Nobody knows whether the data is safe now: the last run was before {words.when(last)} UTC.",
-        )
-    latest = max(rollup.start for rollup in found.counts)
-    now = [rollup for rollup in found.counts if rollup.start == latest]
-    if not any(rollup.verdicts.get(Verdict.OK) or rollup.verdicts.get(Verdict.SLOW) for rollup in now):
-        return Verdict.UNKNOWN, "Nobody knows whether the data is safe now: no run of the latest hour could tell."
+def _data(happened: Events, unknown: str) -> tuple[Verdict, str]:
+    """Is the data safe? Only if every enabled probe looked a short while ago, could tell and found nothing."""
+    if happened.standing:
+        beyond = f" Beyond that nobody knows: {unknown}." if unknown else ""
+        return Verdict.VIOLATED, f"The data is not safe: {_standing(happened.standing)}.{beyond}"
+    if unknown:
+        return Verdict.UNKNOWN, f"Nobody knows whether the data is safe now: {unknown}."
     closed = len(happened.violations)
     if not closed:
         return Verdict.OK, "The data is safe: no promise was broken in this period."
     were = "one violation of this period is" if closed == 1 else f"all {closed} violations of this period are"
     return Verdict.OK, f"The data is safe now: {were} closed."
+
+
+def _unknown(found: Gathered, *, usable: bool) -> str:
+    """Why nobody knows whether all is right now; empty where that is known."""
+    last = looked_last(found)
+    if last is None:
+        return "no run of this period is remembered"
+    if found.period.until - last > STALE:
+        return f"the last run was before {words.when(last)} UTC"
+    if not found.subject.budgets:
+        return "no probe is enabled"
+    if blind := untold(found):
+        return sentence(blind)
+    return "" if usable else "a store cannot be used"
 
 
 def _standing(standing: Sequence[KeptViolation]) -> str:
@@ -114,11 +120,13 @@ def _availability(spent: ErrorBudget) -> str:
     )
 
 
-def _touched(touched: Affected) -> list[str]:
+def _touched(touched: Affected, *, certain: bool) -> list[str]:
     if not (touched.time or touched.now):
         if not touched.watched:
             return ["Whether users were affected is not known."]
-        return ["No users were affected" + ("." if touched.current else ", as long as somebody looked.")]
+        if not touched.current:
+            return ["No users were affected, as long as somebody looked."]
+        return ["No users were affected." if certain else "No users were seen to be affected, by what could tell."]
     now = "are affected now" if touched.now else "were affected"
     who = "Users" if touched.stakes.users is None else f"{touched.stakes.users:,} users"
     risk = "" if touched.revenue is None else f", with {words.number(touched.revenue)} of revenue at risk"

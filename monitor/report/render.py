@@ -56,7 +56,7 @@ def rendered(report: Report, form: Form) -> str:
         made.globals |= _pictures(report.period)
         made.globals["style"] = Markup((_TEMPLATES / "report.css").read_text() + _CHARTS.read_text())  # noqa: S704  our own
     return made.get_template("report.html" if html else "report.md").render(
-        report=report, formula=FORMULA, method=METHOD, Turn=Turn, several=_several
+        report=report, formula=FORMULA, method=METHOD, Turn=Turn, several=words.several
     )
 
 
@@ -66,10 +66,6 @@ def _said(verdict: Verdict) -> str:
 
 def _sign(verdict: Verdict) -> str:
     return _SAID[verdict][0]
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _cell(text: str) -> str:

@@ -15,7 +15,8 @@ from monitor.probe import Use
 class Subject:
     """An environment: its objective as a share, what it is worth, and of each probe its budgets and what a run sends.
 
-    `budgets` has every known step of a probe.
+    `budgets` has every known step of a probe, and so every probe that is enabled; `patience` says for how
+    long a verdict of it holds while turns are missed.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Subject:
     stakes: Stakes = field(default_factory=Stakes)
     keepers: Collection[Store] = ()
     budgets: Mapping[str, Mapping[str, timedelta]] = field(default_factory=dict)
+    patience: Mapping[str, timedelta] = field(default_factory=dict)
     uses: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)
 
     def budget(self, _environment: str, probe: str, step: str) -> timedelta | None:

@@ -74,6 +74,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) or value >= 1000 else f"{value:,.2f}"  # noqa: PLR2004  cents
 
 
+def several(count: int, what: str) -> str:
+    """So many of them: `1 violation`, `1,200 violations`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def size(count: float) -> str:
     """Bytes: `1.2 MB`."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
 
+from monitor.core.ledger.found import Loss
 from monitor.core.record import NotRun, RunRecord, StepTiming
-from monitor.core.rollup import DAY, HOUR, floor
+from monitor.core.rollup import DAY, HOUR, Rollup, floor
 from monitor.core.trend import Turn
 from monitor.core.verdict import Finding, Kind, Reason, Verdict
 from monitor.core.violations import Stage
@@ -18,7 +20,7 @@ from monitor.ports import Store
 from monitor.report import Form, Period, Report, judged, rendered, whole
 from monitor.report.availability import Gap, Hour
 from monitor.report.gather import Gathered
-from tests.report import DOWN, SILENT, SINCE, UNTIL, days, hours, violation
+from tests.report import DOWN, SILENT, SINCE, UNTIL, days, hours, loss, outage, violation
 from tests.report.conftest import MONTH, Month, subject
 
 
@@ -94,7 +96,7 @@ async def test_an_environment_that_nobody_watched_is_unknown(month: Month) -> No
     part = await month.judged("staging")
     assert part.verdict is Verdict.UNKNOWN
     assert part.budget.availability is None
-    assert "Nothing can be told" in part.summary[0]
+    assert "no run of this period is remembered" in part.summary[0]
     assert part.silent == part.period.length
     assert (part.affected.users_now, part.affected.revenue) == (None, None)
     assert part.summary[-1] == "Whether users were affected is not known."
@@ -146,7 +148,7 @@ async def test_days_are_known_for_longer_than_hours(month: Month) -> None:
             Verdict.UNKNOWN,
             "Nobody knows whether the data is safe now: the last run was before 2026-03-31 01:00",
         ),
-        ({"counts": []}, Verdict.UNKNOWN, "Nothing can be told"),
+        ({"counts": []}, Verdict.UNKNOWN, "no run of this period is remembered"),
     ],
 )
 def test_whether_the_data_is_safe_comes_first(change: dict[str, object], verdict: Verdict, words: str) -> None:
@@ -156,16 +158,128 @@ def test_whether_the_data_is_safe_comes_first(change: dict[str, object], verdict
     assert words in part.summary[0]
 
 
-def test_a_latest_hour_that_could_not_tell_is_not_safe() -> None:
-    """Where every run of the latest hour was unknown, nobody knows."""
-    counts = [each for each in hours("production") if not each.reasons]
-    latest = max(each.start for each in counts)
-    dark = [
-        replace(each, verdicts={Verdict.UNKNOWN: 9}, reasons={Reason.TIMEOUT: 9}) if each.start == latest else each
-        for each in counts
-    ]
+def run(probe: str, *, reason: Reason | None = None, age: timedelta = timedelta(minutes=1)) -> RunRecord:
+    """The latest run of a probe, right where no reason is given."""
+    return RunRecord(
+        run_id=f"0195-{probe}",
+        environment="production",
+        probe=probe,
+        started=UNTIL - age,
+        took=timedelta(seconds=1),
+        finding=Finding.unknown(reason, "cannot tell") if reason else Finding.of((), checks=1),
+    )
+
+
+def of_latest_hour(change: Callable[[Rollup], list[Rollup]]) -> list[Rollup]:
+    """The counts of a calm month, in whose latest hour something else happened."""
+    calm = [each for each in hours("production") if not each.reasons]
+    latest = max(each.start for each in calm)
+    return [changed for each in calm for changed in (change(each) if each.start == latest else [each])]
+
+
+@pytest.mark.parametrize("blind", [{"thread", "session", "sync"}, {"thread"}, {"thread", "sync"}])
+def test_a_probe_that_could_not_tell_in_the_latest_hour_makes_it_unknown(blind: set[str]) -> None:
+    """However many runs of other probes were right; the hour is not good either."""
+    dark = of_latest_hour(
+        lambda each: [
+            replace(each, verdicts={Verdict.UNKNOWN: 9}, reasons={Reason.READ_ONLY: 9}) if each.probe in blind else each
+        ]
+    )
     part = judged(gathered(counts=dark))
-    assert (part.verdict, part.hours[latest]) == (Verdict.UNKNOWN, Hour.WORSE)
+    names = ", ".join(sorted(blind))
+    assert part.verdict is Verdict.UNKNOWN
+    assert part.summary[0] == f"Nobody knows whether the data is safe now: unknown for {names} (read-only)."
+    assert part.summary[-1] == "No users were seen to be affected, by what could tell."
+    assert part.hours[max(each.start for each in dark)] in {Hour.BAD, Hour.WORSE}
+
+
+@pytest.mark.parametrize("left", [[], [Reason.PAUSED]])
+def test_an_hour_is_not_good_in_which_a_whole_probe_did_not_look(left: list[Reason]) -> None:
+    """Also where nothing of it counts against the objective: it was paused, or simply did not run."""
+    dark = of_latest_hour(
+        lambda each: (
+            [replace(each, verdicts={Verdict.UNKNOWN: 9}, reasons={reason: 9}) for reason in left]
+            if each.probe == "thread"
+            else [each]
+        )
+    )
+    latest = max(each.start for each in dark)
+    part = judged(gathered(counts=dark))
+    assert [part.hours[hour] for hour in (latest - HOUR, latest)] == [Hour.GOOD, Hour.UNTOLD]
+    assert "could tell and others not" in rendered(report_of(part), Form.HTML)
+
+
+def test_an_hour_is_good_without_a_probe_that_is_due_more_rarely() -> None:
+    """A probe of every six hours is not missed in each."""
+    counts = [each for each in hours("production") if each.probe != "sync" or each.start.hour % 6 == 0]
+    rare = replace(subject("production"), patience={"sync": timedelta(hours=18)})
+    part = judged(replace(gathered(counts=counts), subject=rare))
+    assert (part.verdict, Hour.UNTOLD in part.hours.values()) == (Verdict.OK, False)
+
+
+@pytest.mark.parametrize(
+    ("latest", "missed", "why"),
+    [
+        (
+            [run("thread", reason=Reason.READ_ONLY), run("sync", reason=Reason.TIMEOUT)],
+            [],
+            "sync (timeout) and thread (read-only)",
+        ),
+        ([run("thread", age=timedelta(hours=3))], [], "thread (no run since 2026-03-31 06:20 UTC)"),
+        ([run("thread")], [Reason.PAUSED], "thread (paused)"),
+        ([run("thread", age=timedelta(minutes=9))], [Reason.MISSED], "thread (missed)"),
+        ([run("thread")], [Reason.MISSED], ""),
+        ([run("thread")], [], ""),
+    ],
+)
+def test_the_latest_run_counts_and_not_the_hour(latest: list[RunRecord], missed: list[Reason], why: str) -> None:
+    """In the hour of a failure most runs were right; the last one was not, or others were due since and did not run."""
+    turns = {
+        turn.probe: turn
+        for turn in (NotRun(environment="production", probe="thread", at=UNTIL, reason=reason) for reason in missed)
+    }
+    found = replace(
+        gathered(latest={each.probe: each for each in latest}, missed=turns),
+        subject=replace(subject("production"), patience={"thread": timedelta(minutes=2)}),
+    )
+    part = judged(found)
+    safe = "The data is safe: no promise was broken in this period."
+    assert part.verdict is (Verdict.UNKNOWN if why else Verdict.OK)
+    assert part.summary[0] == (f"Nobody knows whether the data is safe now: unknown for {why}." if why else safe)
+
+
+def test_a_probe_that_never_ran_is_not_safe() -> None:
+    """Also where all others are right; of a violation it is told beside what stands."""
+    counts = [each for each in gathered().counts if each.probe != "sync"]
+    part = judged(gathered(counts=counts))
+    assert part.summary[0].endswith("unknown for sync (no run in this period).")
+    assert [gap.length for gap in part.gaps if gap.probe == "sync"] != []
+    part = judged(gathered(counts=counts, violations=[violation("production", Kind.LOST, DOWN[0], None, id_="x")]))
+    assert part.verdict is Verdict.VIOLATED
+    assert part.summary[0].endswith("Beyond that nobody knows: unknown for sync (no run in this period).")
+
+
+@pytest.mark.parametrize(
+    ("violations", "losses", "words"),
+    [
+        ([], [], "none of the ledger's own records was seen to be lost, and no outage and no failover was seen."),
+        (
+            [None, None, DOWN[1]],
+            [],
+            "2 violations of kind lost stand and 1 violation of kind lost is closed: see above.",
+        ),
+        ([None], [loss("production")], "No outage and no failover was seen in this period."),
+    ],
+)
+def test_no_loss_is_said_of_the_ledgers_own_records(
+    violations: list[datetime | None], losses: list[Loss], words: str
+) -> None:
+    """What other probes found lost is named where the ledger lost nothing."""
+    kept = [violation("production", Kind.LOST, DOWN[0], closed, id_=str(n)) for n, closed in enumerate(violations)]
+    part = judged(gathered(violations=kept, losses=losses))
+    assert part.events.absent.endswith(words)
+    for form, quote in ((Form.HTML, "&#39;"), (Form.MARKDOWN, "'")):
+        assert words.replace("'", quote) in rendered(report_of(part), form)
 
 
 def test_a_pause_is_a_gap_and_not_a_bad_run() -> None:
@@ -192,10 +306,28 @@ def test_what_nobody_could_see_close_counts_no_longer() -> None:
 
 def test_a_store_that_cannot_be_used_now_affects_all() -> None:
     """A time that was renewed a minute ago lasts; one that ended before is over."""
-    lasts = judged(gathered(unusable=[(UNTIL - HOUR, UNTIL - timedelta(minutes=1))]))
-    assert lasts.affected.users_now == 120_000
+    lately = [(UNTIL - HOUR, UNTIL - timedelta(minutes=1))]
+    lasts = judged(gathered(unusable=lately))
+    assert (lasts.affected.users_now, lasts.verdict) == (120_000, Verdict.UNKNOWN)
     over = judged(gathered(unusable=[(UNTIL - 2 * HOUR, UNTIL - HOUR)]))
     assert (over.affected.users_now, over.affected.time) == (0, HOUR)
+    again = judged(gathered(unusable=lately, latest={"thread": run("thread")}))
+    assert (again.affected.users_now, again.verdict) == (0, Verdict.OK)
+
+
+def test_what_lasts_is_as_long_as_its_outage() -> None:
+    """Its end is renewed each minute only, and the ledger saw it sooner: it counts from then until now."""
+    began = UNTIL - timedelta(seconds=87)
+    lasting = replace(outage(), began=began, ended=None, most=timedelta(seconds=87))
+    part = judged(
+        gathered(
+            unusable=[(began + timedelta(seconds=20), UNTIL - timedelta(seconds=7))],
+            outages=[lasting],
+            latest={"thread": run("thread", reason=Reason.READ_ONLY)},
+        )
+    )
+    assert part.affected.time == timedelta(seconds=87)
+    assert "are affected now, for 1 min 27 s in all" in part.summary[-1]
 
 
 def test_ten_years_are_drawn_small() -> None:

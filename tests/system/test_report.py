@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import monitor.probes
 from monitor.core.record import RunRecord, StepTiming
 from monitor.core.verdict import Finding
+from monitor.probe import discover
 from monitor.stores.state import KeptState
 from tests.system import Daemon, holdfast, until, write
 
@@ -23,6 +25,7 @@ def configured(folder: Path) -> Path:
                 "production": {
                     "impact": {"users": 120_000, "revenue_per_hour": 57},
                     "redis": {"url": "redis://127.0.0.1:1/0"},
+                    "probes": {name: {"enabled": False} for name in discover(monitor.probes) if name != "session"},
                 }
             },
         },
