@@ -316,7 +316,7 @@ def told(plan: Plan, came: Iterable[Came]) -> str:
 
 async def measure(effort: Effort) -> Sequence[Row]:
     """Rows 5 and 6: a part of the thousand, since two cores hold the servers, too; a long bench takes more of them."""
-    many, few, seconds = (400, 40, 120.0) if effort.full else (60, 10, 20.0)
+    many, few, seconds = (200, 20, 60.0) if effort.full else (25, 5, 10.0)
     plan = Plan(environments=many, databases=many, seconds=seconds, probes={})
     (of_many,), (of_few,) = await simulate(plan), await simulate(replace(plan, environments=few, databases=few))
     each = (of_many.resident - of_few.resident) / (many - few)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
@@ -453,13 +454,21 @@ def _laid_over(below: object, above: object) -> object:
 
 
 def settings_type(probes: Probes) -> type[Settings]:
-    """The settings with one field per probe, here and in every environment."""
+    """The settings with one field per probe, here and in every environment; for the same probes the same type.
+
+    Settings of two types are never equal: a reload would take every environment for changed.
+    """
+    return _settings_type(tuple(sorted(probes.items())))
+
+
+@lru_cache(maxsize=8)
+def _settings_type(probes: tuple[tuple[str, type[Probe[object]]], ...]) -> type[Settings]:
     fields: dict[str, Any] = {
         name: (
             Annotated[probe, OrNothing()],
             Field(default_factory=probe, description=probe.promise()),
         )
-        for name, probe in sorted(probes.items())
+        for name, probe in probes
     }
     probe_settings = create_model("ProbeSettings", __base__=ProbeSettings, __doc__=ProbeSettings.__doc__, **fields)
 

@@ -69,6 +69,14 @@ def test_equal_settings_of_a_probe_are_one_object(file: Path) -> None:
     assert two.by_name()["chat"].every == timedelta(minutes=2)
 
 
+def test_what_is_read_again_is_equal(file: Path) -> None:
+    """An environment in which nothing changed equals what was read before, so that a reload lets it be."""
+    text = "environments:\n  one: {redis: {url: redis://a}, probes: {chat: {every: 2m}}}\n  two: {redis: {url: redis://b}}\n"
+    before, after = loaded(file, text).settings, loaded(file, text.replace("redis://b", "redis://c")).settings
+    assert before.environments["one"] == after.environments["one"]
+    assert before.environments["two"] != after.environments["two"]
+
+
 def test_flags_over_variables_over_file(file: Path) -> None:
     """Each source changes only what it names, and the later wins."""
     text = (
