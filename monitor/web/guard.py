@@ -50,6 +50,10 @@ class Token:
     """Who may change something. Without a token nobody may."""
 
     def __init__(self, token: str | None) -> None:
+        self.renew(token)
+
+    def renew(self, token: str | None) -> None:
+        """Let this one count from now on, and none that did before."""
         self._token = (token or "").strip().encode()
 
     def check(self, request: Request) -> None:

@@ -27,11 +27,11 @@ def violation(kept: KeptViolation) -> str:
     }
     lines = [f"## {_line(kept.kind)}: {_line(kept.subject)}", "", f"{BROKEN[kept.kind].capitalize()}.", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {_line(value)} |" for name, value in rows.items()), ""]
+    if steps := advice.next_steps(kept):
+        lines += ["Next step:", "", *(f"{place}. {_step(text)}" for place, text in enumerate(steps, start=1)), ""]
     for each in guidance.timeline(kept):
         by = f", by run `{each.run_id}`" if each.run_id else ""
         lines.append(f"- {words.when(each.at)}: {_line(each.what)}{by}")
-    if steps := advice.next_steps(kept):
-        lines += ["", "Next step:", "", *(f"{place}. {_step(text)}" for place, text in enumerate(steps, start=1))]
     evidence = words.visible(json.dumps(dict(kept.evidence), indent=2, ensure_ascii=False, default=str))
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", evidence)), default=0))
     return "\n".join([*lines, "", f"{fence}json", evidence, fence, ""])
@@ -39,9 +39,13 @@ def violation(kept: KeptViolation) -> str:
 
 def _step(text: str) -> str:
     """Its commands stay commands; all around them is text."""
-    pieces = text.split("`")
-    return "`".join(words.visible(each) if place % 2 else _line(each) for place, each in enumerate(pieces))
+    pieces = words.visible(text).split("`")
+    return "`".join(each if place % 2 else _escaped(each) for place, each in enumerate(pieces))
 
 
 def _line(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(words.visible(text).split()))
+    return _escaped(" ".join(words.visible(text).split()))
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", text)

@@ -447,6 +447,8 @@ async def test_a_violation_as_markdown_is_only_text(daemon: SmallDaemon, client:
     lines = answer.text.split("\n")
     assert lines[0] == r"## lost: \!\[x\](y) \`\`\` \| \<i\> \# h"
     assert "````json" in lines
+    again = f"2. Look again with `holdfast check production --probe {kept.probe}`: found twice, it is real."
+    assert again in lines
 
 
 async def test_a_run_has_its_steps(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
