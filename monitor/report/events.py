@@ -57,17 +57,15 @@ class Events:
 
         A loss here is of the ledger's own records; what other probes found lost is a violation, and named beside it.
         """
-        others = ("outage", self.outages), ("failover", self.changes)
-        none = " and ".join(f"no {what}" for what, seen in others if not seen)
+        seen = ("none of its own records lost", self.losses), ("no outage", self.outages), ("no failover", self.changes)
+        none = " and ".join(what for what, found in seen if not found)
         if self.losses:
-            return f"{none.capitalize()} was seen in this period." if none else ""
-        also = f", and {none} was seen" if none else ""
+            return f"In this period the ledger saw {none}." if none else ""
         stand = sum(kept.kind is Kind.LOST for kept in self.standing)
         closed = sum(kept.kind is Kind.LOST for kept in self.violations) - stand
         counts = ((stand, "stand" if stand > 1 else "stands"), (closed, "are closed" if closed > 1 else "is closed"))
         they = " and ".join(f"{words.several(n, 'violation')} of kind lost {does}" for n, does in counts if n)
-        beside = f"; {they}: see above" if they else ""
-        return f"In this period none of the ledger's own records was seen to be lost{also}{beside}."
+        return f"In this period the ledger saw {none}{f'; {they}: see above' if they else ''}."
 
     @property
     def to_close(self) -> timedelta | None:

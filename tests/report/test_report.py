@@ -262,13 +262,13 @@ def test_a_probe_that_never_ran_is_not_safe() -> None:
 @pytest.mark.parametrize(
     ("violations", "losses", "words"),
     [
-        ([], [], "none of the ledger's own records was seen to be lost, and no outage and no failover was seen."),
+        ([], [], "the ledger saw none of its own records lost and no outage and no failover."),
         (
             [None, None, DOWN[1]],
             [],
             "2 violations of kind lost stand and 1 violation of kind lost is closed: see above.",
         ),
-        ([None], [loss("production")], "No outage and no failover was seen in this period."),
+        ([None], [loss("production")], "the ledger saw no outage and no failover."),
     ],
 )
 def test_no_loss_is_said_of_the_ledgers_own_records(
