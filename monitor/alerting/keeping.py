@@ -12,6 +12,7 @@ from monitor.alerting.violations import OPEN
 RESIDUE = "holdfast:residue_items"
 _COVERAGE = "holdfast_verification_coverage_ratio"
 LEAST = 0.9  # of the looks that are due; a batch that is put off is not yet a gap
+_MANY = 20  # live records; with fewer, as after the start, few looks are due, and one that is put off weighs much
 _A_WHILE = timedelta(minutes=10)
 _SWEEPS = timedelta(minutes=30)  # three of them: one alone may come in the midst of runs
 
@@ -37,7 +38,12 @@ def keeping(policy: Policy) -> Group:
                 name="HoldfastCoverageFalling",
                 severity=Severity.TICKET,
                 # 0 is also what it is before anything was due.
-                expr=unpaused(f"{latest(_COVERAGE)} < {LEAST}\nand max {MERGED} (max_over_time({_COVERAGE}[7d])) > 0"),
+                expr=unpaused(
+                    f"{latest(_COVERAGE)} < {LEAST}\n"
+                    f"and max {MERGED} (max_over_time({_COVERAGE}[7d])) > 0\n"
+                    "and max without (instance, pod, state)"
+                    f' (last_over_time(holdfast_ledger_records{{state="live"}}[10m])) > {_MANY}'
+                ),
                 wait=_A_WHILE,
                 about=("location", "environment"),
                 summary="acknowledged writes are not looked for in {{ $labels.environment }}",

@@ -44,10 +44,14 @@ def command(
         ),
     ] = "",
     datasource: Annotated[
-        str, typer.Option(metavar="NAME", help="Of Prometheus in Grafana; without it, Grafana's default.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Of your Prometheus in Grafana; without it, its default, and --out has an example of one.",
+        ),
     ] = "",
 ) -> None:
-    """Print dashboards for Grafana 11 or newer: an overview, and the detail of environments and probes.
+    """Print dashboards for Grafana 12 or newer: an overview, and the detail of environments and probes.
 
     Nothing is contacted. They need the rules of `holdfast rules`. Make them anew when labels of environments change,
     or when durability, sync or impact come to be used or cease to be.

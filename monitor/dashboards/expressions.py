@@ -84,8 +84,8 @@ class Expressions:
 
 
 def quantile(share: float, buckets: str, by: str, *, window: str = "$window") -> str:
-    """A quantile of a histogram within a window."""
-    return f"histogram_quantile({share:g}, sum by ({by}, le) (rate({buckets}[{window}])))"
+    """A quantile of a histogram within a window. Where nothing was observed there is none, and NaN is no series."""
+    return f"histogram_quantile({share:g}, sum by ({by}, le) (rate({buckets}[{window}]))) >= 0"
 
 
 def fallen(buckets: str) -> str:

@@ -18,12 +18,14 @@ _FOLDER = "/etc/grafana/dashboards"
 
 
 def files(given: Given) -> Mapping[str, str]:
-    """Every file by its path below deploy/grafana/."""
-    return {
+    """Every file by its path below deploy/grafana/; a data source only where none is named, for a named one exists."""
+    made = {
         **{f"dashboards/{uid}.json": text(made) for uid, made in _made(given).items()},
         "provisioning/dashboards/holdfast.yml": _MADE + yaml.safe_dump(_PROVIDER, sort_keys=False),
-        "provisioning/datasources/holdfast.yml": _MADE + yaml.safe_dump(_source(given), sort_keys=False),
     }
+    if not given.datasource:
+        made["provisioning/datasources/holdfast.yml"] = _MADE + yaml.safe_dump(_source(given), sort_keys=False)
+    return made
 
 
 def text(made: Dashboard) -> str:
@@ -70,17 +72,20 @@ _PROVIDER = {
 
 
 def _source(given: Given) -> dict[str, object]:
-    """Where exemplars lead is a setting of the data source; $ of Grafana's own is doubled there."""
+    """Where exemplars lead is a setting of the data source; $ of Grafana's own is doubled there.
+
+    Grafana replaces what has the same name, so the name is one that nobody has; and it is nobody's default.
+    """
     return {
         "apiVersion": 1,
         "datasources": [
             {
-                "name": given.datasource or "Prometheus",
+                "name": "Prometheus for Holdfast",
                 "type": "prometheus",
-                "uid": "holdfast-prometheus",
+                "uid": "prometheus-for-holdfast",
                 "access": "proxy",
                 "url": "http://prometheus:9090",
-                "isDefault": True,
+                "isDefault": False,
                 "jsonData": {
                     "httpMethod": "POST",
                     "timeInterval": "15s",

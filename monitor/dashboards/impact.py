@@ -19,7 +19,8 @@ def impact(made: dashboard.Dashboard, of: Expressions) -> None:
         lines(
             About(
                 title="Users affected",
-                says="How many people are affected now, by the impact that is configured.",
+                says="All users of an environment (its setting `impact`) while a violation of it stands or a store of it "
+                "cannot be used, else none.",
                 unit="short",
                 width=10,
                 none=unset,
@@ -31,7 +32,8 @@ def impact(made: dashboard.Dashboard, of: Expressions) -> None:
         lines(
             About(
                 title="Revenue at risk, by the hour",
-                says="How much an hour costs at this rate, in the currency of the setting `impact`.",
+                says="Revenue per hour (the setting `impact`) times the share of the time in which a violation stood or a "
+                "store could not be used.",
                 unit="short",
                 width=10,
                 none=unset,
@@ -45,8 +47,8 @@ def impact(made: dashboard.Dashboard, of: Expressions) -> None:
         number(
             About(
                 title="Revenue at risk",
-                says="Within the time that is shown, in the currency of the setting `impact`; of several locations the "
-                "one that saw most.",
+                says="Revenue per hour (the setting `impact`) times the hours, within the time that is shown, in which a "
+                "violation stood or a store could not be used; of several locations the one that saw most.",
                 unit="short",
                 width=4,
                 steps=((None, GOOD), (1, BAD)),

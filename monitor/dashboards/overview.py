@@ -14,7 +14,7 @@ from monitor.dashboards.panels import BAD, FAIR, GOOD, About, Query, lines, matr
 
 _PLACE = "location, environment"
 _LABELS = {"environment": "environment", "location": "from"}
-_RULES = "no runs yet, or Prometheus has not loaded the rules of `holdfast rules`"
+_RULES = "comes some minutes after the start, if Prometheus has loaded the rules of `holdfast rules`"
 
 
 def overview(given: Given) -> dashboard.Dashboard:
@@ -102,7 +102,8 @@ def _budgets(made: dashboard.Dashboard, of: Expressions, given: Given) -> None:
             About(
                 title="Error budgets",
                 says="Of the runs of 30 days that may go wrong, the share that is left, and how many times faster than "
-                "bearable it goes: 1 spends it in 30 days, 14.4 spends 2 % in an hour.",
+                "bearable it goes: 1 spends it in 30 days, 14.4 spends 2 % in an hour. What is left is told some minutes "
+                "after the start.",
                 unit="percentunit",
                 width=12,
                 height=9,

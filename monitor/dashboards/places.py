@@ -162,7 +162,8 @@ def cost(made: dashboard.Dashboard, of: Expressions) -> None:
             "What runs left and no sweep has taken away yet; it should come back to little every few minutes.",
             "short",
             Query(
-                f'max by (environment, store) ({RESIDUE}{{environment=~"$environment"}})',
+                # Items are counted by each sweep, the ledger all the time: between sweeps it can be the greater.
+                f'clamp_min(max by (environment, store) ({RESIDUE}{{environment=~"$environment"}}), 0)',
                 "{{store}} of {{environment}}",
             ),
         ),

@@ -88,11 +88,7 @@ def _table(of: Expressions, took: str, limit: Query) -> Panel:
             none="no run yet",
         ),
         {
-            **{
-                # A step that did not take place has no percentile, which is not a number: that is no row.
-                f"p{share}": Query(f"{quantile(share / 100, took, _STEP, window='$__range')} >= 0")
-                for share in (50, 90, 99)
-            },
+            **{f"p{share}": Query(quantile(share / 100, took, _STEP, window="$__range")) for share in (50, 90, 99)},
             "budget": limit,
             "over": Query(f"round(sum by ({_STEP}) (increase({over}[$__range])))"),
             "messages/s": Query(f"sum by ({_STEP}) (rate({messages}[$__range])) > 0"),

@@ -538,35 +538,43 @@ _LEDGER = 'holdfast_ledger_records{store="postgres",state="live"}'
 _BUSY = 'holdfast_cost_seconds_total{store="postgres"}'
 _SENT = 'holdfast_cost_bytes_total{store="postgres"}'
 
+_MANY = {_LEDGER: "21x300"}
+
 KEEPING = (
     Story(
         alert="HoldfastCoverageFalling",
         tells="looks that are not taken for ten minutes are told, until they are",
-        series={_COVERED: "1x20 0.5x60 1x40"},
+        series={**_MANY, _COVERED: "1x20 0.5x60 1x40"},
         firing={"5m": 0, "15m": 0, "15m30s": 1, "20m": 1, "20m30s": 0},
     ),
     Story(
         alert="HoldfastCoverageFalling",
         tells="before anything was due nothing is told",
-        series={_COVERED: "0x200"},
+        series={**_MANY, _COVERED: "0x200"},
         firing={"40m": 0},
     ),
     Story(
         alert="HoldfastCoverageFalling",
         tells="none at all is told, too, and a restart does not hide it",
-        series={_COVERED: "1x20 0x40 stale _x4 0x100"},
+        series={**_MANY, _COVERED: "1x20 0x40 stale _x4 0x100"},
         firing={"15m30s": 1, "16m": 1, "20m": 1},
     ),
     Story(
         alert="HoldfastCoverageFalling",
+        tells="soon after the start, with few records, one look that is put off is no gap",
+        series={_COVERED: "1x20 0.5x200", _LEDGER: "1x20 20x200"},
+        firing={"40m": 0},
+    ),
+    Story(
+        alert="HoldfastCoverageFalling",
         tells="a batch that is put off is no gap",
-        series={_COVERED: "1x20 0.95x200"},
+        series={**_MANY, _COVERED: "1x20 0.95x200"},
         firing={"40m": 0},
     ),
     Story(
         alert="HoldfastCoverageFalling",
         tells="nothing fires while the environment is paused",
-        series={_COVERED: "1x20 0.5x200", "holdfast_paused": "0x80 1x80"},
+        series={**_MANY, _COVERED: "1x20 0.5x200", "holdfast_paused": "0x80 1x80"},
         firing={"19m": 1, "21m": 0},
     ),
     Story(

@@ -135,12 +135,21 @@ def test_prometheus_can_use_its_configuration() -> None:
 
 
 def test_grafana_finds_dashboards_and_prometheus() -> None:
-    """The folder that is provisioned is where the dashboards are mounted, and the data source is the service."""
+    """The folder that is provisioned is where the dashboards are mounted, and the data source is the service.
+
+    It is the command's, but for being the default: only a Grafana that has no other may be told so.
+    """
     targets = {target: source for source, target, _ in mounts(SERVICES["grafana"])}
     (provider,) = yaml.safe_load((DEPLOY / "provisioning" / "dashboards" / "holdfast.yml").read_text())["providers"]
     mounted = FOLDER / targets[provider["options"]["path"]]
     assert sorted(file.name for file in mounted.iterdir()) == ["holdfast-detail.json", "holdfast-overview.json"]
-    (source,) = yaml.safe_load((DEPLOY / "provisioning" / "datasources" / "holdfast.yml").read_text())["datasources"]
+    used = FOLDER / targets["/etc/grafana/provisioning/datasources/holdfast.yml"]
+    (source,), (example,) = (
+        yaml.safe_load(file.read_text("utf-8"))["datasources"]
+        for file in (used, DEPLOY / "provisioning" / "datasources" / "holdfast.yml")
+    )
     assert source["url"] == "http://prometheus:9090"
+    assert example["isDefault"] is False
+    assert source == {**example, "isDefault": True}
     home = Path(SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
     assert (mounted / home.name).exists()

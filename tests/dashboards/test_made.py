@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models import units
 from typer.testing import CliRunner
 
 from monitor.cli import app
-from monitor.metrics import RUN
+from monitor.columns import RUN
 from tests.dashboards.panels import DEPLOY, ROOT, UIDS, Dashboard, panels, queries, read
 
 DEFAULTS = ROOT / "config" / "holdfast.yaml"
@@ -197,12 +197,12 @@ def test_what_no_environment_has_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_source_can_be_named(tmp_path: Path) -> None:
-    """It is the one that is chosen at first, and the one that is provisioned."""
+    """It is the one that is chosen at first, and nothing is written that would replace it."""
     text = made("--config", DEFAULTS, "--datasource", "Mimir")
     (source,) = (each for each in json.loads(text)["templating"]["list"] if each["name"] == "datasource")
     assert source["current"]["value"] == "Mimir"
     made("--config", DEFAULTS, "--datasource", "Mimir", "--out", tmp_path)
-    assert "name: Mimir" in (tmp_path / "provisioning" / "datasources" / "holdfast.yml").read_text()
+    assert sorted(each.name for each in (tmp_path / "provisioning").iterdir()) == ["dashboards"]
 
 
 def test_config_maps_for_the_sidecar(tmp_path: Path) -> None:
