@@ -43,6 +43,7 @@ def on_config(config: Any) -> Any:  # noqa: ANN401  mkdocs' own class
                 {"Probes": "probes.md"},
                 *({_heading(text): uri} for uri, text in _made().items()),
                 {"What is caught": "detection.md"},
+                {"How fast it is": "performance.md"},
                 {"Changes": address("CHANGELOG.md")},
             ]
         },

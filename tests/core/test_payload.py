@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
 
@@ -76,6 +77,14 @@ def test_all_kinds_of_content_take_part_in_a_few_messages() -> None:
     """As many messages in a row as there are kinds show every kind once."""
     kinds = [json.loads(author().message(0, number).metadata)["content"] for number in range(1, len(CONTENT) + 1)]
     assert sorted(kinds) == sorted(CONTENT)
+
+
+def test_two_messages_say_the_same_where_their_digests_agree() -> None:
+    """Whatever is compared with whatever, under another spelling of its metadata, too."""
+    messages = [author().message(0, number, version=version) for number in range(1, 12) for version in range(2)]
+    respelt = [replace(message, metadata=f" {message.metadata} ") for message in messages]
+    for one in messages:
+        assert [one.says(other) for other in respelt] == [one.digest == other.digest for other in respelt]
 
 
 def test_an_edit_changes_content_and_kind_under_the_same_id() -> None:
