@@ -28,9 +28,9 @@ HERE = Path(__file__).parent
 
 def create_app(daemon: Daemon, *, token: str | Token | None, stop: asyncio.Event | None = None) -> Starlette:
     """The application that shows a daemon. `token` guards what changes anything; without one nothing can be changed.
-    Whoever may renew it keeps it as a Token.
 
-    `stop` ends the streams of events, or they would hold up the end of the server.
+    Whoever may renew it keeps it as a Token. `stop` ends the streams of events, or they would hold up the end of the
+    server.
     """
     guard = token if isinstance(token, Token) else Token(token)
     pages = Pages(daemon, guard)

@@ -72,12 +72,16 @@ async def stands(url: str, *verdicts: str) -> None:
     await until(so, what=f"{url} to be {' or '.join(verdicts)}", within=PATIENCE)
 
 
-async def shoot(browser: Browser, url: str, name: str, *, width: int, height: int, **context: Any) -> None:
-    """Take one picture."""
+async def shoot(
+    browser: Browser, url: str, name: str, *, width: int, height: int, unfold: str = "", **context: Any
+) -> None:
+    """Take one picture, with what is folded in the element of this id to be seen."""
     opened = await browser.new_context(viewport={"width": width, "height": height}, **context)
     page = await opened.new_page()
     await page.goto(url)
     await page.wait_for_selector("#live.on")
+    if unfold:
+        await page.click(f"#{unfold} > summary")
     await page.screenshot(path=IMAGES / f"{name}.png")
     await opened.close()
     size = (IMAGES / f"{name}.png").stat().st_size
@@ -100,7 +104,9 @@ async def healthy(browser: Browser) -> None:
         await asyncio.sleep(AWHILE)
         await stands(url, "ok")
         await shoot(browser, url, "page-healthy", width=1440, height=560)
-        await shoot(browser, f"{url}environments/demo", "page-environment", width=1440, height=1100)
+        await shoot(
+            browser, f"{url}environments/demo", "page-environment", width=1440, height=1100, unfold="steps-eviction"
+        )
 
 
 async def violated(browser: Browser) -> None:
