@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import structlog
@@ -41,6 +42,7 @@ from monitor.stores.lock import lock_of
 from monitor.trends import Trends
 from monitor.web import create_app
 from monitor.web.daemon import Notice, Resting, Watched
+from monitor.web.guard import Token
 from monitor.web.server import GRACE, Serving, serve
 
 log = structlog.get_logger("holdfast")
@@ -54,7 +56,7 @@ _SWEEP_TIMEOUT = timedelta(seconds=30)
 _PRUNE = timedelta(hours=1)
 _TRENDS = timedelta(minutes=1)
 _SAVED = timedelta(minutes=1)  # after its end, at the latest, a run is in the state database
-_AT_START = ("location", "shard", "state", "http", "logging")  # settings that are read once
+_AT_START = ("location", "shard", "state", "http.listen", "logging")  # settings that are read once
 _LOOK = timedelta(seconds=1)  # how often the files of the configuration are looked at
 
 
@@ -76,6 +78,7 @@ class App:
         self._begun_with = loaded.settings
         self._rejected: tuple[str, ...] = ()
         self._hup = asyncio.Event()
+        self._token = Token(None)
         self._live: dict[str, LiveEnvironment] = {}
         self._watched: Mapping[str, Watched] = {}
         self._loop = LoopWatch(self.metrics.turned_late)
@@ -146,9 +149,8 @@ class App:
 
     async def _serve(self, web_stop: asyncio.Event) -> Serving:
         http = self.settings.http
-        token = http.token.get_secret_value() if http.token else None
         port = http.port and http.port + self.settings.part.number - 1  # those on one machine share a configuration
-        return await serve(create_app(self, token=token, stop=web_stop), host=http.host, port=port, stop=web_stop)
+        return await serve(create_app(self, token=self._token, stop=web_stop), host=http.host, port=port, stop=web_stop)
 
     async def _until(self, stop: asyncio.Event, web: asyncio.Task[None]) -> None:
         """Wait for `stop` beside the tasks that have no end. The first of them that ends ends the daemon."""
@@ -244,7 +246,7 @@ class App:
         waiting = [
             Notice("configuration", f"{key} has changed; that takes effect at the next start")
             for key in _AT_START
-            if getattr(self.settings, key) != getattr(self._begun_with, key)
+            if attrgetter(key)(self.settings) != attrgetter(key)(self._begun_with)
         ]
         return (*state, *rejected, *waiting)
 
@@ -397,10 +399,11 @@ class App:
         turns, settings = Turns(), loaded.settings
         live = await self._made_anew(settings, turns)
         for key in _AT_START:
-            if getattr(settings, key) != getattr(self.settings, key):
+            if attrgetter(key)(settings) != attrgetter(key)(self.settings):
                 log.warning("config.doubtful", message=f"{key} has changed; that takes effect at the next start")
         self._loaded = loaded
         self._scrubbing.scrub = Scrubber(secrets_in(settings))
+        self._token.renew(settings.http.token.get_secret_value() if settings.http.token else None)
         reshaped = shape_metrics(self.metrics, settings)
         self._unwatch(set(self._live) - set(settings.environments))
         self._watched = {name: _watched(name, environment) for name, environment in settings.environments.items()}

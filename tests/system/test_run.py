@@ -236,6 +236,18 @@ class TestReload:
             (mount / "..1").rmdir()
             await watching.event("run.finished", environment="oak")
 
+    async def test_a_revoked_token_opens_nothing(self, place: Place) -> None:
+        """From a reload on the new token counts and the old one does not, and nothing waits for a restart."""
+        values = place.values(url=None)
+        async with daemon(place, values=values) as watching:
+            values["http"]["token"] = "another-token-of-these-tests"
+            place.configured(values)
+            await watching.event("config.loaded", times=2)
+            path = f"/api/v1/environments/{ENVIRONMENT}/resume"
+            tokens = (TOKEN, values["http"]["token"])
+            assert [(await watching.post(path, token=token)).status_code for token in tokens] == [401, 200]
+            assert await notices(watching) == []
+
     async def test_what_waits_for_a_restart_is_said(self, place: Place) -> None:
         """A changed address of the page is not taken, and that is said."""
         values = place.values(url=None)
@@ -243,9 +255,13 @@ class TestReload:
             values["http"]["listen"] = "127.0.0.1:1"
             place.configured(values)
             watching.tell(signal.SIGHUP)
-            await watching.event("config.doubtful", message="http has changed; that takes effect at the next start")
+            await watching.event(
+                "config.doubtful", message="http.listen has changed; that takes effect at the next start"
+            )
             assert (await watching.get("/healthz")).status_code == 200
-            assert await notices(watching) == ["configuration: http has changed; that takes effect at the next start"]
+            assert await notices(watching) == [
+                "configuration: http.listen has changed; that takes effect at the next start"
+            ]
 
 
 async def notices(watching: Daemon) -> list[str]:
