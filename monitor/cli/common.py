@@ -114,8 +114,15 @@ def fail(message: str, code: int) -> NoReturn:
 
 def read(path: Path | None, overrides: Mapping[str, object] | None = None) -> Loaded:
     """The configuration. Raises ConfigError."""
-    found = path or next((place for place in PLACES if place.is_file()), None)
+    found = path or next((place for place in PLACES if _is_there(place)), None)
     return load(found, probes=discover(monitor.probes), environ=os.environ, overrides=overrides)
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except PermissionError:  # the folder that one stands in, as with `sudo -u holdfast` in somebody's home
+        return False
 
 
 def configuration(path: Path | None, overrides: Mapping[str, object] | None = None) -> Loaded:

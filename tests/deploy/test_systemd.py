@@ -7,15 +7,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import monitor.probes
-from monitor.cli.common import PLACES, WRONG_CONFIGURATION
+from monitor.cli import app
+from monitor.cli.common import PLACES, USAGE, WRONG_CONFIGURATION
 from monitor.configfile import load
 from monitor.probe import discover
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "systemd"
 UNIT = FOLDER / "holdfast.service"
 PROGRAM = "/opt/holdfast/bin/holdfast"
+SECRETS = "/etc/holdfast/secrets"
+HOW_TO = (ROOT / "docs" / "how-to-deploy.md").read_text("utf-8")
 EXPOSED = 1.5
 """The most that `systemd-analyze security` may find, of 10: what is left is the network, which a monitor needs."""
 
@@ -24,6 +29,10 @@ def value(name: str) -> str:
     """What one line of the unit says."""
     (found,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text("utf-8"), flags=re.MULTILINE)
     return str(found)
+
+
+BEFORE = re.findall(rf"^sudo -u {value('User')} {PROGRAM} (.+)$", HOW_TO, flags=re.MULTILINE)
+"""What the how-to asks in the daemon's stead."""
 
 
 def analyzed(*arguments: str) -> str:
@@ -54,17 +63,23 @@ def test_it_fits_the_daemon() -> None:
     assert value("ExecStart") == f"{PROGRAM} run --config {PLACES[-1]}"
     assert settings.state.get_secret_value() == f"sqlite:////var/lib/{value('StateDirectory')}/state.db"
     assert int(value("TimeoutStopSec")) > settings.shutdown_timeout.total_seconds() + 5
-    assert value("RestartPreventExitStatus") == str(WRONG_CONFIGURATION)
+    assert value("RestartPreventExitStatus") == f"{USAGE} {WRONG_CONFIGURATION}"
 
 
-def test_its_configuration_can_be_used(tmp_path: Path) -> None:
-    """The example loads, and names credentials that the unit loads."""
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    """The example's configuration, with the secret and the state in a folder of this test."""
     text = (FOLDER / "holdfast.yaml").read_text("utf-8")
-    credential, _, source = value("LoadCredential").partition(":")
-    place = f"/run/credentials/holdfast.service/{credential}"
-    assert re.findall(r"\$\{file:([^}]+)}", text) == [place]
-    assert source == f"/etc/holdfast/secrets/{credential}"
-    (tmp_path / credential).write_text("a%40b\n")
+    (secret,) = re.findall(rf"\$\{{file:{SECRETS}/([^}}]+)}}", text)
+    assert f"-g {value('Group')} {secret} {SECRETS}/{secret}\n" in HOW_TO  # who may read it
+    (tmp_path / secret).write_text("a%40b\n")
     file = tmp_path / "holdfast.yaml"
-    file.write_text(text.replace(place, str(tmp_path / credential)))
-    assert load(file, probes=discover(monitor.probes), environ={}).warnings == ()
+    file.write_text(text.replace(SECRETS, str(tmp_path)).replace(f"/var/lib/{value('StateDirectory')}", str(tmp_path)))
+    return file
+
+
+@pytest.mark.parametrize("command", BEFORE)
+def test_what_is_asked_before_it_runs_is_answered(command: str, configuration: Path) -> None:
+    """Each command that the how-to runs before the first start finds the secret, and ends with 0."""
+    ended = CliRunner().invoke(app, [*command.split(), "--config", str(configuration)])
+    assert ended.exit_code == 0, ended.output
