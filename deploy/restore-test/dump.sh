@@ -6,7 +6,7 @@
 #                    and a dump by one of them would not be whole; or else
 #   DUMP             a file in pg_dump's custom format that your backup made
 #   SCRATCH          the DSN of a database of a scratch server, by a role that may create databases
-#   HOLDFAST         the command, where `holdfast` is not in PATH, such as /opt/holdfast/.venv/bin/holdfast
+#   HOLDFAST         the command, where `holdfast` is not in PATH, such as /opt/holdfast/bin/holdfast
 #   HOLDFAST_CONFIG  the configuration, where it is neither ./holdfast.yaml nor /etc/holdfast/holdfast.yaml
 #
 # Ends as `holdfast ledger verify` does (0, 2, 3, 78), or with 64 where a variable is missing, 127 where a command is,

@@ -11,7 +11,7 @@
 #   SET              a backup of pgBackRest, where it is not the last before AS_OF
 #   CONFIG           the server's postgresql.conf, where that is not among its data, as on Debian
 #   WITHIN           the longest that the server may take to start, in seconds; 3600 without it
-#   HOLDFAST         the command, where `holdfast` is not in PATH, such as /opt/holdfast/.venv/bin/holdfast
+#   HOLDFAST         the command, where `holdfast` is not in PATH, such as /opt/holdfast/bin/holdfast
 #   HOLDFAST_CONFIG  the configuration, where it is neither ./holdfast.yaml nor /etc/holdfast/holdfast.yaml
 #
 # Ends as `holdfast ledger verify` does (0, 2, 3, 78), or with 64 where a variable is missing, 127 where a command is,

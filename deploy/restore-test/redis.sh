@@ -4,7 +4,7 @@
 #   ENVIRONMENT      the environment of Holdfast's configuration
 #   FILES            a folder with a copy of dump.rdb, or of appendonlydir (before Redis 7: appendonly.aof)
 #   NUMBER           the number of the database in the URL of the configuration; 0 without it
-#   HOLDFAST         the command, where `holdfast` is not in PATH, such as /opt/holdfast/.venv/bin/holdfast
+#   HOLDFAST         the command, where `holdfast` is not in PATH, such as /opt/holdfast/bin/holdfast
 #   HOLDFAST_CONFIG  the configuration, where it is neither ./holdfast.yaml nor /etc/holdfast/holdfast.yaml
 #
 # Ends as `holdfast ledger verify` does (0, 2, 3, 78), or with 64 where a variable is missing, 127 where a command is,

@@ -117,6 +117,13 @@ def test_the_pod_has_no_right() -> None:
     assert (DEPLOYMENT["replicas"], DEPLOYMENT["strategy"]["type"]) == (1, "Recreate")
 
 
+def test_a_rollout_has_the_time_of_the_first_round() -> None:
+    """It is not given up before the probe that runs most seldom, `load`, has had its first run."""
+    every = max((probe().every + probe().timeout).total_seconds() for probe in discover(monitor.probes).values())
+    startup = CONTAINER["startupProbe"]
+    assert DEPLOYMENT["progressDeadlineSeconds"] > every + startup["periodSeconds"] * startup["failureThreshold"]
+
+
 @pytest.fixture
 def configuration(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """The example's configuration with secrets in a folder of this test, and the variables that the pod has."""
