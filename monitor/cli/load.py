@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import blake2s
 from pathlib import Path
@@ -127,7 +128,7 @@ def command(
     figures = {
         "rate": rate,
         "length": length,
-        "ramp": length / 10 if ramp is None else ramp,
+        "ramp": ramp,
         "users": users,
         "connections": connections,
         "errors": errors,
@@ -135,7 +136,7 @@ def command(
         "lag": lag,
         "in_flight": in_flight,
     }
-    probe = _game_day(settings, figures)
+    probe = _game_day(settings, {**figures, "ramp": length / 10 if ramp is None else ramp})
     if out is not None and not out.parent.is_dir():
         common.fail(f"--out: there is no folder {out.parent}", common.USAGE)
     if not quiet:
@@ -151,6 +152,7 @@ def command(
         )
         common.err().print(Text(said))
         raise typer.Exit(_INTERRUPTED) from None
+    ended = replace(ended, again=_again(environment, figures))
     (as_json if form == "json" else as_text)(ended, runbooks=runbooks)
     if out is not None:
         from monitor.cli.load_page import as_page  # noqa: PLC0415  brings templates, which few bursts need
@@ -187,6 +189,16 @@ def _game_day(settings: EnvironmentSettings, figures: dict[str, Any]) -> GameDay
             f"{known}, and max_connections of this environment is {room}; take fewer, or raise it", common.USAGE
         )
     return probe
+
+
+def _again(environment: str, figures: dict[str, Any]) -> str:
+    """The command for the same burst once more."""
+    options = (
+        f"{_FLAGS.get(name, f'--{name}')} {duration.text(value) if isinstance(value, timedelta) else f'{value:g}'}"
+        for name, value in figures.items()
+        if value is not None
+    )
+    return " ".join(["holdfast load", environment, *options])
 
 
 async def _carried_out(

@@ -35,18 +35,18 @@ TITLES = ("p50", "p90", "p99", "p99.9", "max")
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """One burst that was carried out."""
+    """One burst that was carried out; `again` is the command for the same once more."""
 
     environment: str
     probe: LoadProbe
     record: RunRecord
     following: Following
+    again: str = ""
 
     @property
     def round(self) -> Round:
         """It as a round of `holdfast check` that had no other run."""
-        again = f"holdfast load {self.environment} --rate {self.probe.rate:g} --for {duration.text(self.probe.length)}"
-        return Round(runs=(self.record,), again=again)
+        return Round(runs=(self.record,), again=self.again)
 
     @cached_property
     def summary(self) -> Summary:

@@ -54,7 +54,7 @@ async def test_what_is_lost_ends_with_2_and_is_shown(place: Place) -> None:
     told = [line.split()[0] for line in others if re.match("  [a-z]", line)]
     assert told[:4] == ["means", "subject", "expected", "found"]
     assert told[-2:] == ["next", "runbook"]
-    again = f"holdfast load {ENVIRONMENT} --rate 60 --for 300ms"
+    again = f"holdfast load {ENVIRONMENT} --rate 60 --for 300ms --ramp 0s --p99 30s --in-flight 1000"
     assert f"Look again with `{again}`" in " ".join(ended.out.split())
     assert ended.out.index("\n  runbook ") < re.search(r"^append_message +\d+ +0 ", ended.out, re.MULTILINE).start()
     assert re.search(
