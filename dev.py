@@ -6,7 +6,8 @@
     python3 dev.py check            all that CI runs: lint, types, import contracts, tests
     python3 dev.py soak [OPTIONS]   bad weather of every sort for --for 30m, and no violation may come of it
     python3 dev.py ledger-kills     kill -9 the daemon during failovers: no false loss, and none unseen (--kills 100)
-    python3 dev.py docs             the documentation as a site, in site/; a link that leads nowhere fails it
+    python3 dev.py docs             the documentation as a site, in site/; a link that leads nowhere fails it; its
+                                    search needs a server: python3 -m http.server --bind 127.0.0.1 --directory site
     python3 dev.py costs            measure what each probe costs the servers, and write docs/probes.md
     python3 dev.py bench [OPTIONS]  every goal of speed beside its anchor; --json FILE, --compare OLD, --write
     python3 dev.py bench-full       the same with more rounds, and the rows that take long

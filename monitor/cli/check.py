@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -93,8 +94,8 @@ def command(
     probe: common.ProbeNames = None,
     form: Annotated[Form, typer.Option("--format", help="How to report.")] = Form.TEXT,
     junit_file: Annotated[
-        typer.FileBinaryWrite | None,
-        typer.Option("--junit", metavar="FILE", lazy=False, help="Where to write JUnit, too.", show_default=False),
+        Path | None,
+        typer.Option("--junit", metavar="FILE", help="Where to write JUnit, too.", show_default=False),
     ] = None,
     runbooks: common.Runbooks = RUNBOOKS,
     config: common.Config = None,
@@ -120,16 +121,25 @@ def command(
     wanted = {common.known(name, sorted(every), what="probe") for name in probe or ()}
     if not names:
         common.fail("there is nothing to check: add an environment below `environments:`", common.WRONG_CONFIGURATION)
+    if junit_file is not None:
+        _write(junit_file, b"")  # before anything is asked: that it cannot be written should not cost a round
     common.log_to_stderr(loaded, level="debug" if verbose else "critical")  # the report says what the log would
     with common.err().status("asking the stores …", spinner="dots"):
         try:
             found = common.run(lambda: _until_sigterm(check(loaded, names, wanted)))
         except asyncio.CancelledError:
             raise typer.Exit(_TERMINATED) from None
-    if junit_file is not None:
-        junit_file.write(junit(found, runbooks=runbooks))
     {Form.TEXT: as_text, Form.JSON: as_json, Form.JUNIT: as_junit}[form](found, quiet=quiet, runbooks=runbooks)
+    if junit_file is not None:
+        _write(junit_file, junit(found, runbooks=runbooks))
     raise typer.Exit(common.EXIT[found.verdict])
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        common.fail(f"cannot write {file}: {error.strerror}", common.USAGE)
 
 
 async def check(loaded: Loaded, names: Sequence[str], wanted: set[str]) -> Round:

@@ -139,7 +139,8 @@ def junit(found: Round, *, runbooks: str) -> bytes:
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)
-    return ET.tostring(suites, encoding="utf-8", xml_declaration=True)  # as bytes, whatever the terminal speaks
+    made: bytes = ET.tostring(suites, encoding="utf-8", xml_declaration=True)  # whatever the terminal speaks
+    return made
 
 
 def _told(run: RunRecord) -> list[str]:

@@ -19,8 +19,8 @@ def impact(made: dashboard.Dashboard, of: Expressions) -> None:
         lines(
             About(
                 title="Users affected",
-                says="All users of an environment (its setting `impact`) while a violation of it stands or a store of it "
-                "cannot be used, else none.",
+                says="All users of an environment (its setting `impact`) while a violation of it stands or a store of "
+                "it cannot be used, else none.",
                 unit="short",
                 width=10,
                 none=unset,
@@ -32,8 +32,8 @@ def impact(made: dashboard.Dashboard, of: Expressions) -> None:
         lines(
             About(
                 title="Revenue at risk, by the hour",
-                says="Revenue per hour (the setting `impact`) times the share of the time in which a violation stood or a "
-                "store could not be used.",
+                says="Revenue per hour (the setting `impact`) times the share of the time in which a violation stood "
+                "or a store could not be used.",
                 unit="short",
                 width=10,
                 none=unset,
@@ -47,8 +47,8 @@ def impact(made: dashboard.Dashboard, of: Expressions) -> None:
         number(
             About(
                 title="Revenue at risk",
-                says="Revenue per hour (the setting `impact`) times the hours, within the time that is shown, in which a "
-                "violation stood or a store could not be used; of several locations the one that saw most.",
+                says="Revenue per hour (the setting `impact`) times the hours, within the time that is shown, in which "
+                "a violation stood or a store could not be used; of several locations the one that saw most.",
                 unit="short",
                 width=4,
                 steps=((None, GOOD), (1, BAD)),

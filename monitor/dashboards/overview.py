@@ -102,8 +102,8 @@ def _budgets(made: dashboard.Dashboard, of: Expressions, given: Given) -> None:
             About(
                 title="Error budgets",
                 says="Of the runs of 30 days that may go wrong, the share that is left, and how many times faster than "
-                "bearable it goes: 1 spends it in 30 days, 14.4 spends 2 % in an hour. What is left is told some minutes "
-                "after the start.",
+                "bearable it goes: 1 spends it in 30 days, 14.4 spends 2 % in an hour. What is left is told some "
+                "minutes after the start.",
                 unit="percentunit",
                 width=12,
                 height=9,

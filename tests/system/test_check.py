@@ -98,6 +98,15 @@ async def test_junit_counts_what_passed_and_what_was_left_out(place: Place) -> N
     assert "needs redis" in str(skipped.get("message"))
 
 
+async def test_junit_can_stand_beside_the_text(place: Place, tmp_path: Path) -> None:
+    """With --junit the console has the text, and the file every case; a file that cannot be written ends it at once."""
+    ended = await check(place, "--junit", str(tmp_path / "round.xml"))
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, "✔ ok")
+    assert {"thread", "session"} <= set(cases((tmp_path / "round.xml").read_text("utf-8")))
+    nowhere = await check(place, "--junit", str(tmp_path / "none" / "round.xml"))
+    assert (nowhere.code, nowhere.out, "No such file" in nowhere.err) == (64, "", True)
+
+
 async def test_one_probe_alone(place: Place) -> None:
     """With --probe only that promise is checked."""
     ended = await check(place, ENVIRONMENT, "--probe", "thread", "--format", "json")
