@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import asyncpg
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -139,7 +139,11 @@ def failure(home: Home, error: Exception) -> StateError:
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:  # noqa: ANN401  one of two classes of one interface
     """An INSERT that may say what to do ON CONFLICT; each database has its own."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    if connection.dialect.name != "postgresql":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  a daemon whose state is a file starts without it
+
+    return postgresql.insert(table)
 
 
 def _pragmas(connection: DBAPIConnection, _record: object) -> None:
