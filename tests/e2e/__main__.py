@@ -32,7 +32,7 @@ OFTEN = {"every": "10s", "timeout": "9s"}
 PROBES: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("thread", "session", "isolation", "eviction"), OFTEN),
     "sync": {**OFTEN, "deadline": "2s"},
-    "durability": {**OFTEN, "ladder": ["1m"]},
+    "durability": {**OFTEN, "ladder": ["1m", "10m"]},
 }
 UNCALM = {
     "HoldfastBudgetExceeded",
