@@ -103,7 +103,7 @@ async def healthy(browser: Browser) -> None:
         await stands(url, "ok", "slow")
         await asyncio.sleep(AWHILE)
         await stands(url, "ok")
-        await shoot(browser, url, "page-healthy", width=1440, height=560)
+        await shoot(browser, url, "page-healthy", width=1536, height=560)
         await shoot(
             browser, f"{url}environments/demo", "page-environment", width=1440, height=1100, unfold="steps-eviction"
         )
@@ -114,8 +114,8 @@ async def violated(browser: Browser) -> None:
     async with demo("--fault", "content-truncated") as url:
         await stands(url, "violated")
         await asyncio.sleep(AWHILE / 2)
-        await shoot(browser, url, "page-violated", width=1440, height=640)
-        await shoot(browser, url, "page-dark", width=1440, height=640, color_scheme="dark")
+        await shoot(browser, url, "page-violated", width=1536, height=640)
+        await shoot(browser, url, "page-dark", width=1536, height=640, color_scheme="dark")
         await shoot(browser, url, "page-phone", width=360, height=760, device_scale_factor=1.5)
         await shoot(browser, await violation(url), "page-violation", width=1280, height=900)
 
@@ -125,7 +125,7 @@ async def unreachable(browser: Browser) -> None:
     async with demo("--fault", "postgres-refuses-connections") as url:
         await stands(url, "unknown")
         await asyncio.sleep(AWHILE / 2)
-        await shoot(browser, url, "page-unreachable", width=1440, height=560)
+        await shoot(browser, url, "page-unreachable", width=1536, height=560)
 
 
 async def many(browser: Browser) -> None:
