@@ -40,13 +40,13 @@ def main() -> int:
         rows += _measured(name, effort)
         print(f"{name}: {monotonic() - since:.0f} s", file=sys.stderr, flush=True)
     about = _about(load=load, took=monotonic() - began, full=given.full)
+    if given.json:
+        kept = {**about, "rows": [row.as_json() for row in rows]}
+        given.json.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     text = f"{_words(about)}\n\n{table(rows)}"
     print(text)
     if given.compare:
         print(compared(_kept(given.compare), rows))
-    if given.json:
-        kept = {**about, "rows": [row.as_json() for row in rows]}
-        given.json.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if given.write:
         before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

@@ -196,8 +196,8 @@ def change(was: Figure, now: Figure) -> str:
 
 def number(value: float) -> str:
     """With as many digits as say something."""
-    size = abs(value)
+    value, size = float(value), abs(value)
     for least, form in ((100, ",.0f"), (10, ".1f"), (1, ".2f")):
         if size >= least:
-            return format(value, ",.0f" if value == int(value) else form)
+            return format(value, ",.0f" if value.is_integer() else form)
     return format(value, ".2g")

@@ -70,7 +70,15 @@ def test_a_row_that_is_new_has_nothing_before_it() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.0, "0"), (0.1234, "0.12"), (3.0, "3"), (3.14159, "3.14"), (12.34, "12.3"), (1234.5, "1,234")],
+    [
+        (0.0, "0"),
+        (0.1234, "0.12"),
+        (3.0, "3"),
+        (3.14159, "3.14"),
+        (12.34, "12.3"),
+        (1234.5, "1,234"),
+        (float("inf"), "inf"),
+    ],
 )
 def test_numbers_have_the_digits_that_say_something(value: float, expected: str) -> None:
     """Three, or fewer."""
