@@ -78,7 +78,8 @@ class Goal:
         """For people."""
         bounds = [f"≤ {number(self.most)}"] if self.most is not None else []
         bounds += [f"≥ {number(self.least)}"] if self.least is not None else []
-        return " and ".join(f"{bound}{'' if unit == TIMES else ' '}{unit}" for bound in bounds) or "published"
+        space = "" if unit in {TIMES, ""} else " "
+        return " and ".join(f"{bound}{space}{unit}" for bound in bounds) or "published"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

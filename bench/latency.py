@@ -1,7 +1,7 @@
 """Row 1: the latency of each step of `thread`, as exported, beside the same statements sent by pgbench.
 
-pgbench sends, each on a new connection, what the connections of some runs have sent: simple queries, the values in their
-text. A run has new connections, too, on which asyncpg prepares each statement before it is sent for the first time.
+pgbench sends, each on a new connection, what the connections of some runs have sent: simple queries, the values in
+their text. A run has new connections, too, on which asyncpg prepares each statement before it is sent first.
 """
 
 from __future__ import annotations
