@@ -109,7 +109,8 @@ class Log:
 def settings(own: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, Any]]:
     """Every probe often, with budgets that no busy machine exceeds; some have their own times."""
     often = {"every": EVERY, "timeout": "2900ms", "budget": "30s"}
-    return {name: {**often, **own.get(name, {})} for name in discover(monitor.probes)}
+    enabled = (name for name, probe in discover(monitor.probes).items() if probe().enabled)
+    return {name: {**often, **own.get(name, {})} for name in enabled}
 
 
 def configured(folder: Path, addresses: Mapping[Place, str], probes: Mapping[str, Any], **more: object) -> Path:

@@ -261,7 +261,7 @@ class TestCheck:
         file = await made(place, "platform")
         alone = await holdfast("bind", "check", file)
         assert (alone.code, alone.err) == (0, "")
-        assert "probes that go through it: history, isolation, profile, sync, thread" in alone.out
+        assert "probes that go through it: history, isolation, load, profile, sync, thread" in alone.out
         file.write_text(file.read_text("utf-8").replace("delete:", "delet:"))
         wrong = await holdfast("bind", "check", file)
         assert (wrong.code, wrong.out) == (78, "")
