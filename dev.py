@@ -40,6 +40,7 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / "python"
 CHECKED = VENV / "holdfast-checked"  # how many seconds the last `check` took, for the bench
+BYTECODE = VENV / "bytecode"
 
 LOCKS = {
     # lock file: what pyproject.toml names for it
@@ -113,6 +114,15 @@ def lock_all() -> None:
         _must([uv, *common, *([] if alone else ["pyproject.toml"]), *parts, *above, "--output-file", name])
 
 
+def keep_bytecode() -> None:
+    """Have all that is started from here read compiled modules, and keep them beside the packages.
+
+    Where an image forbids it (PYTHONDONTWRITEBYTECODE), each process compiles a thousand modules anew: 2 s, not 0.8.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(BYTECODE))
+
+
 def _digest(name: str) -> str:
     return hashlib.sha256((ROOT / name).read_bytes()).hexdigest()[:16]
 
@@ -134,6 +144,7 @@ def main() -> None:
     what, *rest = sys.argv[1:] or ["--help"]
     if sys.version_info < (3, 11):  # noqa: UP036  this file is what an older Python is shown
         sys.exit(f"dev.py: Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
+    keep_bytecode()
     if what in {"demo", "run"}:
         install("requirements-demo.lock")
         _become(BIN / "holdfast", *(["demo"] if what == "demo" else []), *rest)
