@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
+from sqlalchemy.util import greenlet_spawn
 
 from monitor.ports import StateError
 from monitor.stores.home import Home, Schema
@@ -42,29 +42,29 @@ class Database:
         self.home = home
         self._one_at_a_time = asyncio.Lock()  # they share one connection: who ends first would roll back the others
         self._asked: set[asyncio.Task[Any]] = set()
-        self._engine: AsyncEngine | None = None
+        # Not by sqlalchemy.ext.asyncio: that imports the whole object-relational mapper, which nothing here uses.
         match home:
             case None:
                 # No thread for what never waits: whoever forgets to close it leaves nothing behind that runs.
-                self._memory = sa.create_engine(
+                self._engine = sa.create_engine(
                     "sqlite://",
                     poolclass=StaticPool,
                     connect_args={"check_same_thread": False},
                     json_deserializer=_loads,
                 )
-                weakref.finalize(self, self._memory.dispose)
+                weakref.finalize(self, self._engine.dispose)
             case Path():
-                self._engine = create_async_engine(
+                self._engine = sa.create_engine(
                     f"sqlite+aiosqlite:///{home}",
                     connect_args={"timeout": _BUSY},
                     poolclass=StaticPool,
                     json_deserializer=_loads,
                 )
-                sa.event.listen(self._engine.sync_engine, "connect", _pragmas)
+                sa.event.listen(self._engine, "connect", _pragmas)
             case Schema():
-                self._engine = create_async_engine(
+                self._engine = sa.create_engine(
                     "postgresql+asyncpg://",
-                    async_creator=home.connect,
+                    connect_args={"async_creator_fn": home.connect},
                     poolclass=AsyncAdaptedQueuePool,
                     pool_size=1,
                     max_overflow=0,
@@ -79,10 +79,10 @@ class Database:
         """Let go of it, once all that was asked has come to its end."""
         if self._asked:
             await asyncio.wait(self._asked)
-        if self._engine is None:
-            self._memory.dispose()
+        if self.home is None:
+            self._engine.dispose()
         else:
-            await self._engine.dispose()
+            await greenlet_spawn(self._engine.dispose)
 
     async def read(self, work: Work[T]) -> T:
         """Ask something. Raises StateError."""
@@ -96,22 +96,24 @@ class Database:
         return await self._do(work, writing=True)
 
     async def _do(self, work: Work[T], *, writing: bool) -> T:
-        if self._engine is None:
-            with _failures_of(self.home), self._memory.begin() as connection:
-                return work(connection)
+        if self.home is None:
+            with _failures_of(self.home):
+                return self._in_one(work, writing=True)
         # Whoever is cancelled waits no longer; what he asked for comes to its end, or the connection would be lost.
-        asked = asyncio.create_task(self._ask(self._engine, work, writing=writing))
+        asked = asyncio.create_task(self._ask(work, writing=writing))
         self._asked.add(asked)
         asked.add_done_callback(self._ended)
         return await asyncio.shield(asked)
 
-    async def _ask(self, engine: AsyncEngine, work: Work[T], *, writing: bool) -> T:
+    async def _ask(self, work: Work[T], *, writing: bool) -> T:
         with _failures_of(self.home):
-            async with (
-                self._one_at_a_time,
-                engine.begin() if writing else engine.connect() as connection,
-            ):
-                return await connection.run_sync(work)
+            async with self._one_at_a_time:
+                return await greenlet_spawn(self._in_one, work, writing=writing)
+
+    def _in_one(self, work: Work[T], *, writing: bool) -> T:
+        """One transaction. Its driver may wait: within greenlet_spawn that gives the loop to others."""
+        with self._engine.begin() if writing else self._engine.connect() as connection:
+            return work(connection)
 
     def _ended(self, asked: asyncio.Task[Any]) -> None:
         self._asked.discard(asked)
