@@ -14,6 +14,7 @@ WORKDIR /src
 COPY deploy/build.sh deploy/build.sh
 COPY pyproject.toml README.md requirements.lock requirements-build.lock ./
 COPY monitor monitor
+COPY docs/runbooks docs/runbooks
 RUN --mount=type=cache,target=/root/.cache/pip deploy/build.sh /opt/holdfast
 
 FROM ${PYTHON}

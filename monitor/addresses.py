@@ -129,6 +129,11 @@ def api_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def page_url(value: str) -> str:
+    """Where people open the status page, without a slash at its end. Raises AddressError."""
+    return api_url(SecretStr(value)).get_secret_value().rstrip("/")
+
+
 def _check_options(parts: SplitResult, options: Options) -> None:
     if problem := options.problem(parts.query):
         raise AddressError(problem)

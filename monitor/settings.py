@@ -27,6 +27,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from monitor.addresses import (
     address,
     api_url,
+    page_url,
     postgres_url,
     primary_url,
     redis_url,
@@ -79,6 +80,10 @@ class Http(Section):
     token: Annotated[SecretStr, Field(min_length=1)] | None = Field(
         default=None,
         description="Guards what changes anything (pause, run now, acknowledge); without it all that is off.",
+    )
+    public_url: Annotated[str, AfterValidator(page_url)] | None = Field(
+        default=None,
+        description="Where people open the page; links in alerts, reports of `check` and dashboards lead there.",
     )
 
     @property

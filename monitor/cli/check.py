@@ -97,7 +97,7 @@ def command(
         Path | None,
         typer.Option("--junit", metavar="FILE", help="Where to write JUnit, too.", show_default=False),
     ] = None,
-    runbooks: common.Runbooks = RUNBOOKS,
+    runbooks: common.Runbooks = None,
     config: common.Config = None,
     quiet: common.Quiet = False,
     verbose: common.Verbose = False,
@@ -129,9 +129,10 @@ def command(
             found = common.run(lambda: _until_sigterm(check(loaded, names, wanted)))
         except asyncio.CancelledError:
             raise typer.Exit(_TERMINATED) from None
-    {Form.TEXT: as_text, Form.JSON: as_json, Form.JUNIT: as_junit}[form](found, quiet=quiet, runbooks=runbooks)
+    where = common.runbooks(runbooks, loaded, otherwise=RUNBOOKS)
+    {Form.TEXT: as_text, Form.JSON: as_json, Form.JUNIT: as_junit}[form](found, quiet=quiet, runbooks=where)
     if junit_file is not None:
-        _write(junit_file, junit(found, runbooks=runbooks))
+        _write(junit_file, junit(found, runbooks=where))
     raise typer.Exit(common.EXIT[found.verdict])
 
 

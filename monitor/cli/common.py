@@ -81,7 +81,14 @@ ProbeNames = Annotated[
         "--probe", "-p", help="Only this probe; may be repeated.", autocompletion=_known_probes, show_default=False
     ),
 ]
-Runbooks = Annotated[str, typer.Option(metavar="URL", help="Below which docs/runbooks can be read.")]
+Runbooks = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Below which runbooks can be read; the daemon serves them at http.public_url/runbooks.",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log in detail.")]
 
@@ -149,6 +156,12 @@ def complain(error: ConfigError, *, what: str = "the configuration") -> None:
         line.append(problem.where or "configuration", style="cyan")
         line.append(f": {problem.key}: " if problem.key else ": ", style="bold")
         console.print(line + Text(problem.message))
+
+
+def runbooks(given: str | None, loaded: Loaded, *, otherwise: str) -> str:
+    """Below which address runbooks can be read: as it is given, or of the page that the configuration names."""
+    page = loaded.settings.http.public_url
+    return given or (f"{page}/runbooks" if page else otherwise)
 
 
 def log_to_stderr(loaded: Loaded, *, level: str | None = None) -> Scrubbing:

@@ -39,7 +39,7 @@ def command(
         str,
         typer.Option(
             metavar="URL",
-            help="Of the status page, as browsers reach it; without it, http.listen's port on localhost.",
+            help="Of the status page, as browsers reach it; else http.public_url, or http.listen's port on localhost.",
             show_default=False,
         ),
     ] = "",
@@ -90,7 +90,7 @@ def _given(settings: Settings, *, page: str, datasource: str) -> Given:
 
     environments = tuple(settings.environments.values())
     return Given(
-        page=page or f"http://localhost:{settings.http.port}",
+        page=page or settings.http.public_url or f"http://localhost:{settings.http.port}",
         datasource=datasource,
         labels=tuple(sorted({name for each in environments for name in each.labels})),
         ledgers=not environments or any(_runs(each, DurabilityProbe.name) for each in environments),

@@ -8,7 +8,7 @@ from monitor.core.record import RunRecord
 from monitor.core.verdict import Kind, Reason, Verdict
 
 RUNBOOKS = "docs/runbooks"
-"""Where they are in the repository; `--runbooks` says where they are served."""
+"""Where they are in the repository; `http.public_url` or `--runbooks` says where they are served."""
 
 _AWAY = {Reason.UNREACHABLE, Reason.TIMEOUT, Reason.REFUSED}
 _NO_WRITES = {Reason.READ_ONLY, Reason.CAPACITY}

@@ -104,7 +104,7 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="Write a page with plots there, in one file.", show_default=False)
     ] = None,
-    runbooks: common.Runbooks = RUNBOOKS,
+    runbooks: common.Runbooks = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     config: common.Config = None,
     quiet: common.Quiet = False,
@@ -153,11 +153,12 @@ def command(
         common.err().print(Text(said))
         raise typer.Exit(_INTERRUPTED) from None
     ended = replace(ended, again=_again(environment, figures))
-    (as_json if form == "json" else as_text)(ended, runbooks=runbooks)
+    where = common.runbooks(runbooks, loaded, otherwise=RUNBOOKS)
+    (as_json if form == "json" else as_text)(ended, runbooks=where)
     if out is not None:
         from monitor.cli.load_page import as_page  # noqa: PLC0415  brings templates, which few bursts need
 
-        out.write_text(as_page(ended, runbooks=runbooks), encoding="utf-8")
+        out.write_text(as_page(ended, runbooks=where), encoding="utf-8")
         if not quiet:
             common.err().print(Text(f"the page with plots is {out}"))
     raise typer.Exit(common.EXIT[ended.record.verdict])

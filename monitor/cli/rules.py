@@ -18,6 +18,10 @@ from monitor.probes.sync import SyncProbe
 from monitor.settings import EnvironmentSettings, Settings
 
 RUNBOOKS = "https://holdfast.example/runbooks"
+_NOWHERE = (
+    f"holdfast: links of runbooks lead to {RUNBOOKS}, which is nobody's. The daemon serves them at /runbooks: set "
+    "http.public_url, or give --runbooks http://HOST:PORT/runbooks"
+)
 _HEAD = """\
 # Alerts of Holdfast for Prometheus 2.42 or newer, made by `holdfast rules`: change the configuration, not this file.
 # What each means and what to do is in docs/runbooks; how to load this file, in docs/alerting.md.
@@ -48,7 +52,7 @@ def command(
         ),
     ] = timedelta(seconds=15),
     job: Annotated[str, typer.Option(help="The job under which it does.")] = "holdfast",
-    runbooks: Annotated[str, typer.Option(metavar="URL", help="Below which docs/runbooks can be read.")] = RUNBOOKS,
+    runbooks: common.Runbooks = None,
     dashboard: Annotated[
         str, typer.Option(metavar="URL", help="Of the dashboard in Grafana; without it there is no link.")
     ] = "",
@@ -80,7 +84,8 @@ def command(
       holdfast rules --format kubernetes | kubectl apply -f -
 
     """
-    settings = common.configuration(config).settings
+    loaded = common.configuration(config)
+    settings = loaded.settings
     policy = Policy(
         intervals=Settled(_intervals(settings), {name: _intervals(own) for name, own in settings.environments.items()}),
         deadlines=Settled(_deadline(settings), {name: _deadline(own) for name, own in settings.environments.items()}),
@@ -98,11 +103,12 @@ def command(
         rules, missing = without("holdfast_step_", rules)
         alerts = ", ".join(name for name in missing if name.startswith("Holdfast"))
         common.err().print(f"metrics.detail is low: without series of steps there can be no {alerts}")
-    made = document(rules, Links(runbooks=runbooks, dashboard=dashboard))
+    where = common.runbooks(runbooks, loaded, otherwise=RUNBOOKS)
+    made = document(rules, Links(runbooks=where, dashboard=dashboard))
     if form == "kubernetes":
         made = kubernetes(made, name="holdfast")
-    if runbooks == RUNBOOKS:
-        common.err().print(f"holdfast: links of runbooks lead to {RUNBOOKS}; say by --runbooks where they can be read")
+    if where == RUNBOOKS:
+        common.err().print(_NOWHERE)
     text = _HEAD + yaml.dump(made, Dumper=common.Dumper, sort_keys=False, allow_unicode=True, width=120)
     if out is None:
         typer.echo(text, nl=False)

@@ -22,6 +22,7 @@ from monitor.web.guard import SafeHeaders, Token, protect
 from monitor.web.health import Health
 from monitor.web.operations import PREFIX
 from monitor.web.pages import Pages
+from monitor.web.runbooks import Runbooks
 
 HERE = Path(__file__).parent
 
@@ -43,6 +44,7 @@ def create_app(daemon: Daemon, *, token: str | Token | None, stop: asyncio.Event
     app = Starlette(
         routes=[
             *pages.routes(),
+            *Runbooks(pages.page).routes(),
             *Health(daemon).routes(),
             Route(PREFIX, routes[0].endpoint, methods=["GET"]),  # the index, also without a slash at its end
             Mount(PREFIX, Router(routes, redirect_slashes=False)),

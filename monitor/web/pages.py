@@ -84,7 +84,7 @@ class Pages:
         standing = self._daemon.journal.standing()
         probes = sorted({name for each in pictures for name in (*each.probes, *each.watched.left_out)})
         stands = {stage: [kept for kept in standing if kept.stage is stage] for stage in Stage}
-        return await self._page(
+        return await self.page(
             "status.html",
             root="./",
             refresh=REFRESH,
@@ -115,7 +115,7 @@ class Pages:
         for verdict in (Verdict.VIOLATED, Verdict.UNKNOWN, Verdict.SLOW):
             found = journal.runs(environment=watched.name, verdict=verdict, limit=SHOWN)
             failures += await _or([], found, troubles)
-        return await self._page(
+        return await self.page(
             "environment.html",
             root="../",
             refresh=REFRESH,
@@ -175,7 +175,7 @@ class Pages:
             )
             for step in record.steps
         ]
-        return await self._page(
+        return await self.page(
             "run.html",
             root="../",
             refresh=None,
@@ -194,7 +194,7 @@ class Pages:
         """What cannot be answered, for whoever typed an address or followed an old link: it leads back."""
         path = request.scope.get("raw_path") or request.url.path.encode()
         depth = max(1, path.count(b"/"))
-        page = await self._page(
+        page = await self.page(
             "fault.html", status=fault.status, root="../" * (depth - 1) or "./", refresh=None, topics="", fault=fault
         )
         page.headers.update(fault.headers or {})
@@ -204,7 +204,7 @@ class Pages:
         watched = self._daemon.environments().get(kept.environment)
         probe = watched.probes.get(kept.probe) if watched else None
         expected, actual = compared(kept.expected, kept.actual)
-        return await self._page(
+        return await self.page(
             "violation.html",
             status=fault.status if fault else 200,
             root="../",
@@ -228,7 +228,7 @@ class Pages:
             markdown=markdown.violation(kept),
         )
 
-    async def _page(self, template: str, *, status: int = 200, **known: object) -> Response:
+    async def page(self, template: str, *, status: int = 200, **known: object) -> Response:
         """Render in turns, for a page of many environments takes a while."""
         common: Mapping[str, Any] = {
             "version": self._daemon.version,

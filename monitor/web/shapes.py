@@ -56,7 +56,10 @@ class RunWithEvidence(Run):
 
 
 class KeptViolation(TypedDict):
-    """A broken promise with its life, without its evidence; `times` is how many runs found it."""
+    """A broken promise with its life, without its evidence; `times` is how many runs found it.
+
+    `runbook` is the name of a page below /runbooks.
+    """
 
     id: str
     environment: str
@@ -74,6 +77,7 @@ class KeptViolation(TypedDict):
     note: str
     run_id: str
     last_run_id: str
+    runbook: str
 
 
 class ViolationWithEvidence(KeptViolation):

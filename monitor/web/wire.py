@@ -16,6 +16,7 @@ from monitor.ports import Store
 from monitor.web import shapes
 from monitor.web.answers import moment, seconds
 from monitor.web.daemon import Notice, Watched
+from monitor.web.guidance import runbook_of
 from monitor.web.picture import Picture, ProbePicture
 
 
@@ -73,6 +74,7 @@ def violation(kept: KeptViolation) -> shapes.KeptViolation:
         "note": kept.note,
         "run_id": kept.run_id,
         "last_run_id": kept.last_run_id,
+        "runbook": runbook_of(kept.kind),
     }
 
 

@@ -52,6 +52,18 @@ def test_the_file_is_what_the_command_says() -> None:
     assert FILE.read_text("utf-8") == made("--config", str(ROOT / "config" / "holdfast.yaml"))
 
 
+def test_runbooks_are_where_the_configuration_says(tmp_path: Path) -> None:
+    """Links lead to --runbooks, else to the page's own; where neither is given, it is said what to give."""
+    file = tmp_path / "holdfast.yaml"
+    file.write_text("http: {public_url: 'https://page.example/holdfast/'}")
+    flag = ("--runbooks", "https://wiki.example/r/")
+    for arguments, where in ((), "https://page.example/holdfast/runbooks"), (flag, "https://wiki.example/r"):
+        assert f"runbook_url: {where}/HoldfastDown.md\n" in made("--config", str(file), *arguments)
+    file.write_text("location: here")
+    ended = CliRunner().invoke(app, ["rules", "--config", str(file)])
+    assert "set http.public_url, or give --runbooks http://HOST:PORT/runbooks" in ended.stderr
+
+
 @pytest.mark.debian
 def test_prometheus_can_load_it(tmp_path: Path) -> None:
     """Promtool finds nothing to complain of, neither in the defaults nor where environments differ."""

@@ -84,7 +84,7 @@ async def test_a_fault_is_seen_live_and_acknowledged(chromium: Chromium, real: R
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["", "environments/{}", "environments/{}?range=7d"])
+@pytest.mark.parametrize("path", ["", "environments/{}", "environments/{}?range=7d", "runbooks/"])
 async def test_axe_finds_nothing_grave(chromium: Chromium, real: Real, path: str, scheme: str) -> None:
     """Each page can be used by everybody, in both schemes, and fits a window of 320 pixels."""
     async with chromium.page(real.url, path.format(ENVIRONMENT), color_scheme=scheme) as seen:

@@ -91,6 +91,8 @@ def test_it_holds_what_runs_and_nothing_that_installs(image: Image) -> None:
         == set()
     )
     assert {"monitor", "asyncpg", "redis", "uvloop"} <= packages
+    runbooks = {path.name for path in image.program.glob("lib/python3*/site-packages/monitor/runbooks/*")}
+    assert runbooks == {path.name for path in (ROOT / "docs" / "runbooks").iterdir()}
     size = sum(path.lstat().st_size for path in image.program.rglob("*")) / 1e6
     assert size < LARGEST, f"{size:.0f} MB"
 
