@@ -34,7 +34,7 @@ from monitor.looplag import LoopWatch
 from monitor.metrics import Metrics
 from monitor.opening import open_state
 from monitor.ports import Clock, StateError, Store, StoreError, SystemClock
-from monitor.schedule import Schedule
+from monitor.schedule import FIRST_ROUND, Schedule
 from monitor.settings import EnvironmentSettings, Settings
 from monitor.stores.environment import LiveEnvironment
 from monitor.stores.home import home_of
@@ -297,11 +297,15 @@ class App:
             await turns.give()
 
     async def _sweep_all(self) -> None:
-        await asyncio.gather(*(self._sweep(environment) for environment in list(self._live.values())))
+        """Begin one after the other, spread over as much time as a first round takes; none waits for another's end."""
+        gap = self._schedule.round.total_seconds() / max(1, len(self._live))
+        await asyncio.gather(*(self._sweep(name, after=turn * gap) for turn, name in enumerate(list(self._live))))
 
-    async def _sweep(self, environment: LiveEnvironment) -> None:
+    async def _sweep(self, name: str, *, after: float) -> None:
         """Remove what killed runs left, each store by itself, so that a sick one does not keep the other dirty."""
-        if self._schedule.paused_until(environment.name):
+        await asyncio.sleep(after)
+        environment = self._live.get(name)
+        if environment is None or self._paused(name):
             return
         for store in environment.stores:
             try:
@@ -473,6 +477,7 @@ class App:
             probes.get("durability"),
             audit=partial(self._schedule.run_now, live.name, "durability"),
             paused=partial(self._paused, live.name),
+            within=self._schedule.round - FIRST_ROUND,
         )
 
     def _paused(self, environment: str) -> bool:

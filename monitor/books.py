@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from monitor.core.ledger.found import Standing
+from monitor.core.spread import share
 from monitor.metrics import Metrics
 from monitor.ports import KEEPERS, Clock, Ledger, StateError, Store
 from monitor.probe import Probe
@@ -50,8 +51,13 @@ class Books:
         *,
         audit: Callable[[], Awaitable[object]],
         paused: Callable[[], bool],
+        within: timedelta,
     ) -> None:
-        """Move the registers of an environment between the runs of `durability`, if there is a ledger that lasts."""
+        """Move the registers of an environment between the runs of `durability`, if there is a ledger that lasts.
+
+        One that is new begins at its own moment `within` this time; where there were others, they are replaced at once.
+        """
+        after = timedelta() if environment.name in self._kept else within * share(environment.name)
         self.unwatch(environment.name)
         if not isinstance(probe, DurabilityProbe):
             return
@@ -64,6 +70,7 @@ class Books:
                 patience=probe.patience,
                 audit=audit,
                 paused=paused,
+                after=after,
             )
 
     def unwatch(self, environment: str) -> None:

@@ -13,6 +13,7 @@ import structlog
 from monitor.core.ledger.evidence import Epoch, as_json
 from monitor.core.ledger.found import Outage
 from monitor.core.ledger.outage import OPERATIONS, Attempt, Watch
+from monitor.core.spread import share
 from monitor.core.verdict import Reason
 from monitor.ports import Clock, Environment, Place, StateError, Store, StoreError
 from monitor.scribe import LedgerScribe
@@ -33,7 +34,8 @@ class Pulse:
     """The pulse of one store of one environment, from `run` until it is cancelled or `stop`.
 
     `audit` is asked for a run of `durability` after a break and in a new epoch, one at a time; `paused` says whether
-    the environment is left alone. It judges nothing.
+    the environment is left alone. It judges nothing. Its first tick is `after` so long, so that those of many
+    environments, each of which looks at its schema first, do not fall together.
     """
 
     environment: Environment
@@ -44,6 +46,7 @@ class Pulse:
     clock: Clock
     audit: Callable[[], Awaitable[object]]
     paused: Callable[[], bool]
+    after: timedelta = timedelta()
     ticks: int = 0
     """How many moves were acknowledged."""
     _watches: dict[str, Watch] | None = None
@@ -58,8 +61,9 @@ class Pulse:
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Tick on a steady grid; a tick that comes too late is left out, and none is made up for."""
-        start, wait = self.clock.monotonic(), 0.0
+        """Tick on a steady grid, at its own part of each period; a tick that is too late is not made up for."""
+        start = self.clock.monotonic() + share(self.environment.name, self.store) / self.rate
+        wait = self.after.total_seconds()
         try:
             while not await self._stopped(within=self._until_next(start, wait)):
                 if self.paused():
@@ -220,6 +224,7 @@ class Pulses:
         patience: timedelta,
         audit: Callable[[], Awaitable[object]],
         paused: Callable[[], bool],
+        after: timedelta = timedelta(),
     ) -> None:
         """Begin with these, instead of those that the environment had."""
         self.unwatch(environment.name)
@@ -233,6 +238,7 @@ class Pulses:
                 clock=self._clock,
                 audit=audit,
                 paused=paused,
+                after=after,
             )
             task = asyncio.create_task(pulse.run(), name=f"pulse {environment.name}/{store}")
             task.add_done_callback(_ended)

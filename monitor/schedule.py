@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from monitor.core.backoff import SICK, Backoff
 from monitor.core.record import RunRecord
+from monitor.core.spread import evenly, share
 from monitor.core.verdict import Finding, Reason
 from monitor.desk import Desk
 from monitor.ports import Environment, Store
@@ -34,8 +34,11 @@ log = structlog.get_logger("holdfast")
 
 FIRST_ROUND = timedelta(seconds=3)
 """Every probe runs once within this time of the start, however rare it is, so that nobody waits for a first verdict."""
-_FIRST_RUNS = 200
-"""First runs a second, of so many probes that they would crowd: their first round takes longer."""
+_FIRST_RUNS = 20
+"""Probes that a first round takes in a second, where there are so many that they would crowd: it then takes longer.
+
+With all that goes on beside them these are as many runs as half a core does.
+"""
 
 Place = tuple[str, str]
 Late = tuple[timedelta, float]
@@ -64,6 +67,7 @@ class Schedule:
         self._paused: dict[str, datetime] = {}
         self._first_round: set[Place] = set()
         self._round = FIRST_ROUND
+        self._firsts = 0
         self._draining = False
 
     def start(self) -> None:
@@ -73,6 +77,11 @@ class Schedule:
     def expect(self, probes: int) -> None:
         """So many probes will be watched in all."""
         self._round = max(FIRST_ROUND, timedelta(seconds=probes / _FIRST_RUNS))
+
+    @property
+    def round(self) -> timedelta:
+        """How long the first round takes: what else is to be done once for each environment is spread over it, too."""
+        return self._round
 
     def watch(self, environment: Environment, probes: Iterable[Probe[Any]]) -> None:
         """Run these probes against this environment from now on, instead of whatever ran against it before.
@@ -175,12 +184,11 @@ class Schedule:
 
     def _add(self, place: Place, probe: Probe[Any], *, first: bool) -> None:
         now = self._desk.clock.now()
+        start = _first_start(place, probe.every, now)
         self._due.pop(place, None)
         self._scheduler.add_job(
             self._tick,
-            IntervalTrigger(
-                seconds=probe.every.total_seconds(), start_date=_first_start(place, probe.every, now), timezone=UTC
-            ),
+            IntervalTrigger(seconds=probe.every.total_seconds(), start_date=start, timezone=UTC),
             args=(place,),
             id="/".join(place),
             replace_existing=True,
@@ -188,11 +196,12 @@ class Schedule:
             max_instances=1,
             misfire_grace_time=max(1, int(probe.every.total_seconds())),
         )
-        if first and probe.every > self._round:
+        if first and start - now > self._round:  # else its grid has it run in the first round
+            self._firsts += 1
             self._scheduler.add_job(
                 self._tick,
                 "date",
-                run_date=now + self._round * _share(place),
+                run_date=now + self._round * evenly(self._firsts - 1),
                 args=(place,),
                 id="/".join(("first", *place)),
                 replace_existing=True,
@@ -338,14 +347,9 @@ def _says_something(record: RunRecord | None, store: Store, asked: Sequence[tupl
     return record.finding.place == store if record.finding.place else len(asked) == 1
 
 
-def _share(place: Place) -> float:
-    """A place's own fraction of any interval, the same for ever."""
-    return int.from_bytes(hashlib.blake2b("/".join(place).encode(), digest_size=4).digest(), "big") / 2**32
-
-
 def _first_start(place: Place, every: timedelta, now: datetime) -> datetime:
     """The next moment on this place's own grid: the epoch, plus its share of the interval, plus whole intervals."""
     seconds = every.total_seconds()
-    offset = _share(place) * seconds
+    offset = share(*place) * seconds
     turns = (now.timestamp() - offset) // seconds + 1
     return datetime.fromtimestamp(offset + turns * seconds, UTC)

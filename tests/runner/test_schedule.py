@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Self
 
@@ -18,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from monitor.core.spread import share
 from monitor.core.verdict import Reason, Verdict
 from monitor.ports import Store
 from monitor.probe import Probe, Run
-from monitor.schedule import FIRST_ROUND, Schedule, _first_start, _share
+from monitor.schedule import FIRST_ROUND, Schedule, _first_start
 from tests.runner import (
     Another,
     Bell,
@@ -54,8 +56,8 @@ def test_starts_lie_on_a_grid_that_restarts_do_not_move(
 
 def test_starts_are_spread_over_the_interval() -> None:
     """A thousand probes leave no twentieth of their interval empty, and crowd none."""
-    shares = [_share((f"environment-{number}", probe)) for number in range(500) for probe in ("thread", "session")]
-    crowds = [sum(1 for share in shares if place <= share * 20 < place + 1) for place in range(20)]
+    shares = [share(f"environment-{number}", probe) for number in range(500) for probe in ("thread", "session")]
+    crowds = [sum(1 for each in shares if place <= each * 20 < place + 1) for place in range(20)]
     assert sum(crowds) == 1000
     assert min(crowds) > 20
     assert max(crowds) < 100
@@ -112,11 +114,38 @@ async def test_a_probe_runs_again_and_again(stage: Stage) -> None:
 
 async def test_a_rare_probe_has_its_first_turn_soon(stage: Stage) -> None:
     """A probe that runs once an hour runs within seconds of the start all the same."""
-    name = min((f"e{number}" for number in range(100)), key=lambda each: _share((each, "doing")))
-    stage.watch(every(3_600_000), place=Place(name))
+    stage.watch(every(3_600_000))
     async with asyncio.timeout(FIRST_ROUND.total_seconds()):
-        await stage.bell.more(f"run {name}/doing")
+        await stage.bell.more("run production/doing")
     assert stage.schedule.first_round_done
+
+
+async def test_the_first_round_of_many_is_little_more_than_what_comes_after_it() -> None:
+    """Every probe of two hundred environments has its first turn in the round; no second of it has twice the mean.
+
+    Where the grid of a probe has it run in the round, that is its first turn, and there is no other.
+    """
+    began = datetime(2026, 11, 23, tzinfo=UTC)
+
+    class Still(ShiftedClock):
+        def now(self) -> datetime:
+            return began
+
+    async with desk_with(Bell()) as (desk, _, _):
+        schedule = Schedule(replace(desk, clock=Still()))
+        schedule.expect(400)
+        for number in range(200):
+            schedule.watch(Place(f"e{number}"), [every(15_000), every(300_000, Another)])
+        turns: dict[tuple[str, ...], list[float]] = {}
+        for job in schedule._scheduler.get_jobs():
+            first = getattr(job.trigger, "start_date", None) or job.trigger.run_date
+            turns.setdefault(tuple(job.id.split("/")[-2:]), []).append((first - began).total_seconds())
+    length = schedule.round.total_seconds()
+    assert length == 20
+    firsts = [[start for start in starts if start <= length] for starts in turns.values()]
+    assert [len(starts) for starts in firsts] == [1] * 400
+    crowds = Counter(int(start) for starts in firsts for start in starts)
+    assert max(crowds.values()) < 2 * 400 / length
 
 
 async def test_a_probe_never_overlaps_itself_and_misses_are_counted(stage: Stage) -> None:
