@@ -76,6 +76,8 @@ def _asked(found: Iterable[Violation], expected: Expected, asked: str) -> tuple[
 
 
 def _differences(expected: Expected, messages: Sequence[Message]) -> Iterator[Violation]:
+    if _as_it_was(expected.messages, messages):
+        return
     wanted = {message.id: message for message in expected.messages}
     first: dict[UUID, Message] = {}
     strangers: list[Message] = []
@@ -95,11 +97,19 @@ def _differences(expected: Expected, messages: Sequence[Message]) -> Iterator[Vi
     yield from _order(expected, [message for message in first.values() if message.id not in copied])
 
 
+def _as_it_was(wanted: Sequence[Message], seen: Sequence[Message]) -> bool:
+    """Whether each is in its place and says the same, as in nearly every run; else it is asked what differs."""
+    return len(wanted) == len(seen) and all(
+        found == should or (found.id == should.id and found.number in (0, should.number) and found.says(should))
+        for should, found in zip(wanted, seen, strict=True)
+    )
+
+
 def _header(expected: Expected, read: Transcript) -> Iterator[Violation]:
     if read.thread is None:
         yield Violation(kind=Kind.LOST, subject="the thread's header", expected="present", actual="absent")
         return
-    if read.thread.digest != expected.thread.digest:
+    if read.thread != expected.thread and read.thread.digest != expected.thread.digest:
         yield _altered(expected.thread, read.thread, Kind.CORRUPT, subject="the thread's header")
     # A count that agrees with what is there tells of the same loss or the same surplus once more.
     if read.count not in (len(expected.messages), len(read.messages)):

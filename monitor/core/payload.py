@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal, TypeAlias
 from uuid import UUID, uuid5
 
@@ -83,10 +84,10 @@ def canonical(text: str) -> str:
     JSON stands for itself, so that a mangled value differs from the right one instead of stopping the judge.
     """
     try:
-        value = json.loads(text, parse_int=_integer, parse_float=_number)
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return text
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _integer(digits: str) -> int | float:
@@ -100,6 +101,10 @@ def _number(digits: str) -> int | float:
         return value or 0
     exact = Decimal(digits)  # 6.80780443323959e+16 ends with 900 for PostgreSQL, and with 904 as a double
     return int(exact) if exact == exact.to_integral_value() else value
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _hash(text: str) -> str:
@@ -147,9 +152,9 @@ class Author:
         """The header of thread `number`, counted from 0."""
         metadata: dict[str, Json] = {
             "run": self.run_id,
-            "thread": number,
             "labels": ["holdfast", "synthetic"],
             "pinned": number % 2 == 0,
+            "thread": number,
         }
         return Thread(
             id=self.id("thread", number),
@@ -167,11 +172,11 @@ class Author:
         all kinds at every place.
         """
         key = f"{self.environment}/{self.probe}/{self.run_id}/{thread}/{number}/{version}"
-        place = int.from_bytes(hashlib.blake2b(self.run_id.encode(), digest_size=4).digest(), "big") + number + version
-        names = [name for name in self.speech.contents or CONTENT if not (light and name == "large")]
+        place = _beginning(self.run_id) + number + version
+        names = _kinds(self.speech.contents, light)
         kind = names[place % len(names)]
         content, extra = CONTENT[kind](key)
-        metadata: dict[str, Json] = {"key": key, "content": kind, "tokens": place % 4096, **extra}
+        metadata: dict[str, Json] = {"key": key, "tokens": place % 4096, "content": kind, **extra}
         roles, types = self.speech.roles, self.speech.types
         return Message(
             id=self.id("thread", thread, "message", number),
@@ -184,7 +189,31 @@ class Author:
 
 
 def _json(value: Mapping[str, Json]) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """Spelt as PostgreSQL's jsonb gives it back, shorter names first: what came back whole is then equal as text.
+
+    Only what is in the values themselves may be spelt anew, as 5e-324 is; that is the same by `canonical`.
+    """
+    return _WRITER.encode({name: value[name] for name in sorted(value, key=_place_in_jsonb)})
+
+
+_WRITER = json.JSONEncoder(ensure_ascii=False)
+
+
+def _place_in_jsonb(name: str) -> tuple[int, bytes]:
+    spelt = name.encode()
+    return len(spelt), spelt
+
+
+@lru_cache(maxsize=64)  # of the runs that are under way
+def _beginning(run_id: str) -> int:
+    """The place among the kinds of content at which a run begins."""
+    return int.from_bytes(hashlib.blake2b(run_id.encode(), digest_size=4).digest(), "big")
+
+
+@lru_cache(maxsize=64)
+def _kinds(contents: tuple[str, ...], light: bool) -> tuple[str, ...]:  # noqa: FBT001  a key of the cache
+    """The kinds of content that take turns."""
+    return tuple(name for name in contents or CONTENT if not (light and name == "large"))
 
 
 def _nests(value: Json) -> bool:
@@ -209,7 +238,7 @@ def noise(key: str, length: int) -> str:
 def _nested(key: str, depth: int) -> Json:
     value: Json = noise(key, 8)
     for level in range(depth):
-        value = {"level": level, "next": [value, None, True]}
+        value = {"next": [value, None, True], "level": level}
     return value
 
 

@@ -73,6 +73,20 @@ def test_every_kind_of_content_can_be_stored(kind: str) -> None:
     assert json.loads(json.dumps(extra)) == extra
 
 
+def jsonb_order(pairs: list[tuple[str, object]]) -> list[tuple[str, object]]:
+    """Pairs in the order in which PostgreSQL's jsonb keeps them."""
+    return sorted(pairs, key=lambda pair: (len(pair[0].encode()), pair[0].encode()))
+
+
+@pytest.mark.parametrize("number", range(1, len(CONTENT) + 1))
+def test_metadata_stand_in_the_order_of_jsonb(number: int) -> None:
+    """At every depth, so that what comes back is equal as text and need not be parsed."""
+    orders: list[list[tuple[str, object]]] = []
+    for text in (author().message(0, number).metadata, author().thread(number, user="u").metadata):
+        json.loads(text, object_pairs_hook=orders.append)
+    assert orders == [jsonb_order(pairs) for pairs in orders]
+
+
 def test_all_kinds_of_content_take_part_in_a_few_messages() -> None:
     """As many messages in a row as there are kinds show every kind once."""
     kinds = [json.loads(author().message(0, number).metadata)["content"] for number in range(1, len(CONTENT) + 1)]
