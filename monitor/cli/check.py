@@ -115,9 +115,8 @@ def command(
 
     """
     loaded = common.configuration(config)
-    known = loaded.settings.environments
-    names = list(dict.fromkeys(common.known(name, known, what="environment") for name in environments or known))
-    every = {name for each in known.values() for name in each.probes.by_name()}
+    names = common.environments_named(loaded, environments)
+    every = {name for each in loaded.settings.environments.values() for name in each.probes.by_name()}
     wanted = {common.known(name, sorted(every), what="probe") for name in probe or ()}
     if not names:
         common.fail("there is nothing to check: add an environment below `environments:`", common.WRONG_CONFIGURATION)

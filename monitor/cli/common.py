@@ -174,7 +174,27 @@ def log_to_stderr(loaded: Loaded, *, level: str | None = None) -> Scrubbing:
 
 def environment_named(loaded: Loaded, name: str) -> EnvironmentSettings:
     """An environment of the configuration; where it is not there, the command ends with 64."""
-    return loaded.settings.environments[known(name, loaded.settings.environments, what="environment")]
+    (found,) = environments_named(loaded, [name])
+    return loaded.settings.environments[found]
+
+
+def environments_named(loaded: Loaded, names: Iterable[str] | None) -> list[str]:
+    """Environments of the configuration, each once; all of them where none is named. Where one is not there: 64.
+
+    Where no configuration was found at all, that is said, and the command ends with 78.
+    """
+    if nowhere := unconfigured(loaded):
+        fail(nowhere, WRONG_CONFIGURATION)
+    every = loaded.settings.environments
+    return list(dict.fromkeys(known(name, every, what="environment") for name in names or every))
+
+
+def unconfigured(loaded: Loaded) -> str:
+    """That no configuration was found, where it was looked for, and the next step; nothing where there is any."""
+    if loaded.files or loaded.settings.environments:
+        return ""
+    looked = " or ".join(f"./{place}" if not place.is_absolute() else str(place) for place in PLACES)
+    return f"no configuration was found at {looked}; name one by --config FILE or HOLDFAST_CONFIG"
 
 
 def known(name: str, names: Iterable[str], *, what: str, listed_by: str = "") -> str:
@@ -186,18 +206,11 @@ def known(name: str, names: Iterable[str], *, what: str, listed_by: str = "") ->
     if name in known_names:
         return name
     near = difflib.get_close_matches(name, known_names, n=1)
-    every = f"`{listed_by}` lists them" if listed_by else f"known: {', '.join(known_names) or _none_known(what)}"
+    every = f"`{listed_by}` lists them" if listed_by else f"known: {', '.join(known_names) or 'none'}"
     hint = f"did you mean {near[0]!r}?" if near else every
     if near and listed_by:
         hint += f" {every}"
     fail(f"there is no {what} {name!r}; {hint}", USAGE)
-
-
-def _none_known(what: str) -> str:
-    if what != "environment":
-        return "none"
-    looked = ", ".join(f"./{place}" if not place.is_absolute() else str(place) for place in PLACES)
-    return f"none, for no configuration names any; without --config or HOLDFAST_CONFIG it is looked for at {looked}"
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -41,8 +41,11 @@ def check(config: common.Config = None, quiet: common.Quiet = False) -> None:
         return
     names = ", ".join(loaded.settings.environments)
     if not names:
-        where = "" if loaded.files else f"; there is no file: neither {' nor '.join(map(str, common.PLACES))}"
-        common.out().print(Text("! ", style="yellow") + Text(f"the configuration is valid, but watches nothing{where}"))
+        nowhere = common.unconfigured(loaded)
+        said = (
+            f"{nowhere}; the defaults watch nothing" if nowhere else "the configuration is valid, but watches nothing"
+        )
+        common.out().print(Text("! ", style="yellow") + Text(said))
     else:
         count = f", with {len(warnings)} warning{'s' * (len(warnings) > 1)}" if warnings else ""
         mark = Text("! ", style="yellow") if warnings else Text("✔ ", style="green")

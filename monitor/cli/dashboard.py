@@ -66,7 +66,10 @@ def command(
     """
     from monitor.dashboards import DETAIL, OVERVIEW, config_maps, files  # noqa: PLC0415  most of the time of this command
 
-    given = _given(common.configuration(config).settings, page=page, datasource=datasource)
+    loaded = common.configuration(config)
+    if nowhere := common.unconfigured(loaded):
+        common.err().print(f"holdfast: {nowhere}; these dashboards are of the defaults, and know no environment")
+    given = _given(loaded.settings, page=page, datasource=datasource)
     if form == "kubernetes":
         made = yaml.dump_all(config_maps(given), Dumper=common.Dumper, sort_keys=False, allow_unicode=True, width=120)
         written = {out: made} if out else {}

@@ -86,7 +86,7 @@ def list_(
     """
     loaded = common.configuration(config)
     known = loaded.settings.environments
-    names = list(dict.fromkeys(common.known(name, known, what="environment") for name in environments or known))
+    names = common.environments_named(loaded, environments)
     asked_for = {"losses": losses, "outages": outages, "epochs": epochs, "restores": restores}
     wanted = {name for name, given in asked_for.items() if given}
 

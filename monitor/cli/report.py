@@ -69,8 +69,7 @@ def command(
 
     """
     loaded = common.configuration(config)
-    known = loaded.settings.environments
-    names = list(dict.fromkeys(common.known(name, known, what="environment") for name in environments or known))
+    names = common.environments_named(loaded, environments)
     chosen = form or (Form.MARKDOWN if Path(out).suffix in {".md", ".markdown"} else Form.HTML)
     target = out or ("report.md" if chosen is Form.MARKDOWN else "report.html")
     report = _report(loaded, names, Period.latest(since, datetime.now(UTC)), quiet=quiet)

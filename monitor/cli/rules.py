@@ -86,6 +86,8 @@ def command(
     """
     loaded = common.configuration(config)
     settings = loaded.settings
+    if nowhere := common.unconfigured(loaded):
+        common.err().print(f"holdfast: {nowhere}; these rules are of the defaults, and know no environment")
     policy = Policy(
         intervals=Settled(_intervals(settings), {name: _intervals(own) for name, own in settings.environments.items()}),
         deadlines=Settled(_deadline(settings), {name: _deadline(own) for name, own in settings.environments.items()}),

@@ -21,6 +21,7 @@ from monitor.cli.common import (
     log_to_stderr,
     read,
     run,
+    unconfigured,
 )
 from monitor.configfile import Loaded
 from monitor.core.shard import Shard
@@ -65,7 +66,10 @@ def command(config: Config = None, shard: Part = None, quiet: Quiet = False, ver
         settings = loaded.settings.model_copy(update={"shard": shard or loaded.settings.shard})
         return replace(loaded, settings=settings.of_its_shard())
 
-    loaded = mine(configuration(config))
+    given = configuration(config)
+    if nowhere := unconfigured(given):
+        fail(f"{nowhere}; `holdfast demo` needs none", WRONG_CONFIGURATION)
+    loaded = mine(given)
     if not loaded.settings.environments and loaded.settings.part.whole:
         nothing = "there is nothing to watch: add an environment below `environments:` (see config/holdfast.yaml)"
         fail(nothing, WRONG_CONFIGURATION)

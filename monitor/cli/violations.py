@@ -137,8 +137,11 @@ def _one(config: Path | None, id_: str) -> KeptViolation:
 
 
 def _with_state(config: Path | None, ask: Callable[[KeptState], Awaitable[T]]) -> T:
-    home = home_in(common.configuration(config).settings)
+    loaded = common.configuration(config)
+    home = home_in(loaded.settings)
     if none := missing(home):
+        if nowhere := common.unconfigured(loaded):
+            common.fail(nowhere, common.WRONG_CONFIGURATION)
         common.fail(none, 1)
 
     async def main() -> T:

@@ -12,10 +12,11 @@ from urllib.parse import urlsplit, urlunsplit
 import jsonschema
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import monitor
 import monitor.probes
-from monitor.cli import COMMANDS
+from monitor.cli import COMMANDS, app
 from monitor.core.payload import synthetic_user
 from monitor.embedded.faults import FAULTS
 from monitor.probe import discover
@@ -65,6 +66,22 @@ async def test_a_wrong_usage(arguments: tuple[str, ...]) -> None:
     assert (ended.code, ended.out) == (64, "")
     assert "Usage:" in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("check", "run", "report", "violations list", "violations show 1", "ledger list"),
+        *(f"{each} production" for each in ("check", "plan", "setup", "sweep", "ledger verify")),
+    ],
+)
+def test_without_a_configuration(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever needs one says where it was looked for and what to do next, and ends with 78."""
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(app, command.split())
+    assert (ended.exit_code, ended.stdout) == (78, "")
+    looked = "holdfast: no configuration was found at ./holdfast.yaml or /etc/holdfast/holdfast.yaml"
+    assert ended.stderr.startswith(f"{looked}; name one by --config FILE or HOLDFAST_CONFIG")
 
 
 async def test_probes_lists_every_probe() -> None:
