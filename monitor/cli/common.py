@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import errno
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 import yaml
-from rich.console import Console
-from rich.text import Text
 
 import monitor.probes
 from monitor.configfile import ConfigError, Loaded, load, secrets_in
@@ -24,6 +21,9 @@ from monitor.core.verdict import Verdict
 from monitor.logs import Scrubbing, set_up
 from monitor.probe import discover
 from monitor.settings import EnvironmentSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 
@@ -93,28 +93,24 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wro
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log in detail.")]
 
 
-class Output(Console):
-    """A console whose reader may go away, as `head` does: that ends a command as any other error does."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        """Rich would exit here, also in the middle of an event loop, which does not bear that."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
-
-
 def out() -> Console:
     """Where results go. Colour on a terminal only, and not where NO_COLOR is set."""
+    from monitor.cli.output import Output  # noqa: PLC0415  the daemon prints nothing
+
     return Output(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def err() -> Console:
     """Where complaints and progress go."""
+    from rich.console import Console  # noqa: PLC0415  the same
+
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Say what is wrong, and end."""
+    from rich.text import Text  # noqa: PLC0415  the same
+
     err().print(Text("holdfast: ", style="bold red") + Text(message))
     raise typer.Exit(code)
 
@@ -148,6 +144,8 @@ def from_flags(overrides: Mapping[str, object]) -> Loaded:
 
 def complain(error: ConfigError, *, what: str = "the configuration") -> None:
     """Say everything that is wrong with a configuration."""
+    from rich.text import Text  # noqa: PLC0415  the same
+
     console = err()
     count = len(error.problems)
     console.print(Text(f"holdfast: {what} cannot be used: {count} problem{'s' * (count > 1)}", style="bold red"))

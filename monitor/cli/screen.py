@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from monitor.cli.common import COLOUR, MARK, Output, out
+from monitor.cli.common import COLOUR, MARK, out
+from monitor.cli.output import Output
 from monitor.core.record import RunRecord
 from monitor.core.violations import KeptViolation
 

@@ -129,10 +129,20 @@ def test_migrations_make_the_tables_that_are_used() -> None:
     """What the migrations make is what tables.py describes: tables, columns, types and indexes."""
     engine = sa.create_engine("sqlite://")
     with engine.begin() as connection:
-        migrate.upgrade(connection)
+        migrate.migrate(connection)
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
         assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == migrate.HEAD
+    engine.dispose()
+
+
+def test_new_tables_are_those_of_the_newest_migration() -> None:
+    """Where nothing was, no migration is needed to get there, and none is left to apply."""
+    engine = sa.create_engine("sqlite://")
+    with engine.begin() as connection:
+        migrate.upgrade(connection)
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert (compare_metadata(context, metadata), context.get_current_revision()) == ([], migrate.HEAD)
     engine.dispose()
 
 
