@@ -18,7 +18,7 @@ from typing import Any
 from bench.frame import Bench, Effort, Row, compared, table
 from monitor.cli.common import run
 
-MODULES = ("latency", "honesty", "cpu", "many", "scrape", "checks", "start", "target", "judge")
+MODULES = ("latency", "honesty", "cpu", "thousand", "scrape", "checks", "start", "target", "judge")
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- made by `make bench ARGS=--write` -->\n", "<!-- end -->"

@@ -8,7 +8,7 @@ that what else the machine does meets both.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import median, quantiles
 from typing import Any, Protocol, Self
 
@@ -19,10 +19,14 @@ FEW = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How long a run of the bench may take: `rounds` of each figure, and whether the long rows are measured, too."""
+    """How long a run of the bench may take: `rounds` of each figure, and whether the long rows are measured, too.
+
+    `tell` hears how far a module is.
+    """
 
     rounds: int = 5
     full: bool = False
+    tell: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class Goal:
 class Row:
     """One row of the table: `what` is measured, of which goal of the list (`number`), beside which anchor.
 
-    Without `own` it was not measured, and `note` says why and how it can be.
+    Without `own` it was not measured, and `note` says why and how it can be. With `absolute`, the goal speaks of the
+    figure itself although there is an anchor.
     """
 
     number: str
@@ -97,6 +102,7 @@ class Row:
     beside: str = ""
     goal: Goal = Goal()
     note: str = ""
+    absolute: bool = False
 
     @property
     def ratio(self) -> Figure | None:
@@ -105,15 +111,16 @@ class Row:
 
     @property
     def judged(self) -> Figure | None:
-        """What the goal speaks of."""
+        """What two runs of the bench are compared by."""
         return self.ratio or self.own
 
     @property
     def met(self) -> bool | None:
         """Whether the goal is met; None where it was not measured, or where there is none."""
-        if self.judged is None or self.goal == Goal():
+        judged = self.own if self.absolute else self.judged
+        if judged is None or self.goal == Goal():
             return None
-        return self.goal.met(self.judged.median)
+        return self.goal.met(judged.median)
 
     def cells(self) -> tuple[str, ...]:
         """For the table."""
@@ -124,7 +131,7 @@ class Row:
             self.own.text(self.unit) if self.own else NOTHING,
             f"{self.beside}: {self.anchor.text(self.unit)}" if self.anchor else NOTHING,
             f"{self.ratio.text()}{TIMES}" if self.ratio else NOTHING,
-            self.goal.text(TIMES if self.anchor or self.beside else self.unit),
+            self.goal.text(TIMES if self.beside and not self.absolute else self.unit),
             told,
         )
 
@@ -137,7 +144,8 @@ class Row:
         """From what was kept."""
         figures = {name: Figure(tuple(kept[name]["values"])) if kept[name] else None for name in ("own", "anchor")}
         texts = {name: str(kept[name]) for name in ("number", "what", "unit", "beside", "note")}
-        return cls(**texts, own=figures["own"], anchor=figures["anchor"], goal=Goal(**kept["goal"]))
+        absolute = bool(kept.get("absolute", False))
+        return cls(**texts, **figures, goal=Goal(**kept["goal"]), absolute=absolute)
 
 
 class Bench(Protocol):

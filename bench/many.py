@@ -14,9 +14,10 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -27,13 +28,13 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 from prometheus_client.samples import Sample
 
-from bench.frame import Effort, Figure, Goal, Row
 from monitor.embedded.servers import Servers
 from monitor.listening import bind
 from monitor.stores.provision import schema_sql
 
 TICKS = os.sysconf("SC_CLK_TCK")
-_START = 300.0  # seconds until the first round of runs is done, at the most
+_START = 300.0  # seconds until the first round of runs is done, at the most, and one more for each environment
+_END = 60.0  # seconds for a daemon to end by itself
 _LEAST = 64  # connections that a server has for others
 
 
@@ -41,12 +42,14 @@ _LEAST = 64  # connections that a server has for others
 class Plan:
     """What is watched, by how many daemons, and for how many seconds after the first round it is measured.
 
-    `probes` are settings of probes as in a configuration; empty is as they come.
+    `probes` are settings of probes as in a configuration; empty is as they come. Environments, and with them their
+    databases, are counted from `first`.
     """
 
     environments: int
     databases: int
     seconds: float
+    first: int = 0
     shards: int = 1
     detail: str = "low"
     probes: Mapping[str, Mapping[str, object]]
@@ -85,9 +88,14 @@ class Daemon:
         text = await asyncio.to_thread(_get, f"{self._url}/metrics")
         return text, monotonic() - began
 
-    async def ready(self) -> None:
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
+    async def ready(self, environments: int) -> None:
         """Wait for the end of the first round. Raises RuntimeError where the daemon died, TimeoutError."""
-        async with asyncio.timeout(_START):
+        async with asyncio.timeout(_START + environments):
             while True:
                 if self._process.returncode is not None:
                     raise RuntimeError(f"the daemon ended: {self._log.read_text('utf-8')[-2000:]}")
@@ -122,30 +130,48 @@ class Daemon:
                 await asyncio.sleep(0.02)
 
     async def end(self) -> None:
-        """Stop it."""
+        """Stop it; by force where it does not end."""
         with suppress(ProcessLookupError):
             self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), _END)
+            except TimeoutError:
+                self._process.kill()
         await self._process.wait()
 
 
-async def simulate(plan: Plan) -> list[Came]:
-    """Watch as planned; -> what each daemon came to."""
-    settings = {"max_connections": str(plan.databases * 2 + _LEAST), "autovacuum_naptime": "5min"}
-    async with Servers(fsync=False, postgres_settings=settings, valkey_appendonly=False) as servers:
-        await _databases(servers, plan.databases)
-        with TemporaryDirectory(prefix="holdfast-many-") as folder:
-            file = Path(folder) / "holdfast.yaml"
-            ports = await _free(plan.shards)
-            file.write_text(_configuration(servers, plan, Path(folder), ports))
-            async with _daemons(file, ports) as daemons:
-                return await _watched(plan, file, daemons)
+async def simulate(plan: Plan, *, tell: Callable[[str], None] = lambda _: None) -> list[Came]:
+    """Watch as planned; -> what each daemon came to. `tell` hears how far it is."""
+    tell(f"starting servers with {plan.databases} databases")
+    async with Servers(fsync=False, postgres_settings=room(plan.databases), valkey_appendonly=False) as servers:
+        await databases(servers, plan.databases)
+        async with watched(servers, plan) as (file, daemons):
+            return await _came(plan, file, daemons, tell=tell)
 
 
-async def _watched(plan: Plan, file: Path, daemons: Sequence[Daemon]) -> list[Came]:
+def room(databases: int) -> Mapping[str, str]:
+    """Settings of a PostgreSQL that has so many databases watched."""
+    return {"max_connections": str(databases * 2 + _LEAST), "autovacuum_naptime": "5min"}
+
+
+@asynccontextmanager
+async def watched(servers: Servers, plan: Plan) -> AsyncIterator[tuple[Path, list[Daemon]]]:
+    """Daemons that have just been started, and their configuration."""
+    with TemporaryDirectory(prefix="holdfast-many-") as folder:
+        file = Path(folder) / "holdfast.yaml"
+        ports = await _free(plan.shards)
+        file.write_text(_configuration(servers, plan, Path(folder), ports))
+        async with _daemons(file, ports) as daemons:
+            yield file, daemons
+
+
+async def _came(plan: Plan, file: Path, daemons: Sequence[Daemon], *, tell: Callable[[str], None]) -> list[Came]:
     began = monotonic()
-    await asyncio.gather(*(daemon.ready() for daemon in daemons))
+    tell(f"{plan.environments} environments: the first round")
+    await asyncio.gather(*(daemon.ready(plan.environments) for daemon in daemons))
     ready = monotonic() - began
     await asyncio.sleep(2)  # what the first round left to be kept and swept
+    tell(f"{plan.environments} environments: measured for {plan.seconds:.0f} s")
     before = [(daemon.cpu(), Samples((await daemon.page())[0])) for daemon in daemons]
     began = monotonic()
     await asyncio.sleep(plan.seconds)
@@ -169,9 +195,9 @@ async def _watched(plan: Plan, file: Path, daemons: Sequence[Daemon]) -> list[Ca
                 series=new.lines,
                 page=len(text.encode()),
                 scrape=scrape,
-                lag_p50=_quantile(old, new, "holdfast_schedule_lag_seconds", 0.5),
-                lag_p99=_quantile(old, new, "holdfast_schedule_lag_seconds", 0.99),
-                loop_p99=_quantile(old, new, "holdfast_loop_lag_seconds", 0.99),
+                lag_p50=quantile(old, new, "holdfast_schedule_lag_seconds", 0.5),
+                lag_p99=quantile(old, new, "holdfast_schedule_lag_seconds", 0.99),
+                loop_p99=quantile(old, new, "holdfast_loop_lag_seconds", 0.99),
                 missed=int(new.total("holdfast_unknown_total", reason="missed")),
                 wrong=dict(+verdicts),
                 loaded=ready,
@@ -209,12 +235,16 @@ class Samples:
         """How many samples there are."""
         return len(self._samples.get(name, ()))
 
+    def labels(self, name: str, label: str) -> set[str]:
+        """All values of a label."""
+        return {each.labels[label] for each in self._samples.get(name, ())}
+
     def bounds(self, name: str) -> list[str]:
         """The bounds of a histogram, from below."""
         return [each.labels["le"] for each in self._samples[f"{name}_bucket"]]
 
 
-def _quantile(old: Samples, new: Samples, name: str, share: float) -> float:
+def quantile(old: Samples, new: Samples, name: str, share: float) -> float:
     """The bound of the bucket that holds it, of what came between two pages."""
     whole = new.total(f"{name}_count") - old.total(f"{name}_count")
     for bound in new.bounds(name):
@@ -223,21 +253,22 @@ def _quantile(old: Samples, new: Samples, name: str, share: float) -> float:
     return float("inf")
 
 
-async def _databases(servers: Servers, count: int) -> None:
-    """A database for each environment, copied from one that has the schema."""
+async def databases(servers: Servers, count: int) -> None:
+    """A database for each environment, copied from one that has the schema. Raises TimeoutError."""
     await servers.postgres.sql("GRANT CREATE ON DATABASE app TO holdfast; ALTER DATABASE app OWNER TO holdfast;")
     await servers.postgres.sql(f"SET ROLE holdfast; {schema_sql()}")
     for start in range(0, count, 20):
         numbers = range(start, min(count, start + 20))
         script = "".join(f"CREATE DATABASE env_{number:04d} TEMPLATE app OWNER holdfast;\n" for number in numbers)
-        await servers.postgres.sql(script, database="postgres")
+        async with asyncio.timeout(_START):
+            await servers.postgres.sql(script, database="postgres")
 
 
 def _configuration(servers: Servers, plan: Plan, folder: Path, ports: Sequence[int]) -> str:
     environments = {}
-    for number in range(plan.environments):
+    for number in range(plan.first, plan.first + plan.environments):
         stores: dict[str, object] = {"redis": {"url": servers.valkey.url}}
-        if number < plan.databases:
+        if number < plan.first + plan.databases:
             base, _, _ = servers.postgres.dsn.rpartition("/")
             stores["postgres"] = {"dsn": f"{base}/env_{number:04d}"}
         environments[f"env-{number:04d}"] = {"labels": {"tier": "critical"}, **stores}
@@ -314,41 +345,6 @@ def told(plan: Plan, came: Iterable[Came]) -> str:
     return "\n".join(lines)
 
 
-async def measure(effort: Effort) -> Sequence[Row]:
-    """Rows 5 and 6: a part of the thousand, since two cores hold the servers, too; a long bench takes more of them."""
-    many, few, seconds = (200, 20, 60.0) if effort.full else (25, 5, 10.0)
-    plan = Plan(environments=many, databases=many, seconds=seconds, probes={})
-    (of_many,), (of_few,) = await simulate(plan), await simulate(replace(plan, environments=few, databases=few))
-    each = (of_many.resident - of_few.resident) / (many - few)
-    note = f"measured with {many} environments, all probes at their intervals; told for 1,000 in proportion"
-    return [
-        Row(
-            number="5",
-            what="1,000 environments, all probes: share of a core",
-            unit="%",
-            own=Figure.of([of_many.cpu / many * 1000 * 100]),
-            goal=Goal(most=70),
-            note=note,
-        ),
-        Row(
-            number="5",
-            what=f"{many} environments: schedule lag p99, at most",
-            unit="ms",
-            own=Figure.of([of_many.lag_p99 * 1000]),
-            goal=Goal(most=100),
-        ),
-        Row(number="5", what=f"{many} environments: missed runs", own=Figure.of([of_many.missed]), goal=Goal(most=0)),
-        Row(
-            number="6",
-            what="memory of a further environment",
-            unit="kB",
-            own=Figure.of([each / 1000]),
-            goal=Goal(most=150),
-            note=f"detail {plan.detail}, from {few} to {many} environments that are probed, with all that they keep",
-        ),
-    ]
-
-
 def main() -> None:
     """Read the arguments, and do it."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -375,7 +371,7 @@ def main() -> None:
         detail=given.detail,
         probes=probes,
     )
-    came = asyncio.run(simulate(plan))
+    came = asyncio.run(simulate(plan, tell=partial(print, file=sys.stderr, flush=True)))
     print(told(plan, came))
     if given.json:
         given.json.write_text(json.dumps([asdict(each) for each in came], indent=1))

@@ -1,48 +1,57 @@
-"""What a run of `thread` sends to PostgreSQL, statement by statement, so that others can send the very same."""
+"""What a run sends to PostgreSQL and to Redis, request by request, so that others can send the very same."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import count, pairwise
 from typing import Any
 from unittest.mock import patch
 
 import asyncpg
 
-import monitor.stores.postgres
+from bench.drivers import Drivers, Sent
 from bench.stage import Stage
 from monitor.probe import Probe, Run
-from monitor.stores.connecting import connect
 from monitor.stores.environment import LiveEnvironment
+from monitor.stores.redis import Redis, RedisConnection
 
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One statement: on which connection, by which call of asyncpg, and in which timed step of the run, if in one."""
-
-    connection: int
-    call: str
-    arguments: tuple[Any, ...]
-    step: str | None
+_ASKING = ("execute", "executemany", "fetch", "fetchrow", "fetchval", "add_listener")
+_ENDLESS = 20.0  # seconds; where something is waited for so long, the run was not sent again as it was
 
 
 @dataclass(slots=True)
 class Transcript:
-    """A whole run: how many connections, with which options, and every statement in its order."""
+    """A whole run: the options of its connections, every request, and in which order these began and ended.
+
+    `order` has a request's place in `sent`, and whether it began (or else ended) then.
+    """
 
     options: dict[str, Any] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
+    order: list[tuple[int, bool]] = field(default_factory=list)
 
-    async def replay(self, dsn: str) -> None:
-        """Send all of it by asyncpg alone, and look at no answer."""
-        connections: dict[int, asyncpg.Connection[Any]] = {}
-        for each in self.sent:
-            if each.call == "connect":
-                connections[each.connection] = await asyncpg.connect(dsn, **self.options)
-            else:
-                await getattr(connections[each.connection], each.call)(*each.arguments)
+    async def replay(self, dsn: str, url: str = "redis://") -> int:
+        """Send all of it by asyncpg and redis-py alone, and look at no answer; -> how many requests were refused.
+
+        Nothing begins before what had ended when it began, and what was under way together is so again.
+        """
+        alone = {one for (one, begins), (next_one, _) in pairwise(self.order) if begins and one == next_one}
+        async with Drivers(dsn, url, self.options) as drivers, asyncio.timeout(_ENDLESS):
+            running: dict[int, asyncio.Task[None]] = {}
+            for number, begins in self.order:
+                if number in alone:
+                    if begins:
+                        await drivers.send(self.sent[number])
+                elif begins:
+                    running[number] = asyncio.create_task(drivers.send(self.sent[number]))
+                    await asyncio.sleep(0)  # it is sent before what follows
+                else:
+                    await running.pop(number)
+        return drivers.refused
 
     def scripts(self) -> Sequence[tuple[str, Sequence[tuple[str | None, bool]]]]:
         """For pgbench, one for each connection but that of who only watches: what it sends.
@@ -63,58 +72,109 @@ class Transcript:
         ]
 
 
-async def transcript(stage: Stage, probe: Probe[Any], environment: LiveEnvironment) -> Transcript:
-    """Write down one right run."""
-    found, opened, within = Transcript(), list[int](), list[str]()
+class _Recorder:
+    """Hears of every request, and writes it down."""
 
-    def note(connection: int, call: str, *arguments: object) -> None:
-        found.sent.append(Sent(connection, call, arguments, within[-1] if within else None))
+    def __init__(self, found: Transcript) -> None:
+        self._found = found
+        self._next = count()
+        self._numbers: dict[int, int] = {}
+        self._known: list[object] = []  # held, lest another connection be taken for one that is gone
+        self._within: list[str] = []
 
-    timed = Run.step
+    def instead(self) -> Sequence[tuple[Any, str, Any]]:
+        """What is to be put in the place of what: owner, name, function."""
+        redis = {
+            "ask": lambda *commands, **_: commands,
+            "ask_with_nonce": lambda *commands, **_: (("ECHO", "0123456789abcdef"), *commands),
+            "say": lambda *commands: commands,
+            "hear": lambda *, within: (within,),
+            "close": tuple,
+        }
+        calls = {"ask_with_nonce": "ask", "close": "shut"}
+        told = [
+            (RedisConnection, name, self._telling(RedisConnection, name, calls.get(name, name), arguments))
+            for name, arguments in redis.items()
+        ]
+        return (
+            *told,
+            (Redis, "connect", self._opening(Redis.connect)),
+            (asyncpg, "connect", self._connecting(asyncpg.connect)),
+            (Run, "step", self._step(Run.step)),
+        )
 
-    @asynccontextmanager
-    async def step(run: Run, name: str, **options: int) -> AsyncIterator[None]:
-        within.append(name)
-        async with timed(run, name, **options):
-            yield
-        within.pop()
+    def _telling(self, owner: Any, name: str, call: str, arguments: Any) -> Any:  # noqa: ANN401  any function
+        plain = getattr(owner, name)
 
-    class Recording(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-        """A connection that tells what it is asked."""
+        async def told(connection: Any, *values: object, **options: object) -> Any:  # noqa: ANN401
+            async with self._noted(self._numbers[id(connection)], call, *arguments(*values, **options)):
+                return await plain(connection, *values, **options)
 
-        async def execute(self, query: str, *args: object, **options: object) -> Any:  # noqa: ANN401
-            note(self.number, "execute", query, *args)
-            return await super().execute(query, *args, **options)
+        return told
 
-        async def executemany(self, command: str, args: Sequence[object], **options: object) -> Any:  # noqa: ANN401
-            note(self.number, "executemany", command, list(args))
-            return await super().executemany(command, args, **options)
+    def _connecting(self, plain: Any) -> Any:  # noqa: ANN401
+        own = {name: self._telling(asyncpg.Connection, name, name, lambda *values, **_: values) for name in _ASKING}
+        own["close"] = self._telling(asyncpg.Connection, "close", "close", lambda **_: ())
+        recording = type("Recording", (asyncpg.Connection,), own)
 
-        async def fetch(self, query: str, *args: object, **options: object) -> Any:  # noqa: ANN401
-            note(self.number, "fetch", query, *args)
-            return await super().fetch(query, *args, **options)
+        async def connect(dsn: str, **options: Any) -> Any:  # noqa: ANN401
+            # What Holdfast knows of the server's TLS is its own; the drivers alone find it out, as they always do.
+            self._found.options = {name: value for name, value in options.items() if name != "ssl"}
+            number = next(self._next)
+            async with self._noted(number, "connect"):
+                connection = await plain(dsn, connection_class=recording, **options)
+            return self._numbered(connection, number)
 
-        async def fetchrow(self, query: str, *args: object, **options: object) -> Any:  # noqa: ANN401
-            note(self.number, "fetchrow", query, *args)
-            return await super().fetchrow(query, *args, **options)
+        return connect
 
-        async def fetchval(self, query: str, *args: object, **options: object) -> Any:  # noqa: ANN401
-            note(self.number, "fetchval", query, *args)
-            return await super().fetchval(query, *args, **options)
+    def _opening(self, plain: Any) -> Any:  # noqa: ANN401
+        async def connect(redis: Redis, label: str) -> Any:  # noqa: ANN401
+            number = next(self._next)
+            async with self._noted(number, "open", f"holdfast/{label}"):
+                connection = await plain(redis, label)
+            return self._numbered(connection, number)
 
-        async def close(self, **options: object) -> None:
-            note(self.number, "close")
-            await super().close(**options)
+        return connect
 
-    async def recording(dsn: str, **options: Any) -> Any:  # noqa: ANN401
-        found.options = dict(options)
-        note(len(opened), "connect")
-        connection = await connect(dsn, connection_class=Recording, **options)
-        connection.number = len(opened)
-        opened.append(connection.number)
+    def _step(self, plain: Any) -> Any:  # noqa: ANN401
+        @asynccontextmanager
+        async def step(run: Run, name: str, **options: int) -> AsyncIterator[None]:
+            self._within.append(name)
+            async with plain(run, name, **options):
+                yield
+            self._within.pop()
+
+        return step
+
+    def _numbered(self, connection: object, number: int) -> object:
+        self._known.append(connection)
+        self._numbers[id(connection)] = number
         return connection
 
-    with patch.object(monitor.stores.postgres, "connect", recording), patch.object(Run, "step", step):
+    @asynccontextmanager
+    async def _noted(self, connection: int, call: str, *arguments: object) -> AsyncIterator[None]:
+        number = len(self._found.sent)
+        self._found.sent.append(Sent(connection, call, arguments, self._within[-1] if self._within else None))
+        self._found.order.append((number, True))
+        try:
+            yield
+        finally:
+            self._found.order.append((number, False))
+
+
+@contextmanager
+def written_down() -> Iterator[Transcript]:
+    """Write down whatever is sent within the block, on connections that are made in it."""
+    found = Transcript()
+    with ExitStack() as stack:
+        for owner, name, made in _Recorder(found).instead():
+            stack.enter_context(patch.object(owner, name, made))
+        yield found
+
+
+async def transcript(stage: Stage, probe: Probe[Any], environment: LiveEnvironment) -> Transcript:
+    """Write down one right run."""
+    with written_down() as found:
         await stage.right(probe, environment)
     return found
 
