@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,7 @@ from monitor.cli import common
 from monitor.cli.screen import LinesScreen, Screen, TableScreen
 from monitor.configfile import Loaded, secrets_in
 from monitor.core import duration
+from monitor.core.record import RunRecord
 from monitor.core.secrets import Scrubber
 from monitor.core.verdict import Verdict
 from monitor.embedded.faults import FAULTS, Fault, Site, addresses
@@ -77,6 +79,15 @@ def command(
             show_default=False,
         ),
     ] = None,
+    heal_after: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=_length,
+            metavar="TIME",
+            help="Mend what --fault broke so long after it was seen: 60s, 5m, …; otherwise it stays broken.",
+            show_default=False,
+        ),
+    ] = None,
     length: Annotated[
         timedelta | None,
         typer.Option(
@@ -106,27 +117,38 @@ def command(
 
       holdfast demo --fault rows-dropped-after-commit --for 30s
 
+      holdfast demo --fault rows-dropped-after-commit --heal-after 5m
+
       holdfast demo --platform
 
       holdfast demo --fault api-forgets-where
 
     """
     chosen = FAULTS[common.known(fault, FAULTS, what="fault", listed_by="holdfast faults")] if fault else None
+    if heal_after is not None and chosen is None:
+        common.fail("--heal-after mends what --fault broke; name one, such as `holdfast faults` lists", common.USAGE)
+    ends = _Ends(demo=length, fault=heal_after)
     try:
-        common.run(lambda: _demo(chosen, platform=platform, length=length, port=port, quiet=quiet, verbose=verbose))
+        common.run(lambda: _demo(chosen, platform=platform, ends=ends, port=port, quiet=quiet, verbose=verbose))
     except (EmbeddedError, ListenError) as error:
         common.fail(str(error), 1)
 
 
-async def _demo(
-    fault: Fault | None, *, platform: bool, length: timedelta | None, port: int, quiet: bool, verbose: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """How long the demo lasts, and what it broke stays so once that was seen; for ever, where nothing is said."""
+
+    demo: timedelta | None
+    fault: timedelta | None
+
+
+async def _demo(fault: Fault | None, *, platform: bool, ends: _Ends, port: int, quiet: bool, verbose: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    if length is not None:
-        loop.call_later(length.total_seconds(), stop.set)
+    if ends.demo is not None:
+        loop.call_later(ends.demo.total_seconds(), stop.set)
     for listener in await bind("127.0.0.1", port):  # a port that is taken is told before anything is started
         listener.close()
     started = "PostgreSQL and Valkey, each with a replica"
@@ -147,7 +169,7 @@ async def _demo(
         app = App(loaded, reload=lambda: common.read(file), scrubbing=scrubbing)
         screen = TableScreen(ENVIRONMENT) if common.on_terminal() and not verbose else LinesScreen(ENVIRONMENT)
         begun = asyncio.Event()
-        show = asyncio.create_task(_show(app, screen, begun, file, servers, fault, site))
+        show = asyncio.create_task(_show(app, screen, begun, file, servers, fault, site, ends))
         show.add_done_callback(lambda _: stop.set())  # nobody would see what goes on
         try:
             await app.run(stop, started=begun.set)
@@ -193,7 +215,7 @@ def _write_configuration(servers: Servers, found: Mapping[Place, str], fault: Fa
     values = {
         "location": "demo",
         "state": f"sqlite:///{servers.folder / 'state.db'}",
-        "http": {"listen": f"127.0.0.1:{port}"},
+        "http": {"listen": f"127.0.0.1:{port}", **({"public_url": f"http://127.0.0.1:{port}"} if port else {})},
         "probes": {
             name: {
                 **_EVERY,
@@ -237,6 +259,7 @@ async def _show(
     servers: Servers,
     fault: Fault | None,
     site: Site | None,
+    ends: _Ends,
 ) -> None:
     await begun.wait()
     with screen:
@@ -246,20 +269,34 @@ async def _show(
         for ended in asyncio.as_completed([app.run_now(ENVIRONMENT, probe) for probe in watched]):
             await ended  # at once: who watches does not want to wait for the probes' turns
             await _update(app, screen)
-        injected: float | None = None
+        broken, mended, seen = False, False, float("inf")
         healthy_for = 0
         while True:
             await asyncio.sleep(_GLANCE)
-            if injected is None and (dead := [server for server in servers.all if not server.alive]):
+            if not broken and (dead := [server for server in servers.all if not server.alive]):
                 raise EmbeddedError(f"the demo's {dead[0].title} has died; its log ended with:\n{dead[0].log_tail()}")
             latest = app.journal.latest(ENVIRONMENT)
             healthy = not app.not_ready() and all(run.verdict in (Verdict.OK, Verdict.SLOW) for run in latest.values())
             healthy_for = healthy_for + 1 if healthy else 0
-            if fault and site and injected is None and healthy_for >= 4:  # noqa: PLR2004  two seconds of health
+            if fault and site and not broken and healthy_for >= 4:  # noqa: PLR2004  two seconds of health
                 await fault.inject(site)
-                injected = app.clock.monotonic()
+                broken = True
                 screen.say(f"broken now   {fault.name}: {fault.breaks}")
+            elif fault and site and broken and ends.fault and not mended:
+                now = app.clock.monotonic()
+                seen = min(seen, now) if _is_seen(fault, latest) else seen
+                if now - seen >= ends.fault.total_seconds():
+                    await fault.heal(site)
+                    mended = True
+                    screen.say(f"mended now   {fault.name}")
             await _update(app, screen)
+
+
+def _is_seen(fault: Fault, latest: Mapping[str, RunRecord]) -> bool:
+    """Whether the latest run of the fault's probe says what it should say of it."""
+    run = latest.get(fault.probe)
+    said = {run.verdict, run.finding.reason, *(each.kind for each in run.finding.violations)} if run else set()
+    return fault.report in said
 
 
 def _typed() -> str:

@@ -189,15 +189,17 @@ async def test_nothing_survives_its_death_while_it_starts(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["rows-dropped-after-commit", "ttl-never-set"])
 async def test_a_fault_is_caught(folder: Path, name: str) -> None:
-    """With --fault it is healthy first, then says what it breaks, and then what the probe found."""
+    """With --fault it is healthy first, then says what it breaks, and then what the probe found; --heal-after mends."""
     fault = FAULTS[name]
-    with demo(folder, "--fault", fault.name) as shown:
+    with demo(folder, "--fault", fault.name, "--heal-after", "1s") as shown:
         text = await shown.shows(f"violation {fault.report}, found by {fault.probe}", f"demo {fault.probe}: violated")
         assert text.index(f"demo {fault.probe}: ok") < text.index(f"broken now   {fault.name}")
         assert text.index(f"broken now   {fault.name}") < text.index(f"violation {fault.report}")
         others = {(kind, probe) for probe, reports in fault.also.items() for kind in reports}
         found = set(re.findall(r"^violation (\w+), found by (\w+)", text, re.MULTILINE))
         assert found - others == {(fault.report, fault.probe)}
+        well = f"demo {fault.probe}: ok"
+        await until(lambda: well in shown.text().partition(f"mended now   {fault.name}")[2], what=well)
         shown.process.send_signal(signal.SIGINT)
         assert await shown.ended() == 0
         assert shown.left() == []
@@ -236,6 +238,9 @@ async def test_a_wrong_fault_starts_nothing(folder: Path) -> None:
     with demo(folder, "--fault", "nothing-like-it") as shown:
         assert await shown.ended() == 64
         assert "`holdfast faults` lists them" in shown.text()
+    with demo(folder, "--heal-after", "1m") as shown:
+        assert await shown.ended() == 64
+        assert "--heal-after mends what --fault broke" in shown.text()
 
 
 async def test_a_taken_port_is_told(folder: Path) -> None:
