@@ -7,6 +7,7 @@ import json
 import re
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from monitor.stores.tables import metadata
 T = TypeVar("T")
 
 Work = Callable[[sa.Connection], T]
-"""What is asked of the database: everything in it happens in one transaction."""
+"""What is asked of the database: everything in it happens in one transaction, and perhaps in another thread."""
 
 _json = partial(json.dumps, separators=(",", ":"))
 _BUSY = 2  # seconds to wait for another writer of the same file, e.g. `holdfast violations ack`
@@ -41,7 +42,8 @@ class Database:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._one_at_a_time = asyncio.Lock()  # they share one connection: who ends first would roll back the others
-        self._asked: set[asyncio.Task[Any]] = set()
+        self._asked: set[asyncio.Future[Any]] = set()
+        self._thread: ThreadPoolExecutor | None = None
         # Not by sqlalchemy.ext.asyncio: that imports the whole object-relational mapper, which nothing here uses.
         match home:
             case None:
@@ -54,9 +56,11 @@ class Database:
                 )
                 weakref.finalize(self, self._engine.dispose)
             case Path():
+                # A whole transaction is one errand there; a driver that sends each call by itself takes twice the time.
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
                 self._engine = sa.create_engine(
-                    f"sqlite+aiosqlite:///{home}",
-                    connect_args={"timeout": _BUSY},
+                    f"sqlite:///{home}",
+                    connect_args={"timeout": _BUSY, "check_same_thread": False},  # only who ends it is another
                     poolclass=StaticPool,
                     json_deserializer=_loads,
                 )
@@ -79,10 +83,9 @@ class Database:
         """Let go of it, once all that was asked has come to its end."""
         if self._asked:
             await asyncio.wait(self._asked)
-        if self.home is None:
-            self._engine.dispose()
-        else:
-            await greenlet_spawn(self._engine.dispose)
+        await greenlet_spawn(self._engine.dispose)
+        if self._thread is not None:
+            self._thread.shutdown()
 
     async def read(self, work: Work[T]) -> T:
         """Ask something. Raises StateError."""
@@ -97,25 +100,27 @@ class Database:
 
     async def _do(self, work: Work[T], *, writing: bool) -> T:
         if self.home is None:
-            with _failures_of(self.home):
-                return self._in_one(work, writing=True)
+            return self._in_one(work, writing=True)
         # Whoever is cancelled waits no longer; what he asked for comes to its end, or the connection would be lost.
-        asked = asyncio.create_task(self._ask(work, writing=writing))
+        asked = (
+            asyncio.create_task(self._in_turn(work, writing=writing))
+            if self._thread is None
+            else asyncio.get_running_loop().run_in_executor(self._thread, partial(self._in_one, work, writing=writing))
+        )
         self._asked.add(asked)
         asked.add_done_callback(self._ended)
         return await asyncio.shield(asked)
 
-    async def _ask(self, work: Work[T], *, writing: bool) -> T:
-        with _failures_of(self.home):
-            async with self._one_at_a_time:
-                return await greenlet_spawn(self._in_one, work, writing=writing)
+    async def _in_turn(self, work: Work[T], *, writing: bool) -> T:
+        async with self._one_at_a_time:
+            return await greenlet_spawn(self._in_one, work, writing=writing)
 
     def _in_one(self, work: Work[T], *, writing: bool) -> T:
         """One transaction. Its driver may wait: within greenlet_spawn that gives the loop to others."""
-        with self._engine.begin() if writing else self._engine.connect() as connection:
+        with _failures_of(self.home), self._engine.begin() if writing else self._engine.connect() as connection:
             return work(connection)
 
-    def _ended(self, asked: asyncio.Task[Any]) -> None:
+    def _ended(self, asked: asyncio.Future[Any]) -> None:
         self._asked.discard(asked)
         if not asked.cancelled():
             asked.exception()  # seen: it may be that nobody waits any more

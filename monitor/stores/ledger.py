@@ -18,7 +18,7 @@ from monitor.stores.ledger_bounds import Bounds, forget, forget_events
 from monitor.stores.ledger_course import Course, load
 from monitor.stores.ledger_history import History
 from monitor.stores.ledger_kept import entry, entry_row, seconds
-from monitor.stores.ledger_standing import Counted, counted, standing
+from monitor.stores.ledger_standing import counted, standing
 from monitor.stores.tables import ledger_entries, ledger_losses
 
 _AT_ONCE = 1000  # entries that one transaction changes: an intent waits no longer than for so many
@@ -88,7 +88,6 @@ class KeptLedger(History):
         super().__init__(environment, book)
         self._courses: dict[Store, Course] = {}
         self._loading = asyncio.Lock()
-        self._counted: dict[Store, Counted] = {}
 
     @property
     def durable(self) -> bool:
@@ -192,7 +191,7 @@ class KeptLedger(History):
             connection.execute(_AUDITED, rows)
             return were_due
 
-        self._count(store).took(await self._book.write(work), at=at)
+        self._counted_of(store).took(await self._book.write(work), at=at)
 
     async def retiring(self, store: Store, marks: Collection[Mark]) -> None:
         """Their deletion is intended; on disk when this returns."""
@@ -233,13 +232,14 @@ class KeptLedger(History):
         return accepted
 
     async def standing(self, store: Store) -> Standing:
-        """How it stands. What only writes and looks change is counted again after one of them only."""
-        count = self._count(store)
-        if count.of is None:
-            count.of = await self._book.read(lambda connection: counted(connection, self._environment, store))
-        return await self._book.read(
-            lambda connection: standing(connection, self._environment, store, count, now=self.now())
-        )
+        """How it stands. It is counted again only after something changed, or a look fell due."""
+        count, now = self._counted_of(store), self.now()
+        records, changes = count.still(now), count.changes
+        if records is None:
+            records = await self._book.read(lambda connection: counted(connection, self._environment, store, now=now))
+            if count.changes == changes:
+                count.of = records
+        return standing(records, taken=count.within_the_hour(now), now=now)
 
     async def prune(self, *, retired_before: datetime, moves_before: datetime) -> int:
         """Forget retired entries and moves of the register that are older; -> how many."""
@@ -259,12 +259,6 @@ class KeptLedger(History):
                         lambda connection: load(connection, self._environment, store)
                     )
         return self._courses[store]
-
-    def _count(self, store: Store) -> Counted:
-        return self._counted.setdefault(store, Counted())
-
-    def _changed(self, store: Store) -> None:
-        self._count(store).of = None
 
     def _at(self, store: Store) -> tuple[sa.ColumnElement[bool], ...]:
         return (_c.environment == self._environment, _c.store == store)

@@ -26,6 +26,7 @@ from monitor.stores.ledger_kept import (
     outage_row,
     restore,
 )
+from monitor.stores.ledger_standing import Counted
 from monitor.stores.tables import ledger_breaks, ledger_epochs, ledger_losses, ledger_outages, ledger_restores
 
 _RENEWED_EVERY = timedelta(seconds=1)  # on disk; who asks in this process has the newest
@@ -46,6 +47,7 @@ class History:
         self._seeing = asyncio.Lock()  # two that see a new server at once would make two epochs of it
         self._latest: dict[str, Epoch] | None = None
         self._renewed: dict[str, datetime] = {}
+        self._counted: dict[str, Counted] = {}
 
     async def see(self, place: Place, evidence: Evidence) -> tuple[Epoch, bool]:
         """Note evidence; -> the epoch that it belongs to, and whether that is new."""
@@ -119,6 +121,7 @@ class History:
             connection.execute(new.on_conflict_do_update(index_elements=key, set_=so_far))
 
         await self._book.write(work)
+        self._changed(ended.store)
 
     async def outages(self, store: Store, *, limit: int = 100) -> Sequence[Outage]:
         """The latest first."""
@@ -140,6 +143,7 @@ class History:
             else sa.insert(ledger_losses).values(row)
         )
         await self._book.write(lambda connection: connection.execute(change))
+        self._changed(loss.store)
 
     async def losses(self, store: Store | None = None, *, limit: int = 100) -> Sequence[Loss]:
         """The latest first."""
@@ -165,6 +169,12 @@ class History:
         c = ledger_restores.c
         query = sa.select(ledger_restores).where(c.environment == self._environment).order_by(c.declared.desc())
         return [restore(row) for row in await self._rows(query)]
+
+    def _counted_of(self, store: str) -> Counted:
+        return self._counted.setdefault(store, Counted())
+
+    def _changed(self, store: str) -> None:
+        self._counted_of(store).changed()
 
     async def _rows(self, query: sa.Select[tuple[object, ...]]) -> Sequence[sa.RowMapping]:
         return await self._book.read(lambda connection: connection.execute(query).mappings().all())

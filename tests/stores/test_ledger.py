@@ -247,8 +247,7 @@ async def test_many_intents_share_a_transaction(tmp_path: Path, make: Make) -> N
     await ledger.expected(STORE)
     commits: list[None] = []
     engine = ledgers._book._database._engine
-    assert engine is not None
-    sa.event.listen(engine.sync_engine, "commit", lambda _: commits.append(None))
+    sa.event.listen(engine, "commit", lambda _: commits.append(None))
     entries = await asyncio.gather(*(ledger.intend(STORE, identified=False) for _ in range(100)))
     assert sorted(each.mark.n for each in entries) == list(range(1, 101))
     assert len(commits) in {1, 2, 3}
