@@ -2,8 +2,9 @@
 
 Each step is one request on an open connection. What the server says it took is taken from PostgreSQL's log (every
 statement with its duration) and from the slow log of Redis (every command); the rest is the error: the way there and
-back, the kernel, and the wait of the answer until this process had read it. Samples that are marked as suspect are left
-out, as they are left out of the histograms; how many that were is in the note.
+back, the kernel, and the wait of the answer until this process had read it. The same is done behind a line that holds
+everything for a known while, which is taken off, too. Samples that are marked as suspect are left out, as they are left
+out of the histograms; how many that were is in the note.
 """
 
 from __future__ import annotations
@@ -15,19 +16,23 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from statistics import quantiles
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from bench.frame import Effort, Figure, Goal, Row
+from bench.line import Line, line
 from bench.stage import QUIET, Stage, stage
 from monitor.core.budget import suspect
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Finding
-from monitor.ports import Store
+from monitor.ports import Place, Store
 from monitor.probe import Probe, Run, Use
 from monitor.stores.environment import LiveEnvironment
 
 ENVIRONMENTS = 100
+DELAY = 0.02
+"""Seconds each way."""
 TOKEN = "bench-{}"  # noqa: S105  by which a request is found in the server's log
 ASKED = "SELECT '{}', count(*) FROM generate_series(1, 500)"
 _LOGGED = re.compile(r"duration: (\d+\.\d+) ms  statement: SELECT 'bench-([0-9a-f-]+)'")
@@ -80,31 +85,34 @@ class RedisProbe(_OneRequest):
         await connection.close()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Errors:
-    """In milliseconds, of the samples of one round each."""
+    """In milliseconds, of the samples of one round each: of requests to which store, on which way."""
 
+    probe: Probe[Any]
+    what: str
+    environments: Sequence[LiveEnvironment]
     middle: list[float] = field(default_factory=list)
     most: list[float] = field(default_factory=list)
     share: list[float] = field(default_factory=list)
     marked: int = 0
     taken: int = 0
 
-    def take(self, probe: Probe[Any], records: Sequence[RunRecord], server: Mapping[str, float]) -> None:
-        """One round."""
+    def take(self, records: Sequence[RunRecord], known: Mapping[str, float]) -> None:
+        """One round. `known` is how much of each run's latency is not the error."""
         steps = {record.run_id: step for record in records for step in record.steps}
-        kept = {run: step for run, step in steps.items() if not suspect(step, probe.budget_of(step.name))}
+        kept = {run: step for run, step in steps.items() if not suspect(step, self.probe.budget_of(step.name))}
         self.taken += len(steps)
         self.marked += len(steps) - len(kept)
-        errors = [step.took.total_seconds() * 1000 - server[run] for run, step in kept.items()]
+        errors = [step.took.total_seconds() * 1000 - known[run] for run, step in kept.items()]
         cuts = quantiles(errors, n=100)
         self.middle.append(cuts[49])
         self.most.append(cuts[98])
-        self.share.append(max(errors) / (probe.budget.total_seconds() * 1000) * 100)
+        self.share.append(max(errors) / (self.probe.budget_of("ask").total_seconds() * 1000) * 100)
 
-    def rows(self, store: str) -> Sequence[Row]:
-        """The three of a store."""
-        what = f"error of the latency of one request to {store}, {ENVIRONMENTS} environments due together"
+    def rows(self) -> Sequence[Row]:
+        """All three."""
+        what = f"error of the latency of one request to {self.what}, {ENVIRONMENTS} environments due together"
         note = f"{self.marked} of {self.taken} samples were marked as suspect and are left out"
         return [
             Row(number="2", what=f"{what}: p50", unit="ms", own=Figure.of(self.middle), goal=Goal(most=0.2), note=note),
@@ -120,23 +128,44 @@ class Errors:
 
 
 async def measure(effort: Effort) -> Sequence[Row]:
-    """For PostgreSQL and for Redis."""
+    """For PostgreSQL and for Redis, directly and behind the line."""
     settings = {**QUIET, "log_min_duration_statement": "0", "logging_collector": "off"}
     slow = {"slowlog-log-slower-than": "0", "slowlog-max-len": "100000"}
     async with stage(settings, redis=slow) as here:
-        postgres, redis = Errors(), Errors()
-        probes: tuple[tuple[Probe[Any], Errors], ...] = ((PostgresProbe(), postgres), (RedisProbe(), redis))
-        environments = [here.environment(*(probe for probe, _ in probes)) for _ in range(ENVIRONMENTS)]
-        for turn in range(effort.rounds + 1):
-            for probe, errors in probes:
-                records = await _together(here, probe, environments)
-                if turn:
-                    errors.take(probe, records, await _said(here, probe))
-    return [*postgres.rows("PostgreSQL"), *redis.rows("Redis")]
+        ports = {place: urlsplit(address).port or 0 for place, address in here.addresses.items()}
+        async with line(DELAY, *ports.values()) as late:
+            behind = dict(zip(ports, late.ports, strict=True))
+            far = {
+                place: address.replace(f":{ports[place]}", f":{behind[place]}")
+                for place, address in here.addresses.items()
+            }
+            delayed = f", {DELAY * 1000:.0f} ms each way taken off"
+            sides = [
+                _errors(here, probe, f"{title}{way}", addresses)
+                for way, addresses in (("", here.addresses), (delayed, far))
+                for probe, title in ((PostgresProbe(), "PostgreSQL"), (RedisProbe(), "Redis"))
+            ]
+            for turn in range(effort.rounds + 1):
+                for errors in sides:
+                    records = await _together(here, errors)
+                    if turn:
+                        errors.take(records, await _known(here, errors, late))
+    return [row for errors in sides for row in errors.rows()]
 
 
-async def _together(here: Stage, probe: Probe[Any], environments: Sequence[LiveEnvironment]) -> Sequence[RunRecord]:
-    return await asyncio.gather(*(here.right(probe, environment) for environment in environments))
+def _errors(here: Stage, probe: Probe[Any], what: str, addresses: Mapping[Place, str]) -> Errors:
+    environments = [here.environment(probe, addresses=addresses) for _ in range(ENVIRONMENTS)]
+    return Errors(probe=probe, what=what, environments=environments)
+
+
+async def _together(here: Stage, errors: Errors) -> Sequence[RunRecord]:
+    return await asyncio.gather(*(here.right(errors.probe, environment) for environment in errors.environments))
+
+
+async def _known(here: Stage, errors: Errors, late: Line) -> Mapping[str, float]:
+    """How many milliseconds of each run the server says that it took, and the line that it held it."""
+    held = await late.held()
+    return {run: took + held.get(run, 0.0) for run, took in (await _said(here, errors.probe)).items()}
 
 
 async def _said(here: Stage, probe: Probe[Any]) -> Mapping[str, float]:

@@ -47,14 +47,17 @@ class Stage:
         """The two primaries."""
         return {POSTGRES: self.servers.postgres.dsn, REDIS: self.servers.valkey.url}
 
-    def environment(self, *probes: Probe[Any]) -> LiveEnvironment:
-        """One more environment on these servers; all have one name, for a database belongs to one environment."""
+    def environment(self, *probes: Probe[Any], addresses: Mapping[Place, str] | None = None) -> LiveEnvironment:
+        """One more environment on these servers; all have one name, for a database belongs to one environment.
+
+        `addresses` may lead to the servers by other ways.
+        """
         name = "bench"
         made = LiveEnvironment(
             name,
             instance=Instance("0000be0c", 1),
             tally=self.desk.metrics.tally(name),
-            addresses=self.addresses,
+            addresses=addresses or self.addresses,
             connections=dict.fromkeys(Store, 8),
             provision=True,
         )
