@@ -85,7 +85,7 @@ def right(look: Look) -> bool:
 def compare(look: Look) -> Iterator[Violation]:
     """Where an index that surely was used answers otherwise than its table does."""
     for comparison in look.comparisons:
-        if comparison.forced:
+        if comparison.forced and comparison.by_index != comparison.by_table:
             yield from _differences(comparison, look.words)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import asyncpg
+import orjson
 
 from monitor.core.collation import Answers, Asked, Comparison, Look, Question, Version
 from monitor.ports import Place
@@ -20,13 +19,15 @@ _DEFAULT_VERSIONED = 15  # the version of PostgreSQL that records the default co
 
 _ASKED = "unnest(string_to_array($1::text, E'\\x1f')) WITH ORDINALITY AS asked (word, about)"
 # OFFSET 0 keeps each question a scan of its own; what is asked at once would else be joined by whatever is cheapest.
+# Each answer is one text of ids, in the order of the scan: a row for each id would take most of a run's time to read.
+_IDS = "(SELECT string_agg(id::text, ' ') FROM (SELECT id FROM holdfast.words {which}) AS found) AS ids"
+_ALL = _IDS.format(which="ORDER BY word {collate} OFFSET 0")
+_EQUAL = _IDS.format(which="WHERE word = asked.word {collate} OFFSET 0")
+_FROM = _IDS.format(which=f"WHERE word >= asked.word {{collate}} ORDER BY word {{collate}} LIMIT {_PAGE}")
 _QUESTIONS = (
-    "SELECT 'order' AS asked, 0 AS about, row_number() OVER (ORDER BY word {collate}) AS rank, id"  # noqa: S608
-    f" FROM holdfast.words UNION ALL SELECT 'equal', asked.about, 1, found.id FROM {_ASKED} CROSS JOIN LATERAL"
-    " (SELECT id FROM holdfast.words WHERE word = asked.word {collate} OFFSET 0) AS found"
-    f" UNION ALL SELECT 'page', asked.about, found.rank, found.id FROM {_ASKED} CROSS JOIN LATERAL"
-    " (SELECT id, row_number() OVER (ORDER BY word {collate}) AS rank FROM holdfast.words"
-    f" WHERE word >= asked.word {{collate}} ORDER BY word {{collate}} LIMIT {_PAGE}) AS found"
+    f"SELECT 'order' AS asked, 0 AS about, {_ALL}"  # noqa: S608  constants
+    f" UNION ALL SELECT 'equal', asked.about, {_EQUAL} FROM {_ASKED}"
+    f" UNION ALL SELECT 'page', asked.about, {_FROM} FROM {_ASKED}"
 )
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # A plan that is forbidden counts as very dear, which would be worth compiling or sharing out.
@@ -58,6 +59,7 @@ STATEMENTS: Mapping[str, str] = {
     "questions": _QUESTIONS,
 }
 """Every statement on the words, by name."""
+_ASKED_BY = {str(asked): asked for asked in Asked}
 _SHOWN = STATEMENTS["questions"].format(collate="COLLATE …")
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "compare_indexes": (
@@ -128,14 +130,12 @@ class OwnWordsConnection(RowConnection):
         questions = STATEMENTS["questions"].format(collate=f'COLLATE "{collation}"')
         asked, ids = _SEPARATOR.join(words.values()), tuple(words)
         await self.connection.execute(forced)
-        plan = json.loads(await self.connection.fetchval(f"EXPLAIN (FORMAT JSON) {questions}", asked))
-        answers: defaultdict[Question, list[tuple[int, int]]] = defaultdict(list)
-        for row in await self.connection.fetch(questions, asked):
-            about = ids[row["about"] - 1] if row["about"] else 0
-            answers[Asked(row["asked"]), about].append((row["rank"], row["id"]))
-        return list(_scans(plan[0]["Plan"])), {
-            question: tuple(id_ for _, id_ in sorted(rows)) for question, rows in answers.items()
-        }
+        plan = orjson.loads(await self.connection.fetchval(f"EXPLAIN (FORMAT JSON) {questions}", asked))
+        answers: dict[Question, tuple[int, ...]] = {}
+        for question, about, found in await self.connection.fetch(questions, asked):
+            if found is not None:
+                answers[_ASKED_BY[question], ids[about - 1] if about else 0] = tuple(map(int, found.split(" ")))
+        return list(_scans(plan[0]["Plan"])), answers
 
 
 def _scans(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
