@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,3 +188,39 @@ def test_the_runner_can_be_read_at_a_glance() -> None:
     """runner.py stays under 100 lines, and there is no drawer for everything."""
     assert len((PACKAGE / "runner.py").read_text().splitlines()) < 100
     assert [path for path in MODULES if path.endswith(("utils.py", "helpers.py", "misc.py"))] == []
+
+
+_NOT_FOR_A_DAEMON = {
+    "sqlalchemy.orm": "6 MB: nothing here maps objects",
+    "alembic": "9 MB: only tables of an older version are migrated",
+    "rich": "5 MB with pygments: it prints nothing",
+    "pygments": "the same",
+    "sqlglot": "only statements of a binding are parsed",
+    "hdrh": "only `holdfast load` needs it",
+    "grafana_foundation_sdk": "only `holdfast dashboard` needs it",
+    "monitor.embedded": "its servers are others",
+    **dict.fromkeys(
+        ("httpx", "httpx_sse", "authlib", "joserfc", "jmespath", "websockets"), "only a binding's API is HTTP"
+    ),
+}
+
+
+def test_a_daemon_loads_only_what_it_needs(tmp_path: Path) -> None:
+    """What `holdfast run` imports until its state database is open; the rest would be start-up time and memory."""
+    code = f"""
+        import asyncio, sys
+        from pathlib import Path
+        import monitor.cli
+        import monitor.cli.run
+        from monitor.stores.state import KeptState
+
+        async def main():
+            state = KeptState(Path({str(tmp_path / "state.db")!r}))
+            await state.open()
+            await state.close()
+
+        asyncio.run(main())
+        print(sorted({set(_NOT_FOR_A_DAEMON)!r} & sys.modules.keys()))
+    """
+    said = subprocess.run([sys.executable, "-c", dedent(code)], check=True, capture_output=True, text=True)
+    assert said.stdout == "[]\n"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -358,11 +356,3 @@ async def test_an_authority_that_is_no_file() -> None:
         async with connected("https://127.0.0.1:1", ca="/nowhere/ca.pem"):
             pass
     assert failed.value.reason is Reason.MISCONFIGURED
-
-
-def test_a_daemon_without_an_api_loads_no_http() -> None:
-    """What speaks HTTP, mints tokens and reads JMESPaths is loaded where a binding needs it."""
-    heavy = {"httpx", "authlib", "joserfc", "jmespath", "websockets"}
-    code = f"import sys, monitor.app; print(sorted({heavy!r} & sys.modules.keys()))"
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert said.stdout == "[]\n"
