@@ -35,7 +35,7 @@ def on_config(config: Any) -> Any:  # noqa: ANN401  mkdocs' own class
     runbooks = [{page.stem: f"runbooks/{page.name}"} for page in sorted((DOCS / "runbooks").glob("Holdfast*.md"))]
     config.nav = [
         {"Holdfast": "index.md"},
-        {"Tutorials": named("tutorial-")},
+        {"Tutorials": [{"First steps": "first-steps.md"}, *named("tutorial-")]},
         {"How to": named("how-to-", also=(*_HOW_TO,))},
         {"Runbooks": [{"All alerts": "runbooks/README.md"}, *runbooks]},
         {
