@@ -17,7 +17,7 @@ from monitor.core.record import Node
 from monitor.core.secrets import Scrubber, secrets_of
 from monitor.core.verdict import Reason
 from monitor.ports import Outcome, Place, Store, StoreError, Tally, Way
-from monitor.stores.connecting import connect
+from monitor.stores.doors import Door
 
 _GRACE = 0.5  # seconds beyond statement_timeout after which a server that should have spoken is taken for dead
 _CLOSE_WITHIN = 0.5  # seconds; a healthy server answers in microseconds, a sick one must not hold up a run's end
@@ -112,7 +112,7 @@ class Postgres:
         place: Place = _PRIMARY,
     ) -> None:
         self.place = place
-        self._dsn = dsn
+        self._door = Door(dsn)
         self._tally = tally
         self._scrub = Scrubber(secrets_of(dsn))
         parts = urlsplit(dsn)
@@ -162,8 +162,7 @@ class Postgres:
     async def connect(self, label: str) -> asyncpg.Connection[Any]:
         """A new connection that names itself `holdfast/LABEL`. Raises StoreError."""
         async with self.asked():
-            return await connect(
-                self._dsn,
+            return await self._door.connect(
                 timeout=self._connect_timeout,
                 command_timeout=self._answer_timeout,
                 server_settings={"application_name": f"holdfast/{label}", **self._guards},

@@ -1,4 +1,4 @@
-"""Redis: bare connections without retries, and every failure sorted into one of Holdfast's reasons."""
+"""Redis: connections without retries, and every failure sorted into one of Holdfast's reasons."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from time import monotonic
 from typing import ClassVar, TypeAlias
 
 from redis import exceptions
-from redis.asyncio.connection import AbstractConnection, ConnectionPool, SSLConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from monitor.core.record import Node
 from monitor.core.secrets import Scrubber, secrets_of
 from monitor.core.verdict import Reason
 from monitor.ports import MisroutedError, Outcome, Place, Store, StoreError, Tally, Way
+from monitor.stores import redis_driver
+from monitor.stores.redis_driver import Driver, Wire
 
-Command: TypeAlias = tuple[str | bytes | int | float, ...]
-Reply: TypeAlias = "bytes | int | str | list[Reply] | None"
+Command: TypeAlias = redis_driver.Command
+Reply: TypeAlias = redis_driver.Reply
 
 _BY_TEXT: tuple[tuple[str, Reason, str], ...] = (
     ("WRONGPASS", Reason.REFUSED, "check user and password in the URL"),
@@ -88,35 +87,14 @@ class Redis:
         self.place = place
         self._tally = tally
         self._scrub = Scrubber(secrets_of(url))
-        seconds = timeout.total_seconds()
-        # The pool is used as the parser of URLs only; a probe decides itself when a connection is new.
-        self._template = ConnectionPool.from_url(
-            url,
-            socket_timeout=seconds,
-            socket_connect_timeout=seconds,
-            protocol=2,  # RESP3 costs a HELLO and brings nothing here
-            driver_info=None,  # and so does telling the name of the library
-            retry=Retry(NoBackoff(), 0),  # a retried command may run twice and report success
-        )
-        arguments = self._template.connection_kwargs
-        self.user: str | None = arguments.get("username")
-        self.address = str(
-            arguments.get("path") or f"{arguments.get('host', 'localhost')}:{arguments.get('port', 6379)}"
-        )
+        self._driver = Driver(url, timeout=timeout)
+        self.user = self._driver.user
+        self.address = self._driver.address
 
     async def connect(self, label: str) -> RedisConnection:
         """A new connection that names itself `holdfast/LABEL`. Raises StoreError."""
-        make = self._template.connection_class
-        connection: AbstractConnection = make(
-            **{**self._template.connection_kwargs, "client_name": f"holdfast/{label}"}
-        )
         async with self.asked():
-            try:
-                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left this one out
-            except BaseException:
-                await connection.disconnect(nowait=True)
-                raise
-        return RedisConnection(self, connection)
+            return RedisConnection(self, await self._driver.connect(f"holdfast/{label}"))
 
     @asynccontextmanager
     async def asked(self, *, sent_bytes: int = 0, writing: bool = False, waiting: bool = False) -> AsyncIterator[None]:
@@ -142,7 +120,7 @@ class Redis:
 
     def _sorted(self, error: Exception, outcome: Outcome) -> StoreError:
         reason, advice, answered = _reason(error)
-        if reason is Reason.TIMEOUT and not answered and issubclass(self._template.connection_class, SSLConnection):
+        if reason is Reason.TIMEOUT and not answered and self._driver.by_tls:
             advice += ", and rediss:// against redis://"  # a plain server waits for the end of a line, for ever
         text = self._scrub(" ".join(str(error).split())) or type(error).__name__
         return self.error(reason, f"{text} ({advice})", outcome=Outcome.FAILED if answered else outcome)
@@ -192,9 +170,9 @@ def _reason(error: Exception) -> tuple[Reason, str, bool]:
 class RedisConnection:
     """One connection on which commands are pipelined; replies come back in the order asked."""
 
-    def __init__(self, redis: Redis, connection: AbstractConnection) -> None:
+    def __init__(self, redis: Redis, wire: Wire) -> None:
         self.redis = redis
-        self._connection = connection
+        self._wire = wire
 
     async def ask(self, *commands: Command, writing: bool = False) -> list[Reply]:
         """Send some commands in one packet and read one reply for each.
@@ -217,16 +195,9 @@ class RedisConnection:
         return replies
 
     async def _ask(self, commands: tuple[Command, ...], *, writing: bool, guarded: bool = False) -> list[Reply]:
-        packed = self._connection.pack_commands(commands)
+        packed = self._wire.pack(commands)
         async with self.redis.asked(sent_bytes=sum(map(len, packed)), writing=writing):
-            await self._connection.send_packed_command(packed)
-            replies: list[Reply] = []
-            failures: dict[int, exceptions.ResponseError] = {}
-            for number in range(len(commands)):
-                try:
-                    replies.append(await self._connection.read_response())
-                except exceptions.ResponseError as error:  # the others are still on their way
-                    failures[number] = error
+            replies, failures = await self._wire.exchange(packed, len(commands))
             if failures:
                 failure = self.redis.failure(next(iter(failures.values())))
                 if writing and guarded and 0 in failures:
@@ -236,15 +207,14 @@ class RedisConnection:
 
     async def say(self, *commands: Command) -> None:
         """Send some commands whose answers come among what the server pushes; `hear` brings them."""
-        packed = self._connection.pack_commands(commands)
+        packed = self._wire.pack(commands)
         async with self.redis.asked(sent_bytes=sum(map(len, packed))):
-            await self._connection.send_packed_command(packed)
+            await self._wire.send(packed)
 
     async def hear(self, *, within: float) -> Reply:
         """The next thing that the server says unasked; None where it is silent for so many seconds."""
         async with self.redis.asked(waiting=True):
-            heard: Reply = await self._connection.read_response(timeout=within)
-        return heard
+            return await self._wire.hear(within=within)
 
     @property
     def address(self) -> str:
@@ -253,7 +223,7 @@ class RedisConnection:
 
     async def close(self) -> None:
         """Really close it."""
-        await self._connection.disconnect(nowait=True)
+        await self._wire.close()
 
     async def info(self, *sections: str) -> dict[str, str]:
         """The fields of some INFO sections, asked one by one, as Redis 6 needs it."""

@@ -185,7 +185,7 @@ async def privileged(make_site: MakeSite) -> AsyncIterator[Site]:
 @pytest.mark.parametrize(("attribute", "says"), [("BYPASSRLS", "has BYPASSRLS"), ("SUPERUSER", "is a superuser")])
 async def test_a_role_that_nothing_binds_is_never_ok(privileged: Site, attribute: str, says: str) -> None:
     """A superuser, and whoever bypasses row-level security, sees everybody's: it says why; `pool` cannot tell."""
-    role = privileged.environment.ways.primary_postgres._dsn.split("://")[1].split(":")[0]
+    role = privileged.environment.ways.primary_postgres._door._dsn.split("://")[1].split(":")[0]
     await privileged.sql(f"ALTER ROLE {role} {attribute}")
     untold = await run_unknown(privileged, PoolProbe(), Reason.MISCONFIGURED)
     assert f"the role {role} {says}" in untold.finding.message
