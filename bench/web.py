@@ -236,12 +236,13 @@ async def own_work(app: ASGIApp, path: str, times: int = 3) -> float:
     }
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        await gone.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         """Nobody reads it."""
 
-    took = []
+    took, gone = [], asyncio.Event()
     for _ in range(times):
         before = thread_time()
         await app(dict(scope), receive, send)

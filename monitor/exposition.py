@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -83,32 +83,32 @@ class Exposition:
 
     async def render(self, *, openmetrics: bool) -> bytes:
         """The whole page, without the `_created` series. Raises whatever a collector raises."""
-        return b"".join(await self.pieces(openmetrics=openmetrics))
+        return b"".join([part async for part in self.parts(openmetrics=openmetrics)])
 
-    async def pieces(self, *, openmetrics: bool) -> list[bytes]:
-        """The same in pieces, for to join them takes the loop long where they are many."""
-        turns, chunks = Turns(), list[bytes]()
+    async def parts(self, *, openmetrics: bool) -> AsyncIterator[bytes]:
+        """The same part by part, as somebody asks for them; between two of them anything may change."""
+        turns = Turns()
         with self.registry._lock:
             collectors = list(self.registry._collector_to_names)
         target = self.registry.get_target_info()
         if target:
             about = InfoMetricFamily("target", "Target metadata", target)
-            chunks.append(_foreign([about], openmetrics=openmetrics))
+            yield _foreign([about], openmetrics=openmetrics)
         for collector in collectors:
             if isinstance(collector, Columns):
                 for chunk in collector.chunks(openmetrics=openmetrics):
-                    chunks.append(chunk.encode("utf-8", "replace"))
+                    yield chunk.encode("utf-8", "replace")
                     await turns.give()
             elif isinstance(collector, Family) and _is_own(collector):
-                await self._family(collector, chunks, turns, openmetrics=openmetrics)
+                async for part in self._family(collector, turns, openmetrics=openmetrics):
+                    yield part
             else:
-                chunks.append(_foreign(collector.collect(), openmetrics=openmetrics))
+                yield _foreign(collector.collect(), openmetrics=openmetrics)
             await turns.give()
         if openmetrics:
-            chunks.append(b"# EOF\n")
-        return chunks
+            yield b"# EOF\n"
 
-    async def _family(self, family: Family, chunks: list[bytes], turns: Turns, *, openmetrics: bool) -> None:
+    async def _family(self, family: Family, turns: Turns, *, openmetrics: bool) -> AsyncIterator[bytes]:
         """One family, chunk by chunk."""
         known = self._known.setdefault(family, {})
         children = _children(family)
@@ -120,10 +120,10 @@ class Exposition:
                 lines = known[values] = _Lines(child, _starts(child, values))
             write(child, lines.starts, parts, openmetrics)
             if not count % _BATCH and turns.due:
-                chunks.append(_encode(parts))
+                yield _encode(parts)
                 parts.clear()
                 await turns.give()
-        chunks.append(_encode(parts))
+        yield _encode(parts)
         if len(known) > len(children):
             for values in known.keys() - children.keys():
                 del known[values]

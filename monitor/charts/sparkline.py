@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from monitor.charts.series import stretches
+from monitor.charts.text import printable
 
 _WIDTH, _HEIGHT = 96, 22
 _PAD = 3.0
@@ -26,26 +27,21 @@ def sparkline(values: Sequence[float | None], *, limit: float = 1.0, label: str)
     top = max(1.25, tall * 1.05)
     across = (_WIDTH - 2 * _PAD) / max(len(known) - 1, 1)
 
-    def height(value: float) -> float:
-        return _HEIGHT - _PAD - min(value, tall) / top * (_HEIGHT - 2 * _PAD)
-
-    pieces = [f'<path d="M0 {height(1.0) if tall >= 1 else _limit(top):.1f}h{_WIDTH}" class="limit"/>']
+    floor, scale = _HEIGHT - _PAD, (_HEIGHT - 2 * _PAD) / top
+    pieces = [f'<path d="M0 {floor - scale:.1f}h{_WIDTH}" class="limit"/>']
     points = [(_PAD + place * across, value) for place, value in enumerate(known)]
     for part in stretches(points):
-        if len(part) == 1:
-            pieces.append(f'<circle cx="{part[0][0]:.1f}" cy="{height(part[0][1]):.1f}" r="1.2" class="dot"/>')
+        drawn = [(x, floor - min(y, tall) * scale, y > 1) for x, y in part]
+        if len(drawn) == 1:
+            pieces.append(f'<circle cx="{drawn[0][0]:.1f}" cy="{drawn[0][1]:.1f}" r="1.2" class="dot"/>')
         else:
-            route = "L".join(f"{x:.1f} {height(y):.1f}" for x, y in part)
+            route = "L".join([f"{x:.1f} {y:.1f}" for x, y, _ in drawn])
             pieces.append(f'<path d="M{route}" class="line"/>')
-        over = "".join(f"M{x - 2:.1f} {height(y) - 2:.1f}h4v4h-4z" for x, y in part if y > 1)
+        over = "".join([f"M{x - 2:.1f} {y - 2:.1f}h4v4h-4z" for x, y, beyond in drawn if beyond])
         if over:
             pieces.append(f'<path d="{over}" class="over"/>')
-    name = escape("".join(each if each.isprintable() else ascii(each)[1:-1] for each in label))
+    name = printable(label)
     return Markup(  # noqa: S704  made of numbers and of what was escaped
         f'<svg class="spark" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="xMinYMid" role="img" xmlns="http://www.w3.org/2000/svg">'
         f"<title>{name}</title>{''.join(pieces)}</svg>"
     )
-
-
-def _limit(top: float) -> float:
-    return _HEIGHT - _PAD - 1.0 / top * (_HEIGHT - 2 * _PAD)

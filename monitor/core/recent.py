@@ -91,4 +91,6 @@ def p99(shares: Sequence[float | None], *, slots: int = 20) -> list[float | None
 
 
 def _nearest(shares: list[float]) -> float | None:
-    return sorted(shares)[ceil(0.99 * len(shares)) - 1] if shares else None
+    if len(shares) < 100:  # noqa: PLR2004  of so few it is the largest
+        return max(shares, default=None)
+    return sorted(shares)[ceil(0.99 * len(shares)) - 1]

@@ -25,7 +25,7 @@ from monitor.web.guard import Token, body
 from monitor.web.listing import LARGEST, SIZE, Wanted
 from monitor.web.operations import PREFIX, Operation, Param
 from monitor.web.picture import find_environment, find_probe, find_violation, overview, picture
-from monitor.web.pieces import Pieces, listing
+from monitor.web.pieces import listing
 from monitor.web.query import LONGEST_LIST, LONGEST_PAGE, LONGEST_SEARCH, Query, choose, length_of_time, parse_length
 from monitor.web.streams import EventStream
 
@@ -203,7 +203,7 @@ class Api:
         """The API as an OpenAPI document."""
         if self._document is None:  # made of what pydantic takes long to import and to look at
             self._document = await asyncio.to_thread(self._describe)
-        return Pieces([self._document], media_type="application/json")
+        return Response(self._document, media_type="application/json")
 
     def _describe(self) -> bytes:
         from monitor.web.openapi import document  # noqa: PLC0415  who never asks does not wait for it
@@ -218,7 +218,7 @@ class Api:
         wanted = query.wanted()
         if not any(request.query_params.values()):
             wanted = Wanted(size=max(1, len(self._daemon.environments())), ranked=False)
-        listed, pictures = await overview(self._daemon, wanted, Turns())
+        listed, found = await overview(self._daemon, wanted, Turns())
         about = {
             "notices": wire.notices(self._daemon.notices()),
             "total": listed.total,
@@ -227,7 +227,8 @@ class Api:
             "pages": listed.pages,
             "counts": listed.counts,
         }
-        return await listing("environments", map(wire.environment, pictures), about)
+        shown = (wire.environment(picture(self._daemon, watched)) for watched in found)
+        return await listing("environments", shown, about)
 
     async def environment(self, request: Request, _query: Query) -> Response:
         """One environment as it stands now."""

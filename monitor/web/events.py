@@ -20,7 +20,7 @@ from monitor.exposition import Turns
 from monitor.web import shapes, wire
 from monitor.web.answers import Fault, compact, moment
 from monitor.web.daemon import Daemon, Watched
-from monitor.web.picture import verdict_of
+from monitor.web.picture import Verdicts
 
 CLIENTS = 64
 """Streams at once; each holds a connection and what it has not read yet."""
@@ -108,9 +108,9 @@ class Events:
             self._daemon.journal.listen(self)
         self._greet(client, after)
         if asleep:
-            turns = Turns()
+            turns, verdicts = Turns(), Verdicts(self._daemon)
             for name, watched in list(self._daemon.environments().items()):
-                self._stand.setdefault(name, self._standing(watched))
+                self._stand.setdefault(name, self._standing(watched, verdicts))
                 await turns.give()
             self._next_look = self._daemon.clock.monotonic() + LOOK
         return client
@@ -141,20 +141,20 @@ class Events:
         if now < self._next_look:
             return
         self._next_look = now + LOOK
-        turns, environments = Turns(), self._daemon.environments()
+        turns, environments, verdicts = Turns(), self._daemon.environments(), Verdicts(self._daemon)
         for name in [name for name in self._stand if name not in environments]:
             del self._stand[name]
             gone: shapes.EnvironmentChanged = {"environment": name, "verdict": None, "paused_until": None}
             self._publish(Topic.ENVIRONMENT, name, gone)
         for watched in list(environments.values()):
-            self._compare(watched, new=True)
+            self._compare(watched, verdicts, new=True)
             await turns.give()
 
     def changed(self, environment: str) -> None:
         """Somebody paused or resumed an environment."""
         watched = self._daemon.environments().get(environment)
         if self._awake and watched is not None:
-            self._compare(watched)
+            self._compare(watched, Verdicts(self._daemon))
 
     def ran(self, record: RunRecord, changes: Changes) -> None:
         """A run ended."""
@@ -203,12 +203,11 @@ class Events:
         client.waiting.extend(missed)
         return True
 
-    def _standing(self, watched: Watched) -> tuple[Verdict, datetime | None]:
-        verdict = verdict_of(self._daemon, watched, self._daemon.clock.now())
-        return verdict, self._daemon.paused_until(watched.name)
+    def _standing(self, watched: Watched, verdicts: Verdicts) -> tuple[Verdict, datetime | None]:
+        return verdicts.of(watched), self._daemon.paused_until(watched.name)
 
-    def _compare(self, watched: Watched, *, new: bool = False) -> None:
-        now = self._standing(watched)
+    def _compare(self, watched: Watched, verdicts: Verdicts, *, new: bool = False) -> None:
+        now = self._standing(watched, verdicts)
         before, self._stand[watched.name] = self._stand.get(watched.name), now
         if before != now and (before or new):
             self._publish(Topic.ENVIRONMENT, watched.name, wire.changed(watched, *now))

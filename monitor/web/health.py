@@ -11,7 +11,7 @@ from monitor.web import wire
 from monitor.web.answers import Json
 from monitor.web.daemon import Daemon
 from monitor.web.picture import find_environment, picture
-from monitor.web.pieces import Pieces
+from monitor.web.pieces import answer
 
 STALLED = 5.0
 """Seconds without a turn of the loop after which the daemon is called dead."""
@@ -58,5 +58,5 @@ class Health:
         registry = self._daemon.metrics.registry
         if self._exposition.registry is not registry:  # a new configuration brought new labels or bounds
             self._exposition = Exposition(registry)
-        page = await self._exposition.pieces(openmetrics=openmetrics)
-        return Pieces(page, headers={"content-type": content_type, "vary": "accept"})
+        page = self._exposition.parts(openmetrics=openmetrics)
+        return await answer(page, headers={"content-type": content_type, "vary": "accept"})

@@ -106,39 +106,50 @@ class Picture:
         return self.verdict in _RIGHT
 
 
-async def overview(daemon: Daemon, wanted: Wanted, turns: Turns) -> tuple[Listing, list[Picture]]:
-    """Which environments a page shows, and what is known of them; others have their turns meanwhile."""
-    environments, now, entries = daemon.environments(), daemon.clock.now(), []
+async def overview(daemon: Daemon, wanted: Wanted, turns: Turns) -> tuple[Listing, list[Watched]]:
+    """Which environments a page shows; others have their turns meanwhile."""
+    environments, verdicts, entries = daemon.environments(), Verdicts(daemon), []
     for name, watched in environments.items():
-        entries.append(Entry(name=name, verdict=verdict_of(daemon, watched, now), labels=watched.labels))
+        entries.append(Entry(name=name, verdict=verdicts.of(watched), labels=watched.labels))
         await turns.give()
-    listing, pictures = listed(entries, wanted), []
-    for name in listing.names:
-        pictures.append(picture(daemon, environments[name]))
-        await turns.give()
-    return listing, pictures
+    listing = listed(entries, wanted)
+    return listing, [environments[name] for name in listing.names]
 
 
-def verdict_of(daemon: Daemon, watched: Watched, now: datetime) -> Verdict:
-    """The verdict of an environment's picture, without the picture: of a thousand in some 20 ms."""
-    latest, resting = daemon.journal.latest(watched.name), daemon.resting(watched.name)
-    paused, gravest = daemon.paused_until(watched.name) is not None, None
-    for name, probe in watched.probes.items():
-        record = latest.get(name)
-        verdict = Verdict.UNKNOWN if record is None else record.finding.verdict
-        if (
-            record is not None
-            and verdict in _RIGHT
-            and (paused or _stale(probe, now - record.started - record.took) or _rests(probe, watched, resting))
-        ):
-            verdict = Verdict.UNKNOWN
-        if gravest is None or verdict.gravity > gravest.gravity:
-            gravest = verdict
-    return gravest or Verdict.UNKNOWN
+class Verdicts:
+    """The verdicts of environments' pictures at one moment, without the pictures: of a thousand in some 10 ms."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon, self._now = daemon, daemon.clock.now()
+        self._since: dict[int, datetime] = {}  # by a probe's id, for environments share probes: what is older is stale
+
+    def of(self, watched: Watched) -> Verdict:
+        """The verdict of one environment."""
+        latest, resting = self._daemon.journal.latest(watched.name), self._daemon.resting(watched.name)
+        paused, gravest = self._daemon.paused_until(watched.name) is not None, None
+        for name, probe in watched.probes.items():
+            record = latest.get(name)
+            verdict = Verdict.UNKNOWN if record is None else record.finding.verdict
+            if (
+                record is not None
+                and verdict in _RIGHT
+                and (paused or self._is_stale(probe, record) or _rests(probe, watched, resting))
+            ):
+                verdict = Verdict.UNKNOWN
+            if gravest is None or (verdict is not gravest and verdict.gravity > gravest.gravity):
+                gravest = verdict
+        return gravest or Verdict.UNKNOWN
+
+    def _is_stale(self, probe: Probe[Any], record: RunRecord) -> bool:
+        since = self._since.get(id(probe))
+        if since is None:
+            since = self._since[id(probe)] = self._now - _patience(probe)
+        return record.started + record.took < since
 
 
-def _stale(probe: Probe[Any], age: timedelta) -> bool:
-    return age > OVERDUE * probe.every + probe.timeout
+def _patience(probe: Probe[Any]) -> timedelta:
+    """The age beyond which a verdict is stale."""
+    return OVERDUE * probe.every + probe.timeout
 
 
 def _rests(probe: Probe[Any], watched: Watched, resting: Mapping[Store, Resting]) -> tuple[Store, Resting] | None:
@@ -155,7 +166,7 @@ def _probe(
     if latest is not None:
         age = max(timedelta(), now - latest.started - latest.took)
         verdict = latest.finding.verdict
-        overdue = not paused and verdict is not Verdict.UNKNOWN and _stale(probe, age)
+        overdue = not paused and verdict is not Verdict.UNKNOWN and age > _patience(probe)
         outdated = verdict in _RIGHT and (paused or overdue or resting is not None)
     return ProbePicture(
         probe=probe, latest=latest, age=age, paused=paused, resting=resting, overdue=overdue, outdated=outdated

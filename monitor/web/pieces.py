@@ -1,54 +1,51 @@
-"""Large answers in pieces: each is made and sent in turns with everybody else, so that no probe waits for a page."""
+"""Large answers in pieces: each is made and sent in turns with everybody else, so that no probe waits for a page.
+
+Nor is any of them whole in memory: /metrics of a thousand environments would be 250 MB there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response, StreamingResponse
 
 from monitor.exposition import Turns
 from monitor.web.answers import Json
 
-_PIECE = 128 * 1024  # bytes that are handed to the kernel at once: some hundredths of a millisecond
+PIECE = 128 * 1024
+"""Bytes that are handed on at once: to compress them takes some tenths of a millisecond, to send them less."""
 
 
-class Pieces(Response):
-    """An answer whose body is a list of pieces, which is known in full before its first byte is sent."""
+async def answer(
+    parts: AsyncIterable[bytes], *, media_type: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer that is made while it is read, but for its beginning: what fails there raises here.
 
-    def __init__(
-        self, pieces: Sequence[bytes], *, media_type: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> None:
-        self._pieces = pieces
-        length = {"content-length": str(sum(map(len, pieces)))}
-        super().__init__(media_type=media_type, headers={**length, **(headers or {})})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  an ASGI application
-        """Send it; whoever reads slowly lets the others go first."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        turns = Turns()
-        for piece in _gathered(self._pieces):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await turns.give()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    What fails later cuts the connection, which no client takes for the end of an answer.
+    """
+    pieces = _gathered(parts)
+    first, second = await anext(pieces), await anext(pieces, None)
+    if second is None:
+        return Response(first, media_type=media_type, headers=headers)
+    return StreamingResponse(_resumed(first, second, pieces), media_type=media_type, headers=headers)
 
 
-async def listing(name: str, items: Iterable[object], rest: Mapping[str, object]) -> Pieces:
+async def listing(name: str, items: Iterable[object], rest: Mapping[str, object]) -> Response:
     """A JSON object with a long list in `name`, whose items are made one by one, and whatever else is in it."""
-    pieces = [f'{{\n  "{name}": ['.encode()]
-    async for item in _in_turns(items):
-        pieces.extend((b"\n    " if len(pieces) == 1 else b",\n    ", _indented(item, b"\n    ")))
-    pieces.append(b"\n  ]" if len(pieces) > 1 else b"]")
-    for key, value in rest.items():
-        pieces.extend((f',\n  "{key}": '.encode(), _indented(value, b"\n  ")))
-    return Pieces([*pieces, b"\n}\n"], media_type="application/json")
+    return await answer(_listed(name, items, rest), media_type="application/json")
 
 
-async def _in_turns(items: Iterable[object]) -> AsyncIterator[object]:
-    turns = Turns()
+async def _listed(name: str, items: Iterable[object], rest: Mapping[str, object]) -> AsyncIterator[bytes]:
+    yield f'{{\n  "{name}": ['.encode()
+    turns, between, end = Turns(), b"\n    ", b"]"
     for item in items:
-        yield item
+        yield between + _indented(item, b"\n    ")
+        between, end = b",\n    ", b"\n  ]"
         await turns.give()
+    yield end
+    for key, value in rest.items():
+        yield f',\n  "{key}": '.encode() + _indented(value, b"\n  ")
+    yield b"\n}\n"
 
 
 def _indented(value: object, line: bytes) -> bytes:
@@ -56,13 +53,20 @@ def _indented(value: object, line: bytes) -> bytes:
     return Json.dump(value).replace(b"\n", line)
 
 
-def _gathered(pieces: Iterable[bytes]) -> Iterable[bytes]:
-    """The same bytes in pieces that are worth sending."""
+async def _gathered(parts: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces that are worth sending, one at least."""
     together, size = list[bytes](), 0
-    for piece in pieces:
-        together.append(piece)
-        size += len(piece)
-        if size >= _PIECE:
+    async for part in parts:
+        together.append(part)
+        size += len(part)
+        if size >= PIECE:
             yield b"".join(together)
             together, size = [], 0
     yield b"".join(together)
+
+
+async def _resumed(first: bytes, second: bytes, rest: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    yield second
+    async for piece in rest:
+        yield piece

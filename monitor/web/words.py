@@ -51,6 +51,8 @@ def sign(verdict: Verdict) -> str:
 
 def visible(text: str) -> str:
     """A text in which nothing hides: control characters and the like as their escapes."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
