@@ -1,71 +1,125 @@
-"""`make bench`: every goal of speed beside its anchor, in one table; --write renews docs/performance.md."""
+"""`make bench`: every goal of speed beside its anchor, in one table."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib
 import json
 import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from bench.frame import Bench, Effort, Row, compared, table
+from bench.comparison import compared
+from bench.frame import Bench, Effort, Row, table
+from bench.progress import FAILED, Progress, failed
 from monitor.cli.common import run
 
-MODULES = ("latency", "honesty", "cpu", "thousand", "scrape", "checks", "start", "target", "judge")
+MODULES: Mapping[str, tuple[float, float]] = {
+    "latency": (31, 90),
+    "honesty": (15, 35),
+    "cpu": (24, 60),
+    "thousand": (75, 1100),
+    "scrape": (10, 18),
+    "checks": (21, 50),
+    "start": (13, 30),
+    "target": (22, 60),
+    "judge": (6, 12),
+}
+"""How many seconds each takes on two cores with nothing else to do, and how many in a long bench."""
+ENDLESS = 10
+"""A module that takes so many times as long, and ten minutes more, is ended."""
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- made by `make bench ARGS=--write` -->\n", "<!-- end -->"
+EXAMPLES = """
+Examples:
+  make bench                                              the table, in under four minutes on two cores
+  make bench ARGS="latency cpu"                           two modules only
+  make bench ARGS="--json old.json"                       keep the results …
+  make bench ARGS="--json new.json --compare old.json"    … and hold the next ones against them
+  make bench ARGS=--write                                 renew the table in docs/performance.md
+  make bench-full                                         more rounds and more environments: half an hour
+
+How far it is goes to the standard error, the table to the standard output. Exits with 0 if every goal was met, with 1
+if one was missed or a module failed. Anchors are programs of Debian; a row says which one is missing:
+  apt-get install postgresql redis-tools prometheus-blackbox-exporter prometheus-postgres-exporter \\
+    prometheus-redis-exporter
+"""
 
 
 def main() -> int:
     """Measure, print, keep; -> 0 if every goal was met, else 1."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("modules", nargs="*", choices=[*MODULES, []], help="only these; all without any")
-    parser.add_argument("--full", action="store_true", help="more rounds, and the rows that take long")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results")
-    parser.add_argument("--compare", type=Path, metavar="OLD", help="show them beside those that were kept before")
-    parser.add_argument("--write", action="store_true", help=f"renew the table of {PAGE.relative_to(ROOT)}")
-    given = parser.parse_args()
-    effort = Effort(rounds=15, full=True) if given.full else Effort()
+    given = _arguments()
+    names, long = given.modules or list(MODULES), bool(given.full)
+    old = json.loads(given.compare.read_text(encoding="utf-8")) if given.compare else None
+    progress = Progress({name: MODULES[name][long] for name in names})
+    effort = replace(Effort(rounds=15, full=True) if long else Effort(), tell=progress.tell)
     began, rows, load = monotonic(), list[Row](), os.getloadavg()[0]
-    for name in given.modules or MODULES:
-        since = monotonic()
+    for name in names:
+        progress.begin(name)
         rows += _measured(name, effort)
-        print(f"{name}: {monotonic() - since:.0f} s", file=sys.stderr, flush=True)
-    about = _about(load=load, took=monotonic() - began, full=given.full)
+    progress.end()
+    about = _about(load=load, took=monotonic() - began, full=long)
     if given.json:
         kept = {**about, "rows": [row.as_json() for row in rows]}
         given.json.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     text = f"{_words(about)}\n\n{table(rows)}"
     print(text)
-    if given.compare:
-        print(compared(_kept(given.compare), rows))
+    if old is not None:
+        titles = tuple(f"{each['commit']}, {each['at']}" for each in (old, about))
+        print(compared([Row.from_json(row) for row in old["rows"]], rows, titles=titles))
     if given.write:
         before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-    return 0 if all(row.met is not False and row.number != "?" for row in rows) else 1
+    return 0 if all(row.met is not False and row.number != FAILED for row in rows) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"{', '.join(MODULES)}; all without any")
+    parser.add_argument("--full", action="store_true", help="more rounds, and the rows that take long")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results")
+    parser.add_argument("--compare", type=Path, metavar="OLD", help="show them beside those that were kept before")
+    parser.add_argument("--write", action="store_true", help=f"renew the table of {PAGE.relative_to(ROOT)}")
+    given = parser.parse_args()
+    if unknown := set(given.modules) - set(MODULES):
+        parser.error(f"there is no module {', '.join(sorted(unknown))}; there are {', '.join(MODULES)}")
+    if given.write and given.modules:
+        parser.error("--write is for the whole table: leave the modules out")
+    if given.compare and not given.compare.is_file():
+        parser.error(f"{given.compare} is not there; make one by --json")
+    if given.json and not given.json.absolute().parent.is_dir():
+        parser.error(f"{given.json}: there is no folder {given.json.parent}")
+    return given
 
 
 def _measured(name: str, effort: Effort) -> Sequence[Row]:
     """The rows of a module; where it fails, the others are measured all the same."""
-    module: Any = importlib.import_module(f"bench.{name}")
-    bench: Bench = module
+
+    async def within() -> Sequence[Row]:
+        bench: Any = importlib.import_module(f"bench.{name}")
+        module: Bench = bench
+        async with asyncio.timeout(MODULES[name][effort.full] * ENDLESS + 600):
+            return await module.measure(effort)
+
     try:
-        return run(lambda: bench.measure(effort))
+        return run(within)
     except Exception as error:  # noqa: BLE001  whatever it is, it is told
         traceback.print_exc()
-        return [Row(number="?", what=name, note=f"not measured: {type(error).__name__}: {error}")]
-
-
-def _kept(file: Path) -> Sequence[Row]:
-    return [Row.from_json(row) for row in json.loads(file.read_text(encoding="utf-8"))["rows"]]
+        return [failed(name, error)]
 
 
 def _about(*, load: float, took: float, full: bool) -> dict[str, Any]:

@@ -180,29 +180,6 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join([*lines, *([""] if notes else []), *notes, ""])
 
 
-def compared(old: Iterable[Row], new: Iterable[Row]) -> str:
-    """Both runs beside each other; a change is told where the spreads do not meet."""
-    before = {(row.number, row.what): row for row in old}
-    lines = ["| # | figure | before | now | change |", "|---|---|---:|---:|---:|"]
-    for row in new:
-        was = before.get((row.number, row.what))
-        if was is None or was.judged is None or row.judged is None or (was.ratio is None) != (row.ratio is None):
-            now = row.judged.text() if row.judged else NOTHING
-            lines.append(f"| {row.number} | {row.what} | {NOTHING} | {now} | {NOTHING} |")
-            continue
-        unit = TIMES if row.ratio else row.unit
-        told = change(was.judged, row.judged)
-        lines.append(f"| {row.number} | {row.what} | {was.judged.text(unit)} | {row.judged.text(unit)} | {told} |")
-    return "\n".join([*lines, ""])
-
-
-def change(was: Figure, now: Figure) -> str:
-    """By how much a figure changed, or that the spreads meet."""
-    if now.low <= was.high and was.low <= now.high:
-        return "within the spread"
-    return f"{(now.median / was.median - 1) * 100:+.0f} %" if was.median else f"from nothing to {number(now.median)}"
-
-
 def number(value: float) -> str:
     """With as many digits as say something."""
     value, size = float(value), abs(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count, pairwise
@@ -39,19 +39,23 @@ class Transcript:
 
         Nothing begins before what had ended when it began, and what was under way together is so again.
         """
-        alone = {one for (one, begins), (next_one, _) in pairwise(self.order) if begins and one == next_one}
         async with Drivers(dsn, url, self.options) as drivers, asyncio.timeout(_ENDLESS):
-            running: dict[int, asyncio.Task[None]] = {}
-            for number, begins in self.order:
-                if number in alone:
-                    if begins:
-                        await drivers.send(self.sent[number])
-                elif begins:
-                    running[number] = asyncio.create_task(drivers.send(self.sent[number]))
-                    await asyncio.sleep(0)  # it is sent before what follows
-                else:
-                    await running.pop(number)
+            await self.by(drivers.send)
         return drivers.refused
+
+    async def by(self, send: Callable[[Sent], Awaitable[None]]) -> None:
+        """The same by whatever sends."""
+        alone = {one for (one, begins), (following, _) in pairwise(self.order) if begins and one == following}
+        running: dict[int, asyncio.Task[None]] = {}
+        for number, begins in self.order:
+            if number in alone:
+                if begins:
+                    await send(self.sent[number])
+            elif begins:
+                running[number] = asyncio.ensure_future(send(self.sent[number]))
+                await asyncio.sleep(0)  # it is sent before what follows
+            else:
+                await running.pop(number)
 
     def scripts(self) -> Sequence[tuple[str, Sequence[tuple[str | None, bool]]]]:
         """For pgbench, one for each connection but that of who only watches: what it sends.
