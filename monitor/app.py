@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -47,6 +48,8 @@ from monitor.web.server import GRACE, Serving, serve
 
 log = structlog.get_logger("holdfast")
 
+_TURN = 0.0005  # seconds that a thread keeps the interpreter from another: with Python's 5 ms each call of the state
+# database's thread waited so long for a busy loop, the loop for it, and ledgers fell behind by seconds
 _BEAT = 0.25  # seconds between two looks at the clocks
 _CLOCK_JUMP = 2.0  # seconds by which the wall clock may part from the monotonic one before the schedule is realigned
 _FLUSH = timedelta(seconds=1)
@@ -98,6 +101,7 @@ class App:
 
         Raises ListenError, StateTakenError, and whatever ended a background task that has no end.
         """
+        sys.setswitchinterval(_TURN)
         home = home_of(self.settings.state.get_secret_value(), location=self.location, shard=self.settings.part)
         self._lock = lock_of(home)
         self._state, self._instance, self._state_trouble = await open_state(home, self._lock)
@@ -119,13 +123,13 @@ class App:
             self.metrics.reloaded(self.clock.now())
             serving = await self._serve(web_stop)
             self.url = serving.url
+            self._loop.start()
             self._schedule.start()
             log.info("daemon.started", version=__version__, instance=self._instance.mark, url=serving.url)
             if started is not None:
                 started()
             gc.collect()
             gc.freeze()  # what was made so far stays; walking through it again would stall every run in flight
-            self._loop.start()
             await self._until(stop, serving.task)
         finally:
             if serving is not None:  # else it never started, and whoever called says why

@@ -17,7 +17,7 @@ from monitor.ports import Clock
 class Desk:
     """Where a run reports to, the clock that it goes by, and the gate that it goes through.
 
-    `lag` tells by how many seconds this process was late since a moment of the clock, at most. `missed` is told of
+    `lag` tells for how many seconds this process was late since a moment of the clock. `missed` is told of
     every turn that did not take place.
     """
 

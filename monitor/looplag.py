@@ -40,19 +40,20 @@ class LoopWatch:
             self._next = None
 
     def since(self, moment: float) -> float:
-        """Seconds by which the loop was late at most between a moment of the monotonic clock and now.
+        """Seconds for which the loop was late between a moment of the monotonic clock and now, all together.
 
-        0 where that is no more than what every measurement has, and while nobody watches.
+        Who asked for several things in turn may have waited each time. What every measurement has is left out, and
+        while nobody watches it is 0.
         """
         if self._next is None:
             return 0.0
-        now_late = monotonic() - self._due
-        worst = now_late if now_late > _NOTABLE else 0.0
+        late = monotonic() - self._due
+        total = late if late > _NOTABLE else 0.0
         for at, seconds in reversed(self._late):
             if at < moment:
                 break
-            worst = max(worst, seconds)
-        return worst
+            total += seconds
+        return total
 
     def _turn(self) -> None:
         self.turned = now = monotonic()

@@ -68,8 +68,8 @@ T = TypeVar("T")
 class Run:
     """One execution of one probe: its key, its environment, and the stopwatch of its steps.
 
-    `acknowledged` are the kinds of its violations that stand acknowledged, with the moments of that. `lag` tells by how
-    many seconds this process was late, at most, since a moment of the clock.
+    `acknowledged` are the kinds of its violations that stand acknowledged, with the moments of that. `lag` tells for
+    how many seconds this process was late since a moment of the clock.
     """
 
     run_id: str

@@ -13,8 +13,8 @@ from monitor.core.verdict import Finding, Json, Reason, Verdict
 class StepTiming:
     """One timed operation: its name, when it began after the run's start, and how long it took.
 
-    `messages` is how many messages it wrote or read, where that is what it is for. `lag` is by how much this process
-    was late meanwhile, at most: so much of `took` may be its own.
+    `messages` is how many messages it wrote or read, where that is what it is for. `lag` is for how long this process
+    was late meanwhile: so much of `took` may be its own.
     """
 
     name: str

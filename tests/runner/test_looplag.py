@@ -88,6 +88,22 @@ async def test_nothing_is_suspect_while_nobody_watches() -> None:
     assert watch.since(0.0) == 0.0
 
 
+async def test_stalls_add_up() -> None:
+    """Who asked for several things in turn may have waited for each: all stalls count, but for those before."""
+    watch = LoopWatch()
+    watch.start()
+    time.sleep(0.1)  # noqa: ASYNC251  the stall
+    await asyncio.sleep(0.02)
+    moment = time.monotonic()
+    for _ in range(3):
+        time.sleep(0.05)  # noqa: ASYNC251  the stall
+        await asyncio.sleep(0.02)
+    together = watch.since(moment)
+    assert together >= 3 * 0.03
+    assert watch.since(0.0) >= together + 0.08
+    watch.stop()
+
+
 async def test_the_worst_of_each_while_is_told() -> None:
     """A stall is among what is told, however short it is beside the while."""
     told: list[float] = []
