@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from monitor.embedded.valkey import EmbeddedValkey
 from monitor.probe import Probe
 from monitor.probes.session import SessionProbe
 from monitor.probes.thread import ThreadProbe
+from tests.certificates import Certificate, signed
 from tests.conftest import MakeSite
 from tests.probes.breaking import run_ok, run_unknown
 
@@ -31,29 +29,6 @@ pytestmark = [
     pytest.mark.debian,
     pytest.mark.skipif(system_bindir() is None or REDIS is None, reason="Debian's servers are not installed"),
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Certificate:
-    """A certificate that signs itself, so that it is its own authority, and its key."""
-
-    certificate: Path
-    key: Path
-
-
-def signed(folder: PrivateFolder, name: str, *, expired: bool = False) -> Certificate:
-    """A certificate for a host, whose key only the servers' user may read."""
-    home = folder.subfolder(f"tls-{secrets.token_hex(4)}")
-    made = Certificate(certificate=home / "crt", key=home / "key")
-    address = f"IP:{name}" if name[0].isdigit() else f"DNS:{name}"
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    make += ["-subj", f"/CN={name}", "-addext", f"subjectAltName={address}"]
-    sign = ["openssl", "x509", "-in", home / "crt", "-signkey", home / "key", "-days", "-1" if expired else "1"]
-    for command in ([*make, "-keyout", made.key], sign):  # only the second makes one that is expired already
-        subprocess.run([*command, "-out", made.certificate], check=True, capture_output=True)
-    for file in (made.certificate, made.key):
-        folder.write(file, file.read_text())
-    return made
 
 
 @pytest.fixture(scope="module")
