@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.core.budget import over_budget, suspect
 from monitor.core.detail import Detail
-from monitor.core.impact import Stakes
+from monitor.core.impact import UNUSABLE, Stakes
 from monitor.core.ledger.found import Standing
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Reason, Verdict
@@ -111,6 +111,9 @@ class Metrics:
         for family in (own.run_duration, own.failures, own.last_run, own.last_success, own.checks):
             family.expect(place, names)
         own.runs.expect(place, [(*name, verdict) for name in names for verdict in Verdict])
+        # What alerts count begins at zero at every detail, or a sum with it would be nothing until it first came.
+        reasons = sorted(UNUSABLE) if self._brief else Reason
+        own.unknown.expect(place, [(*name, reason) for name in names for reason in reasons])
         if self._brief:
             return
         steps = [(probe.name, step) for probe in probes for step in probe.steps]
@@ -123,11 +126,10 @@ class Metrics:
         own.messages.expect(place, counted)
         for family in (own.violations, own.open):
             family.expect(place, [(probe.name, kind) for probe in probes for kind in sorted(probe.kinds)])
-        own.unknown.expect(place, [(*name, reason) for name in names for reason in Reason])
 
     @property
     def _brief(self) -> bool:
-        """Whether steps have no series, and what never came has none either."""
+        """Whether steps have no series, nor most of what never came."""
         return self._detail is Detail.LOW
 
     def _expect_impact(self, here: _Watched, stakes: Stakes) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,9 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from monitor.core.impact import Stakes
+import monitor.probes
+from monitor.core.detail import Detail
+from monitor.core.impact import UNUSABLE, Stakes
 from monitor.core.ledger.found import Standing
 from monitor.core.record import Propagation, RunRecord, StepTiming
 from monitor.core.verdict import Finding, Kind, Reason, Verdict, Violation
@@ -30,7 +33,7 @@ from monitor.exposition import render
 from monitor.families import EDGES
 from monitor.metrics import Metrics
 from monitor.ports import Outcome, Place, Store, Surroundings, Way
-from monitor.probe import Probe
+from monitor.probe import Probe, discover
 from monitor.probes.durability import DurabilityProbe
 from monitor.probes.history import HistoryProbe
 from monitor.probes.session import SessionProbe
@@ -428,6 +431,69 @@ def test_no_run_adds_a_series_or_tells_a_secret(runs: list[tuple[Verdict, str]])
     assert not any(
         word in text for word in ("run_id", "0190aaaa", "user", "key", "dsn", "s3cret", "postgresql:", "sql")
     )
+
+
+def in_detail(detail: Detail, *environments: str) -> Metrics:
+    """Metrics of environments with both stores and every probe that runs by itself."""
+    made = [probe() for probe in discover(monitor.probes).values()]
+    probes = [probe for probe in made if probe.enabled]
+    metrics = Metrics(location="test", version="0.0.0")
+    budgets = {probe.budget_of(step) for probe in probes for step in probe.steps}
+    metrics.shape(location="test", labels=(), budgets=budgets, detail=detail)
+    around = Surroundings(places=PLACES[:2])
+    for environment in environments:
+        metrics.expect(environment, labels={}, probes=probes, stores=STORES, around=around)
+    return metrics
+
+
+@pytest.mark.parametrize("detail", Detail)
+def test_an_environment_has_the_series_that_are_documented(detail: Detail) -> None:
+    """How many series an environment has is what docs/how-to-many-environments.md says, to the nearest ten."""
+    table = (Path(__file__).parents[1] / "docs" / "how-to-many-environments.md").read_text()
+    (row,) = re.findall(r"^\| series \| (.+) \|$", table, re.MULTILINE)
+    said = {
+        name: int(count.replace(",", ""))
+        for count, name in re.findall(r"([\d,]+) at `(?:metrics\.detail: )?(\w+)`", row)
+    }
+    count = len(series(in_detail(detail, "a", "b"))) - len(series(in_detail(detail, "a")))
+    assert round(count, -1) == said[detail]
+
+
+HOSTILE = st.one_of(st.text(max_size=40), st.sampled_from(['"', "\n", "\\", "%s %d %%", "\u202e", "x" * 5000]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.uuids(), st.one_of(st.sampled_from(Reason), st.sampled_from(Kind)), HOSTILE),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_what_runs_say_adds_words_of_closed_sets_alone(runs: list[tuple[UUID, Reason | Kind, str]]) -> None:
+    """At detail low a reason or a kind may get its series when it first comes; no text, id or subject ever does."""
+    metrics = in_detail(Detail.LOW, "production")
+    before = series(metrics).keys()
+    for id_, what, text in runs:
+        broken = Violation(kind=what, subject=text, expected=text, actual=text) if isinstance(what, Kind) else None
+        finding = Finding.of([broken], checks=1) if broken else Finding.unknown(Reason(what), text)
+        metrics.record(replace(ended(), run_id=str(id_), finding=finding, server={"address": text, "version": text}))
+        metrics.standing("production", [kept(Stage.OPEN, kind=broken.kind)] if broken else [])
+    added = {(name, *labels) for name, labels in series(metrics).keys() - before}
+    place = (("environment", "production"), ("location", "test"), ("probe", "thread"))
+    allowed = {
+        *(("holdfast_unknown_total", *place, ("reason", reason)) for reason in Reason),
+        *(("holdfast_violations_total", *sorted((*place, ("kind", kind)))) for kind in Kind),
+        *(("holdfast_open_violations", *sorted((*place, ("kind", kind)))) for kind in Kind),
+    }
+    assert added <= allowed
+
+
+def test_what_alerts_count_is_there_at_every_detail() -> None:
+    """A store that cannot be used is counted from zero also at detail low: `increase()` sees the first such run."""
+    metrics = in_detail(Detail.LOW, "production")
+    assert {value(metrics, "holdfast_unknown_total", reason=reason) for reason in UNUSABLE} == {0}
+    assert value(metrics, "holdfast_unknown_total", reason=Reason.MISCONFIGURED) is None
 
 
 def test_a_forgotten_environment_leaves_no_series() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from monitor.alerting.policy import Policy
 from monitor.alerting.promql import REMEMBERED, either, latest, span, unpaused
 from monitor.alerting.rule import Alert, Group, Record, Severity
-from monitor.core.verdict import Reason
+from monitor.core.impact import UNUSABLE
 
 WRITES = (
     "append_message",
@@ -42,7 +42,7 @@ READS = (
 )
 """Steps after which something was acknowledged, or was read; a step that failed is in no histogram."""
 
-_THE_STORES = (Reason.CAPACITY, Reason.READ_ONLY, Reason.TIMEOUT, Reason.UNREACHABLE)
+_THE_STORES = sorted(UNUSABLE)
 """Why a store does not do what it is asked; the other reasons may well be Holdfast's own, and wake nobody."""
 _LAST = "holdfast_last_run_timestamp_seconds"
 _TURNS = 3  # intervals without any is no coincidence

@@ -8,7 +8,8 @@ from enum import StrEnum
 class Detail(StrEnum):
     """How many series an environment has: they cost memory here, and more where they are kept.
 
-    `low` leaves out steps, and the zeros of kinds and reasons that never came; `high` has twice as many buckets.
+    `low` leaves out steps, and zeros of what never came but for the reasons that alerts count; `high` has twice as many
+    buckets.
     """
 
     LOW = "low"
