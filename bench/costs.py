@@ -149,7 +149,7 @@ async def _counted(servers: Servers) -> tuple[int, int]:
 
 def page(measured: dict[str, tuple[float, ...]]) -> str:
     """The whole document."""
-    command = [Path(sys.executable).with_name("holdfast"), "probes", "--format", "markdown"]
+    command = [str(Path(sys.executable).with_name("holdfast")), "probes", "--format", "markdown"]
     promises = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603  our own command
     lines = [f"| {' | '.join(('probe', *FIGURES))} |", f"|---{'|---:' * len(FIGURES)}|"]
     lines += [f"| {name} | {' | '.join(f'{value:,.0f}' for value in values)} |" for name, values in measured.items()]

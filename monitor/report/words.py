@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from monitor.core import duration
 from monitor.report.availability import Gap
 
 _FEW_TIMES = 9
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def seconds(value: float | None) -> str:
@@ -19,19 +19,8 @@ def seconds(value: float | None) -> str:
     return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
-def length(of: timedelta) -> str:
-    """A length by its two largest units: `4 d 1 h`, `12 min`."""
-    left, parts = round(of.total_seconds()), list[str]()
-    for unit, size in _UNITS:
-        count, left = divmod(left, size)
-        if count or parts:
-            parts.append(f"{count} {unit}" if count else "")
-    return " ".join(part for part in parts[:2] if part) or "0 s"
-
-
-def precise(of: timedelta) -> str:
-    """A length that may be short: `320 ms`, `4.1 s`, `12 min`."""
-    return seconds(of.total_seconds()) if of < timedelta(minutes=1) else length(of)
+length, precise = duration.in_words, duration.took
+"""A length, and one that may be short."""
 
 
 def lengths(parts: Iterable[Gap]) -> timedelta:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from monitor.core import duration
 from monitor.core.verdict import Verdict
 
 SIGNS: Mapping[Verdict, str] = {Verdict.OK: "✓", Verdict.SLOW: "◷", Verdict.UNKNOWN: "?", Verdict.VIOLATED: "✗"}
@@ -12,29 +13,14 @@ SIGNS: Mapping[Verdict, str] = {Verdict.OK: "✓", Verdict.SLOW: "◷", Verdict.
 
 _SHORT = 12  # characters of one thing in a line of several
 _SHAPES = 3  # kinds of rows that one table of evidence may have
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
-def length(of: timedelta) -> str:
-    """How long something took: `12 ms`, `1.25 s`, `3 min 5 s`."""
-    seconds = of.total_seconds()
-    if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 60 else rough(of)  # noqa: PLR2004  a minute
-
-
-def rough(of: timedelta) -> str:
-    """How long something is ago: its two largest units, `3 s`, `2 h 5 min`, `4 d 1 h`."""
-    left, parts = int(of.total_seconds()), list[str]()
-    for unit, size in _UNITS:
-        count, left = divmod(left, size)
-        if count or parts:
-            parts.append(f"{count} {unit}" if count else "")
-    return " ".join(part for part in parts[:2] if part) or "0 s"
+length, rough = duration.took, duration.in_words
+"""How long something took, and how long ago it was."""
 
 
 def brief(of: timedelta) -> str:
-    """The same by its largest unit alone, where there is little room."""
+    """How long ago by its largest unit alone, where there is little room."""
     words = rough(of).split()
     return " ".join(words[:2])
 
