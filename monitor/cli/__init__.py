@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -53,6 +54,8 @@ COMMANDS = {
 _BREAK = re.compile(r"(?<=\S)\n(?=\S)")
 """A line that is broken only because lines of source are: in a terminal of any width it would be broken twice."""
 
+_TAKEN = "Every command takes it; this one has nothing"
+
 # Typer carries a click of its own, or uses the installed one, by its version; what it raises is told by its base.
 UsageError: Any = typer.BadParameter.__mro__[1]
 ClickException: Any = typer.BadParameter.__mro__[2]
@@ -95,9 +98,30 @@ def _imported(name: str) -> Any:  # noqa: ANN401  a command of whichever click
         group.command(name)(found)
     made = typer.main.get_command(group)
     made.name = name
-    for each in (made, *getattr(made, "commands", {}).values()):
+    for each in (made, *(inner := getattr(made, "commands", {}).values())):
         each.help = _BREAK.sub(" ", each.help or "")
+    for each in inner or (made,):
+        had = {parameter.name for parameter in each.params}
+        each.params += [option for option in _everywhere() if option.name not in had]
     return made
+
+
+@cache
+def _everywhere() -> tuple[Any, ...]:
+    """Flags that every command takes, so that a script may give them to any; what has a use for them says so itself."""
+
+    def nothing(
+        quiet: Annotated[bool, typer.Option("--quiet", "-q", help=f"{_TAKEN} to leave out.")] = False,
+        verbose: Annotated[bool, typer.Option("--verbose", "-v", help=f"{_TAKEN} to log.")] = False,
+    ) -> None:
+        """Only here to carry the flags."""
+
+    made = typer.Typer(add_completion=False)
+    made.command()(nothing)
+    flags = tuple(each for each in typer.main.get_command(made).params if each.name in {"quiet", "verbose"})
+    for flag in flags:
+        flag.expose_value = False
+    return flags
 
 
 app = typer.Typer(

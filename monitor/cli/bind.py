@@ -191,6 +191,7 @@ def check(
     jwt_key: JwtKey = None,
     form: Format = "text",
     json: Json = False,
+    verbose: common.Verbose = False,
 ) -> None:
     """Check a binding: the file alone, or also against the servers that are named. Writes nothing to them.
 
@@ -208,7 +209,7 @@ def check(
     from monitor.cli.bind_run import checked  # noqa: PLC0415  the stores are imported where they are asked
 
     servers = Servers(dsn=dsn, url=url, base_url=base_url, tokens=token or (), jwt_key=jwt_key)
-    found = _subject(file, environment, config, servers)
+    found = _subject(file, environment, config, servers, verbose=verbose)
     asked = found.settings is not None
     _end(
         file,
@@ -230,6 +231,7 @@ def try_(
     jwt_key: JwtKey = None,
     form: Format = "text",
     json: Json = False,
+    verbose: common.Verbose = False,
 ) -> None:
     """Carry out each operation of a binding once, as a synthetic user, with its timing; then clean up.
 
@@ -247,7 +249,7 @@ def try_(
     from monitor.cli.bind_run import tried  # noqa: PLC0415  as above
 
     servers = Servers(dsn=dsn, url=url, base_url=base_url, tokens=token or (), jwt_key=jwt_key)
-    found = _subject(file, environment, config, servers)
+    found = _subject(file, environment, config, servers, verbose=verbose)
     if found.settings is None:
         common.fail("name an environment of the configuration, or servers by --dsn, --url and --base-url", common.USAGE)
     _end(
@@ -258,7 +260,7 @@ def try_(
     )
 
 
-def _subject(file: Path, environment: str | None, config: Path | None, servers: Servers) -> Subject:
+def _subject(file: Path, environment: str | None, config: Path | None, servers: Servers, *, verbose: bool) -> Subject:
     """The binding, and where it is tried. Where the file or the configuration is wrong, the command ends with 78."""
     try:
         binding = read_binding(file, environ=os.environ)
@@ -281,7 +283,7 @@ def _subject(file: Path, environment: str | None, config: Path | None, servers: 
     except ConfigError as error:
         common.complain(error, what="what the flags name")
         raise typer.Exit(common.WRONG_CONFIGURATION if environment else common.USAGE) from None
-    common.log_to_stderr(loaded, level="critical")
+    common.log_to_stderr(loaded, level="debug" if verbose else "critical")
     return Subject(name=name, binding=reduced, loaded=loaded, absent=absent)
 
 

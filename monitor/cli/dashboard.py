@@ -50,6 +50,7 @@ def command(
             help="Of your Prometheus in Grafana; without it, its default, and --out has an example of one.",
         ),
     ] = "",
+    quiet: common.Quiet = False,
 ) -> None:
     """Print dashboards for Grafana 12 or newer: an overview, and the detail of environments and probes.
 
@@ -67,7 +68,7 @@ def command(
     from monitor.dashboards import DETAIL, OVERVIEW, config_maps, files  # noqa: PLC0415  most of the time of this command
 
     loaded = common.configuration(config)
-    if nowhere := common.unconfigured(loaded):
+    if not quiet and (nowhere := common.unconfigured(loaded)):
         common.err().print(f"holdfast: {nowhere}; these dashboards are of the defaults, and know no environment")
     given = _given(loaded.settings, page=page, datasource=datasource)
     if form == "kubernetes":

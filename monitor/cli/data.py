@@ -132,6 +132,8 @@ def setup(
         ),
     ] = None,
     config: common.Config = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
 ) -> None:
     """Create Holdfast's schema, and the least role that can use it, or print the SQL and the ACL for that.
 
@@ -166,12 +168,13 @@ def setup(
             await grant(dsn, environment, role=role, connections=connections)
         await made.prepare(dict.fromkeys(made.stores, 1))
 
-    common.log_to_stderr(loaded, level="error")
+    common.log_to_stderr(loaded, level="debug" if verbose else "error")
     try:
         common.run(main)
     except StoreError as error:
         common.fail(str(error), FAILED)
-    common.out().print(Text("✔ ", style="green") + Text(f"{environment} is ready for Holdfast"))
+    if not quiet:
+        common.out().print(Text("✔ ", style="green") + Text(f"{environment} is ready for Holdfast"))
 
 
 def _print_what_to_run(name: str, settings: EnvironmentSettings, *, store: Store | None, role: str) -> None:

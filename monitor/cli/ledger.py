@@ -128,6 +128,7 @@ def declare_restore(
     note: Annotated[str, typer.Option("--note", "-n", help="Why, for whoever comes next.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would forgive.")] = False,
     config: common.Config = None,
+    quiet: common.Quiet = False,
 ) -> None:
     """Say that an environment was restored to a moment: what was acknowledged later is forgiven, nothing before it.
 
@@ -162,6 +163,10 @@ def declare_restore(
         return found, known
 
     found, known = asked(loaded, declare, code=FAILED)
+    if quiet and not dry_run:
+        for sentence in warnings(found):
+            common.err().print(Text("! ", style="yellow") + Text(sentence))
+        return
     done = "would be declared" if dry_run else "is declared again" if known else "is declared"
     what = f"a restore of {environment} to {moment(point)} {done}"
     lost, others = sum(each.wrong for each in found), sum(each.others for each in found)
@@ -201,6 +206,7 @@ def verify(
     form: Format = Form.TEXT,
     config: common.Config = None,
     quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
 ) -> None:
     """Check that a restored copy has every write that was acknowledged up to its moment, unchanged, and none after it.
 
@@ -231,7 +237,7 @@ def verify(
     if against is None and point is not None:
         common.fail("--as-of is of a copy; say by --against where it is", common.USAGE)
     copied, url = _address(against, store) if against is not None else (store, "")
-    _scrubbing(loaded, url)
+    _scrubbing(loaded, url, level="debug" if verbose else "error")
     wanted = [each for each in sorted(settings.stores & KEEPERS) if copied in (None, each)]
     if not wanted:
         common.fail(f"environment {environment} has no {copied}; it has {', '.join(settings.stores)}", common.USAGE)
@@ -310,6 +316,6 @@ def _address(against: str, store: Store | None) -> tuple[Store, str]:
     return copied, url
 
 
-def _scrubbing(loaded: Loaded, url: str) -> None:
-    scrubbing = common.log_to_stderr(loaded, level="error")
+def _scrubbing(loaded: Loaded, url: str, *, level: str) -> None:
+    scrubbing = common.log_to_stderr(loaded, level=level)
     scrubbing.scrub = Scrubber([*secrets_in(loaded.settings), *secrets_of(url)])

@@ -108,6 +108,7 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     config: common.Config = None,
     quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
 ) -> None:
     """Write and read at a fixed rate, many users at once, and look whether all that was acknowledged is there.
 
@@ -143,7 +144,7 @@ def command(
         common.err().print(Text(planned(environment, probe, settings.surroundings())))
     if dry_run:
         return
-    common.log_to_stderr(loaded, level="critical")
+    common.log_to_stderr(loaded, level="debug" if verbose else "critical")
     try:
         ended = common.run(lambda: _carried_out(loaded, environment, settings, probe, quiet=quiet))
     except asyncio.CancelledError:

@@ -70,6 +70,7 @@ def command(
     ] = 0.5,
     cost_bytes: Annotated[float, typer.Option(min=0, help="Bytes that probing may send to a store a second.")] = 1e5,
     residue: Annotated[int, typer.Option(min=0, help="Synthetic items that may lie about beside the ledger.")] = 1000,
+    quiet: common.Quiet = False,
 ) -> None:
     """Print alerting rules for Prometheus: intervals, budgets, deadlines and objectives are the configuration's.
 
@@ -86,7 +87,7 @@ def command(
     """
     loaded = common.configuration(config)
     settings = loaded.settings
-    if nowhere := common.unconfigured(loaded):
+    if not quiet and (nowhere := common.unconfigured(loaded)):
         common.err().print(f"holdfast: {nowhere}; these rules are of the defaults, and know no environment")
     policy = Policy(
         intervals=Settled(_intervals(settings), {name: _intervals(own) for name, own in settings.environments.items()}),
@@ -109,7 +110,7 @@ def command(
     made = document(rules, Links(runbooks=where, dashboard=dashboard))
     if form == "kubernetes":
         made = kubernetes(made, name="holdfast")
-    if where == RUNBOOKS:
+    if where == RUNBOOKS and not quiet:
         common.err().print(_NOWHERE)
     text = _HEAD + yaml.dump(made, Dumper=common.Dumper, sort_keys=False, allow_unicode=True, width=120)
     if out is None:

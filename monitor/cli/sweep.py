@@ -53,6 +53,8 @@ def command(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
     config: common.Config = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
 ) -> None:
     """Remove Holdfast's own leftovers, and nothing else. A running daemon does so by itself.
 
@@ -63,7 +65,7 @@ def command(
     """
     loaded = common.configuration(config)
     settings = common.environment_named(loaded, environment)
-    common.log_to_stderr(loaded, level="error")
+    common.log_to_stderr(loaded, level="debug" if verbose else "error")
     home = home_in(loaded.settings)
     known = isinstance(home, Schema) or home.is_file()  # where no daemon ever ran, nobody is whom it would be
 
@@ -75,7 +77,7 @@ def command(
             why = _why_kept(present, target.longest_run, everybody=everybody)
             words = f"{gone} {'would go' if dry_run else 'removed'}" + (f"; {kept} kept: {why}" if kept else "")
             words += f"; {remembered} records of ledgers stay: their daemon looks for them again" if remembered else ""
-            common.out().print(f"{environment} {store}: {words}")
+            common.out().print(f"{environment} {store}: {words}") if not quiet else None
         if swept.failed:
             common.fail("; ".join(swept.failed), FAILED)
 

@@ -101,6 +101,7 @@ def ack(
     id_: Id,
     note: Annotated[str, typer.Option("--note", "-n", help="Why, for whoever comes next.")] = "",
     config: common.Config = None,
+    quiet: common.Quiet = False,
 ) -> None:
     """Acknowledge a violation: it stays quiet until the same check has passed again.
 
@@ -123,7 +124,8 @@ def ack(
         stood = _with_state(config, lambda state: state.acknowledge(kept.id, at=datetime.now(UTC), note=note))
         if not stood:
             common.fail(f"the violation {kept.id} was closed just now: nothing is left to do", 1)
-    common.out().print(Text("✔ ", style="green") + Text(done))
+    if not quiet:
+        common.out().print(Text("✔ ", style="green") + Text(done))
 
 
 def _one(config: Path | None, id_: str) -> KeptViolation:

@@ -27,6 +27,7 @@ from tests.system.conftest import Place
 REPOSITORY = Path(monitor.__file__).parents[1]
 PROBES = discover(monitor.probes)
 PATIENT = {name: {"budget": "9s"} for name in PROBES}
+GROUPS = {"config", "violations", "bind", "history", "ledger"}
 SUBCOMMANDS = (
     *("config check", "config show", "config schema", "violations list", "violations show", "violations ack"),
     *("bind init", "bind check", "bind try"),
@@ -82,6 +83,20 @@ def test_without_a_configuration(command: str, tmp_path: Path, monkeypatch: pyte
     assert (ended.exit_code, ended.stdout) == (78, "")
     looked = "holdfast: no configuration was found at ./holdfast.yaml or /etc/holdfast/holdfast.yaml"
     assert ended.stderr.startswith(f"{looked}; name one by --config FILE or HOLDFAST_CONFIG")
+
+
+@pytest.mark.parametrize("command", [*(each for each in COMMANDS if each not in GROUPS), *SUBCOMMANDS])
+def test_every_command_can_be_quiet_and_verbose(command: str) -> None:
+    """Scripts may give --quiet and --verbose to whatever they run."""
+    ended = CliRunner().invoke(app, [*command.split(), "-q", "-v", "--quiet", "--verbose", "--help"])
+    assert (ended.exit_code, "--quiet" in ended.stdout, "--verbose" in ended.stdout) == (0, True, True)
+
+
+def test_quiet_leaves_notes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for is printed, and nothing beside it."""
+    monkeypatch.chdir(tmp_path)
+    loud, quiet = (CliRunner().invoke(app, ["rules", *flags]) for flags in ((), ("--quiet",)))
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, loud.stdout, "")
 
 
 async def test_probes_lists_every_probe() -> None:
@@ -234,6 +249,9 @@ class TestSweep:
         """--dry-run counts, the sweep removes, strangers' rows and keys stay, and a second sweep finds nothing."""
         probes = {"thread": {"every": "1h"}, "session": {"every": "1h", "brief_ttl": "5s", "timeout": "30s"}}
         file = place.configured(probes=probes)
+        assert (
+            await holdfast("setup", ENVIRONMENT, "--config", file)
+        ).code == 0  # a session may come before the schema
         async with Daemon(file, place.folder) as watching:
             await until(lambda: _has_session(place), what="a session under way")
             watching.kill()
