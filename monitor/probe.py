@@ -59,6 +59,8 @@ Size = Annotated[
 ]
 """An amount of memory in settings, in bytes or with its unit as Redis writes it: `64kb`, `1mb`."""
 
+_IN_TIME = timedelta()  # one for all of the 200 steps that are kept of each environment
+
 Seen = TypeVar("Seen")
 C = TypeVar("C", bound=Connection)
 T = TypeVar("T")
@@ -95,28 +97,12 @@ class Run:
             environment=self.environment.name, probe=self.probe, run_id=self.run_id, speech=self.environment.speech
         )
 
-    @asynccontextmanager
-    async def step(self, name: str, *, messages: int = 0) -> AsyncIterator[None]:
+    def step(self, name: str, *, messages: int = 0) -> Step:
         """Time one operation. Only the store is awaited inside: what is computed there would count as its latency.
 
         `messages` is how many it writes or reads, where throughput is of interest.
         """
-        before = self.clock.monotonic()
-        failed = True
-        try:
-            yield
-            failed = False
-        finally:
-            took, lag = self.clock.monotonic() - before, self.lag(before)
-            timing = StepTiming(
-                name=name,
-                after=timedelta(seconds=before - self.began),
-                took=timedelta(seconds=took),
-                failed=failed,
-                messages=0 if failed else messages,
-                lag=timedelta(seconds=min(lag, took)),
-            )
-            self.steps.append(timing)
+        return Step(self, name, messages)
 
     def can(self, ability: Ability) -> bool:
         """Whether the probe can do something in this environment."""
@@ -178,6 +164,32 @@ class Run:
         async with self.connection(connect) as fresh:
             self.node = await fresh.node()
             return Reading(first=first, second=await read(fresh), node=self.node)
+
+
+class Step:
+    """The stopwatch of one operation: nothing is done between its reading of the clock and what it times."""
+
+    __slots__ = ("_before", "_messages", "_name", "_run")
+
+    def __init__(self, run: Run, name: str, messages: int) -> None:
+        self._run, self._name, self._messages = run, name, messages
+
+    async def __aenter__(self) -> None:
+        self._before = self._run.clock.monotonic()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        run, before, failed = self._run, self._before, kind is not None
+        took, lag = run.clock.monotonic() - before, run.lag(before)
+        run.steps.append(
+            StepTiming(
+                name=self._name,
+                after=timedelta(seconds=before - run.began),
+                took=timedelta(seconds=took),
+                failed=failed,
+                messages=0 if failed else self._messages,
+                lag=timedelta(seconds=min(lag, took)),
+            )
+        )
 
 
 async def together(*operations: Coroutine[object, object, None]) -> None:
