@@ -110,7 +110,7 @@ def command(
     made = document(rules, Links(runbooks=where, dashboard=dashboard))
     if form == "kubernetes":
         made = kubernetes(made, name="holdfast")
-    if where == RUNBOOKS and not quiet:
+    if not (runbooks or settings.http.public_url or quiet):
         common.err().print(_NOWHERE)
     text = _HEAD + yaml.dump(made, Dumper=common.Dumper, sort_keys=False, allow_unicode=True, width=120)
     if out is None:
