@@ -39,6 +39,8 @@ REFRESH = 15
 """Seconds after which a browser without JavaScript loads a page again."""
 SHOWN = 20
 """Violations, runs and failures that a page lists; the API has the others."""
+_FEW = 6
+"""Violations that stand above the environments at once: where many are broken, who is on call wants to know which."""
 _PHONE, _ENVIRONMENT, _CELL = 48, 20, 6.25
 """Widths in rem, as in the style sheet: a window in which not every column has room shows cards instead of a table."""
 
@@ -110,6 +112,7 @@ class Pages:
             narrow=max(_PHONE, _ENVIRONMENT + _CELL * len(probes)),
             open=stands[Stage.OPEN],
             acknowledged=stands[Stage.ACKNOWLEDGED],
+            few=_FEW,
             most=SHOWN,
             address=_address(wanted),
             notices=list(self._daemon.notices()),
@@ -290,7 +293,7 @@ def _address(wanted: Wanted) -> Any:  # noqa: ANN401  a function for the templat
         if "size" not in other and wanted.size != Wanted().size:
             chosen["size"] = wanted.size
         given = {name: str(value) for name, value in chosen.items() if value and (name, value) != ("page", 1)}
-        return f"./?{urlencode(given)}" if given else "./"
+        return f"./?{urlencode(given)}#environments" if given else "./"
 
     return address
 

@@ -138,6 +138,19 @@ async def test_open_violations_come_first(daemon: SmallDaemon, client: httpx.Asy
     assert "note known since May" in rest
 
 
+async def test_many_violations_leave_room_for_the_environments(daemon: SmallDaemon, client: httpx.AsyncClient) -> None:
+    """The latest few stand open, some more are folded, and a link above them leads to what is violated."""
+    for number in range(30):
+        daemon.watch(watched(f"shop-{number:03d}", Chat()))
+        await daemon.ran(FINDINGS[Verdict.VIOLATED], environment=f"shop-{number:03d}")
+    seen = await page(client)
+    assert "30 promises are broken 30 environments are violated, of 31 30 open violations" in seen.text
+    assert "#environments" in [each["href"] for each in seen.found("a")]
+    assert (len(seen.found("article")), len(seen.found("details"))) == (20, 1)
+    assert "14 more, opened before" in seen.text
+    assert "These are the latest 20; the API lists all" in seen.text
+
+
 async def test_page_tells_what_is_paused_left_out_missing_and_wrong(
     daemon: SmallDaemon, client: httpx.AsyncClient
 ) -> None:
@@ -405,7 +418,7 @@ async def test_environments_are_found_filtered_and_paged(daemon: SmallDaemon, cl
     seen = await page(client)
     assert "121 environments, page 1 of 3" in seen.text
     assert len(seen.found("tr")) == 51
-    assert "./?page=2" in [each["href"] for each in seen.found("a")]
+    assert "./?page=2#environments" in [each["href"] for each in seen.found("a")]
     assert "121 environments, page 3 of 3" in (await page(client, "/?page=3")).text
     assert "1 environment ;" in (await page(client, "/?verdict=violated&q=SHOP")).text.replace(
         "1 environment;", "1 environment ;"
