@@ -61,7 +61,7 @@ What `holdfast demo --fault NAME` breaks, in the order of `holdfast faults`. [Wh
 """
 HTTP = """# HTTP API
 
-Below `/api/v1/`, JSON in and out; the daemon serves this description itself as `/api/v1/openapi.json`. What changes anything needs `http.token` as a bearer token; without one configured it is off. `/metrics`, `/healthz`, `/readyz` and `/health/ENV` stand beside it, for machines.
+Below `/api/v1/`, JSON in and out; the daemon serves this description itself as `/api/v1/openapi.json`. What changes anything needs `http.token` as a bearer token; without one configured it is off. `/metrics`, `/healthz`, `/readyz` and `/health/ENV` stand beside it, for machines, and `/runbooks/` for people.
 """
 
 
