@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -48,9 +48,8 @@ class Door:
     async def connect(self, *, timeout: float, **options: object) -> asyncpg.Connection[Any]:  # noqa: ASYNC109  asyncpg's
         """A new connection. Raises as asyncpg does."""
         began = monotonic()
-        made_of = self._context.made_of()
-        if (known := self._known(made_of)) is None:
-            return await self._learning(made_of, timeout=timeout, **options)
+        if (known := self._known()) is None:
+            return await self._learning(timeout=timeout, **options)
         try:
             return await connect(self._dsn, timeout=timeout, ssl=known, **options)
         except BaseException as error:
@@ -60,15 +59,16 @@ class Door:
             if not _over_tls(error) or left <= 0:
                 raise
             self._context.doubt()
-        return await self._learning(made_of, timeout=left, **options)
+        return await self._learning(timeout=left, **options)
 
-    def _known(self, made_of: Hashable) -> ssl.SSLContext | Literal[False] | None:
+    def _known(self) -> ssl.SSLContext | Literal[False] | None:
         """What asyncpg takes as `ssl`; None where it has to find out by itself."""
         if self._unusual or monotonic() >= self._known_until:
             return None
-        return self._context.recall(made_of) if self._tls else False
+        return self._context.recall() if self._tls else False
 
-    async def _learning(self, made_of: Hashable, **options: object) -> asyncpg.Connection[Any]:
+    async def _learning(self, **options: object) -> asyncpg.Connection[Any]:
+        made_of = self._context.made_of()
         connection = await connect(self._dsn, **options)
         # The only place where asyncpg says whether there is TLS. Should it be gone one day, nothing is learned.
         transport = getattr(connection, "_transport", None)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
-from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -17,6 +15,7 @@ from monitor.core.record import Node
 from monitor.core.secrets import Scrubber, secrets_of
 from monitor.core.verdict import Reason
 from monitor.ports import Outcome, Place, Store, StoreError, Tally, Way
+from monitor.stores.asking import Asked
 from monitor.stores.doors import Door
 
 _GRACE = 0.5  # seconds beyond statement_timeout after which a server that should have spoken is taken for dead
@@ -102,6 +101,9 @@ _PRIMARY = Place(Store.POSTGRES)
 class Postgres:
     """One way into PostgreSQL as one role: makes connections and knows how to name what goes wrong."""
 
+    store: ClassVar = Store.POSTGRES
+    failures: ClassVar = _FAILURES
+
     def __init__(
         self,
         dsn: str,
@@ -113,7 +115,7 @@ class Postgres:
     ) -> None:
         self.place = place
         self._door = Door(dsn)
-        self._tally = tally
+        self.tally = tally
         self._scrub = Scrubber(secrets_of(dsn))
         parts = urlsplit(dsn)
         self.address = f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
@@ -132,32 +134,12 @@ class Postgres:
             self._guards = {}
             self._options = {"statement_cache_size": 0}  # the next transaction may meet another server process
 
-    @asynccontextmanager
-    async def asked(self, *, sent_bytes: int = 0, committing: bool = False) -> AsyncIterator[None]:
+    def asked(self, *, sent_bytes: int = 0, committing: bool = False) -> Asked:
         """Count one request, and turn whatever fails in it into a StoreError.
 
         `committing` says that, should the answer be lost, the request may have taken effect all the same.
         """
-        before = monotonic()
-        outcome = Outcome.INDETERMINATE if committing else Outcome.FAILED
-        try:
-            yield
-            outcome = Outcome.OK
-        except StoreError as error:
-            outcome = error.outcome
-            raise
-        except (
-            OSError,
-            ssl.SSLError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-        ) as error:
-            sorted_error = self._sorted(error, outcome)
-            outcome = sorted_error.outcome
-            raise sorted_error from None  # the original's text may hold the DSN
-        finally:
-            self._tally.add(Store.POSTGRES, outcome, seconds=monotonic() - before, sent_bytes=sent_bytes)
+        return Asked(self, sent_bytes=sent_bytes, writing=committing)
 
     async def connect(self, label: str) -> asyncpg.Connection[Any]:
         """A new connection that names itself `holdfast/LABEL`. Raises StoreError."""
@@ -173,7 +155,8 @@ class Postgres:
         """Say goodbye where somebody listens; drop the socket in any case."""
         if not broken:
             with suppress(*_FAILURES):
-                await asyncio.wait_for(connection.close(), _CLOSE_WITHIN)
+                async with asyncio.timeout(_CLOSE_WITHIN):
+                    await connection.close()
         connection.terminate()
 
     async def node(self, connection: asyncpg.Connection[Any]) -> Node:
@@ -195,7 +178,8 @@ class Postgres:
             identity=f"started {row['started']}",
         )
 
-    def _sorted(self, error: Exception, outcome: Outcome) -> StoreError:
+    def as_store_error(self, error: Exception, outcome: Outcome) -> StoreError:
+        """A failure with its reason; the outcome is that of a request whose answer was lost."""
         reason, advice, answered = _reason(error)
         if answered:  # the server itself said no, so nothing is in doubt
             outcome = Outcome.FAILED

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from secrets import token_hex
-from time import monotonic
 from typing import ClassVar, TypeAlias
 
 from redis import exceptions
@@ -16,6 +13,7 @@ from monitor.core.secrets import Scrubber, secrets_of
 from monitor.core.verdict import Reason
 from monitor.ports import MisroutedError, Outcome, Place, Store, StoreError, Tally, Way
 from monitor.stores import redis_driver
+from monitor.stores.asking import Asked
 from monitor.stores.redis_driver import Driver, Wire
 
 Command: TypeAlias = redis_driver.Command
@@ -82,10 +80,12 @@ class Redis:
     """One Redis server as one user: makes connections and knows how to name what goes wrong."""
 
     title: ClassVar = "Redis"
+    store: ClassVar = Store.REDIS
+    failures: ClassVar = (exceptions.RedisError, OSError)
 
     def __init__(self, url: str, *, tally: Tally, timeout: timedelta, place: Place = _PRIMARY) -> None:
         self.place = place
-        self._tally = tally
+        self.tally = tally
         self._scrub = Scrubber(secrets_of(url))
         self._driver = Driver(url, timeout=timeout)
         self.user = self._driver.user
@@ -96,29 +96,15 @@ class Redis:
         async with self.asked():
             return RedisConnection(self, await self._driver.connect(f"holdfast/{label}"))
 
-    @asynccontextmanager
-    async def asked(self, *, sent_bytes: int = 0, writing: bool = False, waiting: bool = False) -> AsyncIterator[None]:
+    def asked(self, *, sent_bytes: int = 0, writing: bool = False, waiting: bool = False) -> Asked:
         """Count one request, and turn whatever fails in it into a StoreError.
 
         `waiting` says that the store is not busy meanwhile: it has nothing to say as long as others say nothing.
         """
-        before = monotonic()
-        outcome = Outcome.INDETERMINATE if writing else Outcome.FAILED
-        try:
-            yield
-            outcome = Outcome.OK
-        except StoreError as error:
-            outcome = error.outcome
-            raise
-        except (exceptions.RedisError, OSError) as error:
-            sorted_error = self._sorted(error, outcome)
-            outcome = sorted_error.outcome
-            raise sorted_error from None  # the original's text may hold the URL
-        finally:
-            seconds = 0.0 if waiting else monotonic() - before
-            self._tally.add(Store.REDIS, outcome, seconds=seconds, sent_bytes=sent_bytes)
+        return Asked(self, sent_bytes=sent_bytes, writing=writing, waiting=waiting)
 
-    def _sorted(self, error: Exception, outcome: Outcome) -> StoreError:
+    def as_store_error(self, error: Exception, outcome: Outcome) -> StoreError:
+        """A failure with its reason; the outcome is that of a request whose answer was lost."""
         reason, advice, answered = _reason(error)
         if reason is Reason.TIMEOUT and not answered and self._driver.by_tls:
             advice += ", and rediss:// against redis://"  # a plain server waits for the end of a line, for ever
@@ -127,7 +113,7 @@ class Redis:
 
     def failure(self, error: exceptions.ResponseError) -> StoreError:
         """What the server itself answered, sorted."""
-        return self._sorted(error, Outcome.FAILED)
+        return self.as_store_error(error, Outcome.FAILED)
 
     def error(self, reason: Reason, what: str, *, outcome: Outcome = Outcome.FAILED) -> StoreError:
         """A failure of this way into the store, to be raised."""

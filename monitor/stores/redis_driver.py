@@ -67,7 +67,7 @@ class Driver:
             yield
             return
         made_of, maker = self._context.made_of(), connection.ssl_context
-        maker.context = self._context.recall(made_of)
+        maker.context = self._context.recall()
         try:
             yield
         except exceptions.ConnectionError as error:

@@ -38,7 +38,7 @@ class SentinelRedis(Redis):
         """A new connection to whoever is the primary now. Raises StoreError."""
         url = self._url.server(*await self._named(label))
         if url != self._primary[0]:
-            self._primary = url, Redis(url, tally=self._tally, timeout=self._timeout, place=self.place)
+            self._primary = url, Redis(url, tally=self.tally, timeout=self._timeout, place=self.place)
         return await self._primary[1].connect(label)
 
     async def _named(self, label: str) -> tuple[str, int]:

@@ -28,9 +28,9 @@ class KeptContext:
         """All that a context would be made of now."""
         return self._settings, tuple((file, _version(file)) for file in self._files)
 
-    def recall(self, made_of: Hashable) -> SSLContext | None:
-        """The context that was made of that, here or for another way; None if there is none that could be trusted."""
-        self._held = None if self._doubted else self._all.get(made_of)
+    def recall(self) -> SSLContext | None:
+        """The context that was made of the same, here or for another way; None if there is none to be trusted."""
+        self._held = None if self._doubted else self._all.get(self.made_of())
         return self._held
 
     def keep(self, context: SSLContext, made_of: Hashable) -> None:

@@ -22,7 +22,7 @@ def test_a_changed_file_is_another_context(tmp_path: Path, change: str) -> None:
     file.write_text("a")
     kept, context = KeptContext({"ssl": tmp_path}, (file, coming)), made()
     kept.keep(context, kept.made_of())
-    assert kept.recall(kept.made_of()) is context
+    assert kept.recall() is context
     match change:
         case "written":
             file.write_text("ab")
@@ -33,7 +33,7 @@ def test_a_changed_file_is_another_context(tmp_path: Path, change: str) -> None:
             (tmp_path / "new").rename(file)
         case _:
             coming.write_text("c")
-    assert kept.recall(kept.made_of()) is None
+    assert kept.recall() is None
 
 
 def test_what_was_made_while_a_file_changed_is_not_kept(tmp_path: Path) -> None:
@@ -43,8 +43,7 @@ def test_what_was_made_while_a_file_changed_is_not_kept(tmp_path: Path) -> None:
     before = kept.made_of()
     file.write_text("a")
     kept.keep(context, before)
-    assert kept.recall(before) is None
-    assert kept.recall(kept.made_of()) is None
+    assert kept.recall() is None
 
 
 def test_equal_settings_have_one_context_and_others_have_none(tmp_path: Path) -> None:
@@ -52,10 +51,10 @@ def test_equal_settings_have_one_context_and_others_have_none(tmp_path: Path) ->
     one, equal, other = (KeptContext({"ssl": tmp_path, "mode": mode}, ()) for mode in ("a", "a", "b"))
     context = made()
     one.keep(context, one.made_of())
-    assert equal.recall(equal.made_of()) is context
-    assert other.recall(other.made_of()) is None
+    assert equal.recall() is context
+    assert other.recall() is None
     del one, equal, context
-    assert KeptContext({"ssl": tmp_path, "mode": "a"}, ()).recall(other.made_of()) is None
+    assert KeptContext({"ssl": tmp_path, "mode": "a"}, ()).recall() is None
 
 
 def test_a_doubted_context_is_replaced_by_the_next(tmp_path: Path) -> None:
@@ -64,8 +63,8 @@ def test_a_doubted_context_is_replaced_by_the_next(tmp_path: Path) -> None:
     first, second = made(), made()
     one.keep(first, one.made_of())
     one.doubt()
-    assert one.recall(one.made_of()) is None
-    assert equal.recall(equal.made_of()) is first
+    assert one.recall() is None
+    assert equal.recall() is first
     one.keep(second, one.made_of())
-    assert one.recall(one.made_of()) is second
-    assert equal.recall(equal.made_of()) is second
+    assert one.recall() is second
+    assert equal.recall() is second
