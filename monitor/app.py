@@ -54,6 +54,7 @@ _BEAT = 0.25  # seconds between two looks at the clocks
 _CLOCK_JUMP = 2.0  # seconds by which the wall clock may part from the monotonic one before the schedule is realigned
 _FLUSH = timedelta(seconds=1)
 _STANDING = timedelta(seconds=5)
+_GARBAGE = 10_000  # new objects among which garbage is looked for; by Python's 700 that takes a twentieth of all time
 _SWEEP = timedelta(minutes=10)
 _SWEEP_TIMEOUT = timedelta(seconds=30)
 _PRUNE = timedelta(hours=1)
@@ -130,6 +131,7 @@ class App:
                 started()
             gc.collect()
             gc.freeze()  # what was made so far stays; walking through it again would stall every run in flight
+            gc.set_threshold(_GARBAGE, 10, 10)
             await self._until(stop, serving.task)
         finally:
             if serving is not None:  # else it never started, and whoever called says why

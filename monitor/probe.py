@@ -187,7 +187,7 @@ class Step:
                 took=timedelta(seconds=took),
                 failed=failed,
                 messages=0 if failed else self._messages,
-                lag=timedelta(seconds=min(lag, took)),
+                lag=timedelta(seconds=min(lag, took)) if lag else _IN_TIME,
             )
         )
 

@@ -94,7 +94,8 @@ class Pulse:
 
     async def _stopped(self, *, within: float) -> bool:
         try:
-            await asyncio.wait_for(self._stop.wait(), within)
+            async with asyncio.timeout(within):
+                await self._stop.wait()
         except TimeoutError:
             return False
         return True

@@ -30,6 +30,14 @@ _ONE = (
     _c.n == sa.bindparam("number"),
     _c.series == sa.bindparam("since"),
 )
+_HERE = (_c.environment == sa.bindparam("of"), _c.store == sa.bindparam("there"))
+_SOME = sa.select(ledger_entries).where(*_HERE).limit(sa.bindparam("at_most"))
+_LATEST = _SOME.order_by(_c.n.desc())
+_DUE = _SOME.where(
+    sa.or_(_c.due <= sa.bindparam("at"), sa.and_(_c.fate.in_(sorted(WRONG)), _c.accepted.is_(None)))
+).order_by(_c.due, _c.n)
+_IDENTIFIED = {query: query.where(_c.identified) for query in (_LATEST, _DUE)}
+_MOVES = {query: query.where(~_c.identified) for query in (_LATEST, _DUE)}
 _OUTCOME = ("state", "answered", "epoch", "weak", "xid", "due")
 _INTEND = sa.insert(ledger_entries)
 _SETTLE = sa.update(ledger_entries).where(*_ONE).values({name: sa.bindparam(f"new_{name}") for name in _OUTCOME})
@@ -152,15 +160,13 @@ class KeptLedger(History):
         self, store: Store, *, due: datetime | None = None, identified: bool | None = True, limit: int = 1000
     ) -> Sequence[Entry]:
         """Entries that may be looked for, oldest first: the latest `limit` of all, or those due the longest."""
-        query = sa.select(ledger_entries).where(*self._at(store)).limit(limit)
+        asked: dict[str, object] = {"there": store, "at_most": limit}
+        query = _LATEST
+        if due is not None:
+            query, asked["at"] = _DUE, due.timestamp()
         if identified is not None:
-            query = query.where(_c.identified == identified)
-        if due is None:
-            query = query.order_by(_c.n.desc())
-        else:
-            wrong = sa.and_(_c.fate.in_(sorted(WRONG)), _c.accepted.is_(None))
-            query = query.where(sa.or_(_c.due <= due.timestamp(), wrong)).order_by(_c.due, _c.n)
-        return sorted(map(entry, await self._rows(query)), key=lambda each: each.mark.n)
+            query = _IDENTIFIED[query] if identified else _MOVES[query]
+        return sorted(map(entry, await self._rows(query, **asked)), key=lambda each: each.mark.n)
 
     async def audited(self, store: Store, found: Sequence[Audited]) -> None:
         """Keep what a look found."""

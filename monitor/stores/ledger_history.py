@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -36,6 +37,22 @@ _RENEW = (
     .where(ledger_epochs.c.id == sa.bindparam("which"))
     .values(last=sa.bindparam("seen"), evidence=sa.bindparam("said", type_=sa.JSON))
 )
+
+# Made once: to put a query together takes SQLAlchemy as long as SQLite takes to answer it.
+_OF = sa.bindparam("of", type_=sa.String)
+_THERE = sa.bindparam("there", type_=sa.String)
+_LIMIT = sa.bindparam("at_most", type_=sa.Integer)
+_e, _b, _o, _l, _r = ledger_epochs.c, ledger_breaks.c, ledger_outages.c, ledger_losses.c, ledger_restores.c
+_EPOCHS = sa.select(ledger_epochs).where(_e.environment == _OF).order_by(_e.id)
+_BREAKS = sa.select(ledger_breaks).where(_b.environment == _OF, _b.place.startswith(_THERE), ~_b.judged).order_by(_b.id)
+_OUTAGES = (
+    sa.select(ledger_outages).where(_o.environment == _OF, _o.store == _THERE).order_by(_o.began.desc()).limit(_LIMIT)
+)
+_ALL_LOSSES = (
+    sa.select(ledger_losses).where(_l.environment == _OF).order_by(_l.found.desc(), _l.id.desc()).limit(_LIMIT)
+)
+_LOSSES = _ALL_LOSSES.where(_l.store == _THERE)
+_RESTORES = sa.select(ledger_restores).where(_r.environment == _OF).order_by(_r.declared.desc())
 
 
 class History:
@@ -82,9 +99,7 @@ class History:
 
     async def epochs(self) -> Sequence[Epoch]:
         """All epochs that are remembered, the oldest first."""
-        c = ledger_epochs.c
-        query = sa.select(ledger_epochs).where(c.environment == self._environment).order_by(c.id)
-        kept = [epoch(row) for row in await self._rows(query)]
+        kept = [epoch(row) for row in await self._rows(_EPOCHS)]
         newest = {each.id: each for each in (self._latest or {}).values()}
         return [newest.get(each.id, each) for each in kept]
 
@@ -94,13 +109,7 @@ class History:
 
     async def breaks(self, store: Store) -> Sequence[Break]:
         """Those that no run has judged yet."""
-        c = ledger_breaks.c
-        query = (
-            sa.select(ledger_breaks)
-            .where(c.environment == self._environment, c.place.startswith(store), ~c.judged)
-            .order_by(c.id)
-        )
-        return [break_(row) for row in await self._rows(query)]
+        return [break_(row) for row in await self._rows(_BREAKS, there=store)]
 
     async def judged(self, store: Store, ids: Collection[int]) -> None:
         """A run has judged these breaks."""
@@ -125,14 +134,7 @@ class History:
 
     async def outages(self, store: Store, *, limit: int = 100) -> Sequence[Outage]:
         """The latest first."""
-        c = ledger_outages.c
-        query = (
-            sa.select(ledger_outages)
-            .where(c.environment == self._environment, c.store == store)
-            .order_by(c.began.desc())
-            .limit(limit)
-        )
-        return [outage(row) for row in await self._rows(query)]
+        return [outage(row) for row in await self._rows(_OUTAGES, there=store, at_most=limit)]
 
     async def lost(self, loss: Loss) -> None:
         """Keep a loss, or its new form under its id."""
@@ -147,11 +149,9 @@ class History:
 
     async def losses(self, store: Store | None = None, *, limit: int = 100) -> Sequence[Loss]:
         """The latest first."""
-        c = ledger_losses.c
-        query = sa.select(ledger_losses).where(c.environment == self._environment)
-        if store is not None:
-            query = query.where(c.store == store)
-        return [loss(row) for row in await self._rows(query.order_by(c.found.desc(), c.id.desc()).limit(limit))]
+        if store is None:
+            return [loss(row) for row in await self._rows(_ALL_LOSSES, at_most=limit)]
+        return [loss(row) for row in await self._rows(_LOSSES, there=store, at_most=limit)]
 
     async def declare_restore(self, at: datetime, *, note: str = "") -> None:
         """What was acknowledged later than this moment is forgiven, and nothing before it."""
@@ -166,9 +166,7 @@ class History:
 
     async def restores(self) -> Sequence[Restore]:
         """Every declared restore, the latest first."""
-        c = ledger_restores.c
-        query = sa.select(ledger_restores).where(c.environment == self._environment).order_by(c.declared.desc())
-        return [restore(row) for row in await self._rows(query)]
+        return [restore(row) for row in await self._rows(_RESTORES)]
 
     def _counted_of(self, store: str) -> Counted:
         return self._counted.setdefault(store, Counted())
@@ -176,8 +174,9 @@ class History:
     def _changed(self, store: str) -> None:
         self._counted_of(store).changed()
 
-    async def _rows(self, query: sa.Select[tuple[object, ...]]) -> Sequence[sa.RowMapping]:
-        return await self._book.read(lambda connection: connection.execute(query).mappings().all())
+    async def _rows(self, query: sa.Select[Any], **asked: object) -> Sequence[sa.RowMapping]:
+        asked["of"] = self._environment
+        return await self._book.read(lambda connection: connection.execute(query, asked).mappings().all())
 
 
 def _begin(connection: sa.Connection, new: Epoch) -> Epoch:

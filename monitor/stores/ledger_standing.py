@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -62,47 +63,60 @@ class Counted:
         return sum(looks for _, looks in self.looks)
 
 
+_c, _l, _o = ledger_entries.c, ledger_losses.c, ledger_outages.c
+_OF = sa.bindparam("of", type_=sa.String)
+_THERE = sa.bindparam("there", type_=sa.String)
+_NOW = sa.bindparam("now", type_=sa.Float)
+_HERE = (_c.environment == _OF, _c.store == _THERE)
+_ACCEPTED = _c.accepted.is_not(None)
+_BY_STATE = (
+    sa.select(_c.state, _c.fate, _ACCEPTED, sa.func.count())
+    .where(*_HERE, _c.identified)
+    .group_by(_c.state, _c.fate, _ACCEPTED)
+)
+_OLDEST = (
+    sa.select(_c.answered)
+    .where(*_HERE, _c.identified, _c.state == State.ACKED, _c.fate == Fate.FOUND)
+    .order_by(_c.n)
+    .limit(1)
+)
+_OVERDUE = sa.select(sa.func.count()).where(*_HERE, _c.due <= _NOW)
+_NEXT = sa.select(sa.func.min(_c.due)).where(*_HERE, _c.due > _NOW)
+_POINT = (
+    sa.select(_l.most).where(_l.environment == _OF, _l.store == _THERE).order_by(_l.found.desc(), _l.id.desc()).limit(1)
+)
+_TIME = (
+    sa.select(_o.most)
+    .where(_o.environment == _OF, _o.store == _THERE, _o.operation == "write")
+    .order_by(_o.began.desc())
+    .limit(1)
+)
+
+
 def counted(connection: sa.Connection, environment: str, store: str, *, now: datetime) -> Records:
     """Count the identified records by state and fate, and what is due."""
-    c, lost_, out = ledger_entries.c, ledger_losses.c, ledger_outages.c
-    here = (c.environment == environment, c.store == store)
-    accepted = c.accepted.is_not(None)
-    rows = connection.execute(
-        sa.select(c.state, c.fate, accepted, sa.func.count())
-        .where(*here, c.identified)
-        .group_by(c.state, c.fate, accepted)
-    )
+    asked = {"of": environment, "there": store, "now": now.timestamp()}
+
+    def one(query: sa.Select[Any]) -> Any:  # noqa: ANN401  whatever stands in that column
+        return connection.execute(query, asked).scalar_one_or_none()
+
     live = lost = indeterminate = expired = 0
-    for state, fate, is_accepted, count in rows:
+    for state, fate, is_accepted, count in connection.execute(_BY_STATE, asked):
         live += count if state == State.ACKED and fate != Fate.LOST else 0
         lost += count if state == State.ACKED and fate == Fate.LOST and not is_accepted else 0
         indeterminate += count if state == State.PERHAPS else 0
         expired += count if state == State.RETIRED else 0
-    right = (c.identified, c.state == State.ACKED, c.fate == Fate.FOUND)
-    oldest = connection.execute(sa.select(c.answered).where(*here, *right).order_by(c.n).limit(1)).scalar_one_or_none()
-    at = now.timestamp()
-    point = (
-        sa.select(lost_.most)
-        .where(lost_.environment == environment, lost_.store == store)
-        .order_by(lost_.found.desc(), lost_.id.desc())
-        .limit(1)
-    )
-    time = (
-        sa.select(out.most)
-        .where(out.environment == environment, out.store == store, out.operation == "write")
-        .order_by(out.began.desc())
-        .limit(1)
-    )
+    oldest = one(_OLDEST)
     return Records(
         live=live,
         lost=lost,
         indeterminate=indeterminate,
         expired=expired,
-        overdue=connection.execute(sa.select(sa.func.count()).where(*here, c.due <= at)).scalar_one(),
-        next=connection.execute(sa.select(sa.func.min(c.due)).where(*here, c.due > at)).scalar_one(),
+        overdue=one(_OVERDUE),
+        next=one(_NEXT),
         oldest=moment(oldest) if oldest is not None else None,
-        recovery_point=_length(connection.execute(point).scalar_one_or_none()),
-        recovery_time=_length(connection.execute(time).scalar_one_or_none()),
+        recovery_point=_length(one(_POINT)),
+        recovery_time=_length(one(_TIME)),
     )
 
 
