@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from pydantic import SecretStr
@@ -31,6 +32,8 @@ from monitor.stores.provision import grant, redis_acl, roles_sql
 
 FAILED = 2
 NOBODY = Instance("00000000", 0)
+OWN = "holdfast"
+"""The role and the user that are made where the configuration names none."""
 _REDIS = """Choose a password, and put it into the configuration, too. A user is in memory only until it is saved: by
 ACL SAVE where the server has an aclfile, else by CONFIG REWRITE. Without that it is gone with the next start."""
 _HOUR = timedelta(hours=1)
@@ -124,7 +127,13 @@ def setup(
     environment: common.Environment,
     print_: Annotated[bool, typer.Option("--print", help="Only print what a DBA has to run.")] = False,
     store: Annotated[Store | None, typer.Option(help="Print only what is for this store.", show_default=False)] = None,
-    role: Annotated[str, typer.Option(help="The role that Holdfast will use.")] = "holdfast",
+    role: Annotated[
+        str | None,
+        typer.Option(
+            help="The role that Holdfast will use; without it that of postgres.dsn. In Redis holdfast.",
+            show_default=False,
+        ),
+    ] = None,
     dsn: Annotated[
         str | None,
         typer.Option(
@@ -151,7 +160,7 @@ def setup(
     """
     loaded = common.configuration(config)
     settings = common.environment_named(loaded, environment)
-    if not role.replace("_", "").isalnum():
+    if role is not None and not _is_plain(role):
         common.fail(f"{role!r} is not a plain name for a role; use letters, digits and _", common.USAGE)
     try:
         postgres_url(SecretStr(dsn)) if dsn is not None else None
@@ -159,13 +168,13 @@ def setup(
         common.fail(f"--dsn: {error}", common.USAGE)
     connections = settings.max_connections(Store.POSTGRES)
     if print_:
-        _print_what_to_run(environment, settings, store=store, role=role)
+        _print_what_to_run(environment, settings, store=store, given=role)
         return
 
     async def main() -> None:
         made = live(environment, settings, NOBODY)
         if dsn is not None:
-            await grant(dsn, environment, role=role, connections=connections)
+            await grant(dsn, environment, role=role or _role_in(settings), connections=connections)
         await made.prepare(dict.fromkeys(made.stores, 1))
 
     common.log_to_stderr(loaded, level="debug" if verbose else "error")
@@ -177,9 +186,23 @@ def setup(
         common.out().print(Text("✔ ", style="green") + Text(f"{environment} is ready for Holdfast"))
 
 
-def _print_what_to_run(name: str, settings: EnvironmentSettings, *, store: Store | None, role: str) -> None:
-    """What a DBA has to run for each store, or for one."""
+def _is_plain(role: str) -> bool:
+    return role.replace("_", "").isalnum()
+
+
+def _role_in(settings: EnvironmentSettings) -> str:
+    """The role that the DSN names, where it is a plain name: whoever made another would be refused with this one."""
+    named = urlsplit(settings.postgres.dsn.get_secret_value()).username if settings.postgres else None
+    return named if named and _is_plain(named) else OWN
+
+
+def _print_what_to_run(name: str, settings: EnvironmentSettings, *, store: Store | None, given: str | None) -> None:
+    """What a DBA has to run for each store, or for one.
+
+    In Redis the user of the URL is not taken: it may be an application's, and an ACL takes away what it does not name.
+    """
     if settings.postgres and store in {None, Store.POSTGRES}:
+        role = given or _role_in(settings)
         sql = roles_sql(name, role=role, connections=settings.postgres.max_connections)
         typer.echo(f"-- PostgreSQL of {name}, for psql\n\n{sql}")
         if settings.binding is not None:
@@ -190,7 +213,7 @@ def _print_what_to_run(name: str, settings: EnvironmentSettings, *, store: Store
         else:
             typer.echo(f"# Redis of {name}, for redis-cli\n{textwrap.indent(_REDIS, '# ')}\n")
         made = live(name, settings, NOBODY)
-        typer.echo(f"{redis_acl(user=role, more=grants(made.bound) if made.binding else ())}\nACL SAVE")
+        typer.echo(f"{redis_acl(user=given or OWN, more=grants(made.bound) if made.binding else ())}\nACL SAVE")
 
 
 def live(name: str, settings: EnvironmentSettings, instance: Instance) -> LiveEnvironment:

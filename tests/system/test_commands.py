@@ -230,6 +230,13 @@ class TestSetup:
         ended = await holdfast("setup", ENVIRONMENT, "--config", place.configured(dsn="postgresql://u@127.0.0.1:1/app"))
         assert (ended.code, "check that the server runs" in ended.err) == (2, True)
 
+    async def test_the_role_is_that_of_the_dsn(self, place: Place) -> None:
+        """Without --role it is whom the configuration names in PostgreSQL; never an application's user in Redis."""
+        file = place.configured(dsn="postgresql://shop_watch:x@127.0.0.1:1/shop", url="redis://shop:x@127.0.0.1:1/0")
+        ended = await holdfast("setup", ENVIRONMENT, "--print", "--config", file)
+        assert re.findall(r'CREATE ROLE "(\w+)"', ended.out) == ["shop_watch"]
+        assert re.findall(r"^ACL SETUSER (\w+) ", ended.out, re.MULTILINE) == ["holdfast"]
+
     async def test_a_role_that_is_no_name(self, place: Place) -> None:
         """A role is a plain name, so that nothing else gets into the SQL."""
         ended = await holdfast("setup", ENVIRONMENT, "--print", "--role", 'x"; DROP', "--config", place.configured())
