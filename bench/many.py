@@ -259,7 +259,9 @@ async def databases(servers: Servers, count: int) -> None:
     await servers.postgres.sql(f"SET ROLE holdfast; {schema_sql()}")
     for start in range(0, count, 20):
         numbers = range(start, min(count, start + 20))
-        script = "".join(f"CREATE DATABASE env_{number:04d} TEMPLATE app OWNER holdfast;\n" for number in numbers)
+        # Without fsync, files are copied in a third of the time that their log takes.
+        made = "CREATE DATABASE env_{:04d} TEMPLATE app OWNER holdfast STRATEGY file_copy;\n"
+        script = "".join(made.format(number) for number in numbers)
         async with asyncio.timeout(_START):
             await servers.postgres.sql(script, database="postgres")
 

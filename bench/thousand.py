@@ -84,7 +84,7 @@ class Seen:
 
 async def measure(effort: Effort) -> Sequence[Row]:
     """Both rows; a long bench watches more, and a thousand that are probed less often."""
-    size = Size(many=200, few=20, windows=12) if effort.full else Size(many=24, few=6, windows=3)
+    size = Size(many=200, few=40, windows=12) if effort.full else Size(many=44, few=20, windows=3)
     seen = await _seen(size, effort)
     effort.tell("the same requests by the drivers alone")
     async with stage() as here:
@@ -250,7 +250,8 @@ def _of_memory(size: Size, seen: Seen, imports: float) -> Sequence[Row]:
             unit="kB",
             own=Figure.of([(many - few) / (size.many - size.few) / 1000]),
             goal=Goal(most=150),
-            note=f"from {size.few} to {size.many} that are probed, with all that they keep; detail low",
+            note=f"from {size.few} to {size.many} that are probed, with all that they keep, at detail low; "
+            "the room in which runs work is made by the first twenty or so, and others use it again",
         ),
         Row(
             number="6",
