@@ -55,10 +55,12 @@ class PlayedDaemon:
         self._paused = {name: self.started + timedelta(hours=1) for name in list(self._watched)[::97]}
         self._broken = {(name, "thread") for name in list(self._watched)[::20]}
         self._sick = {(name, "session") for name in list(self._watched)[5::33]}
+        self.detail = Detail.NORMAL
         self.metrics = Metrics(location=self.location, version=self.version)  # counts once `export` says how finely
 
     def export(self, detail: Detail) -> None:
         """Begin to count anew, with so many series."""
+        self.detail = detail
         self.metrics = Metrics(location=self.location, version=self.version)
         every = [probe for watched in self._watched.values() for probe in watched.probes.values()]
         budgets = {probe.budget_of(step) for probe in every for step in probe.steps}
