@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
 
@@ -27,6 +28,8 @@ class _Group:
         self.loose: list[tuple[sa.Executable, Row]] = []
         """Nobody waits for these: they are tried until they are kept."""
         self.kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.wanted = False
+        """Whether somebody waits for all of it."""
 
 
 class GroupCommit:
@@ -39,6 +42,7 @@ class GroupCommit:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._next: _Group | None = None
+        self._under_way: _Group | None = None
         self._writing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -55,17 +59,21 @@ class GroupCommit:
         self._wait(_LINGER)
 
     async def flush(self) -> None:
-        """Write what waits now. Raises StateError."""
-        if self._writing is not None:
-            await asyncio.shield(self._writing)
+        """Write what waits now, and nothing that comes later: there may be no end of that. Raises StateError."""
+        if self._next is None and self._under_way is not None:
+            with suppress(StateError):  # what nobody waits for is in the next group then
+                await asyncio.shield(self._under_way.kept)
+                return
         if self._next is not None:
-            group = self._next
+            group, self._next.wanted = self._next, True
             self._start()
             await asyncio.shield(group.kept)
 
     def stop(self) -> None:
         """Try nothing again."""
-        self._next = None
+        if self._next is not None:
+            self._next.kept.cancel()
+            self._next = None
         if self._timer is not None:
             self._timer.cancel()
 
@@ -89,11 +97,11 @@ class GroupCommit:
         """Write group after group, as long as there is one. A task of its own: who waits may be cancelled."""
         failed = False
         try:
-            while self._next is not None and not (failed and not self._next.firm):
-                group, self._next = self._next, None
-                failed = not await self._wrote(group)
+            while self._next is not None and not (failed and not (self._next.firm or self._next.wanted)):
+                self._under_way, self._next = self._next, None
+                failed = not await self._wrote(self._under_way)
         finally:
-            self._writing = None
+            self._writing = self._under_way = None
             if self._next is not None:
                 self._wait(_AGAIN)
 

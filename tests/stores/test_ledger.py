@@ -253,6 +253,30 @@ async def test_many_intents_share_a_transaction(tmp_path: Path, make: Make) -> N
     assert len(commits) in {1, 2, 3}
 
 
+async def test_who_asks_does_not_wait_for_all_that_comes_later(tmp_path: Path, make: Make) -> None:
+    """While others intend without end, so that there is always a next group, what is there can be read."""
+    ledgers = make(tmp_path / "state.db")
+    ledger, groups = ledgers.of("production"), ledgers._book._groups
+    await acked(ledger)
+    await ledger.entries(STORE)  # nothing is left to be written
+
+    async def without_end() -> None:
+        while True:
+            await ledger.intend(STORE, identified=False)
+
+    others = [asyncio.create_task(without_end())]
+    while groups._writing is None or groups._next is not None:  # noqa: ASYNC110  nobody tells of it
+        await asyncio.sleep(0)
+    others.append(asyncio.create_task(without_end()))  # while the first is being written, and so in turn with it
+    while groups._next is None:  # noqa: ASYNC110  the same
+        await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        assert len(await ledger.entries(STORE, identified=False)) >= 2
+    for other in others:
+        other.cancel()
+    await asyncio.wait(others)
+
+
 async def test_an_outcome_goes_to_disk_by_itself(tmp_path: Path, make: Make) -> None:
     """`settle` returns at once; the outcome is in the file soon, though nobody asks for anything more."""
     path = tmp_path / "state.db"
