@@ -111,8 +111,8 @@ class Row:
 
     @property
     def judged(self) -> Figure | None:
-        """What two runs of the bench are compared by."""
-        return self.ratio or self.own
+        """What two runs of the bench are compared by; None where it, or what it was to stand beside, is not there."""
+        return self.ratio if self.beside else self.own
 
     @property
     def met(self) -> bool | None:
@@ -124,7 +124,7 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """For the table."""
-        told = {True: "met", False: "**missed**", None: "" if self.own else "not measured"}[self.met]
+        told = {True: "met", False: "**missed**", None: "" if self.judged else "not measured"}[self.met]
         return (
             self.number,
             self.what,

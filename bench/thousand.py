@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import psutil
 import monitor.probes
 from bench.frame import Effort, Figure, Goal, Row
 from bench.many import Came, Daemon, Plan, Samples, databases, quantile, room, simulate, watched
+from bench.progress import failed
 from bench.stage import Cpu, Stage, stage
 from bench.transcript import Transcript, transcript, written_down
 from monitor.core import duration
@@ -37,6 +39,7 @@ GOAL = 1000
 """So many environments are spoken of."""
 BESIDE = "asyncpg and redis-py alone"
 PULSE = "pulse"
+_STORES = ("PostgreSQL", "Redis")  # each has a pulse
 _MOVES, _TIMES = 50, 3
 _LOOKS = 4  # at the open connections, in a window: each reads all connections of the machine
 _STRETCH, _WITH_DATABASE, _LONG = 20, 100, 300.0
@@ -91,7 +94,11 @@ async def measure(effort: Effort) -> Sequence[Row]:
         costs = await _alone(here, sorted({probe for window in seen.windows for probe in window.runs}))
     rows = [*_of_processor(size, seen, costs), *_of_memory(size, seen, await _imports())]
     if effort.full:
-        rows += _of_all(await _all(effort))
+        try:
+            rows += _of_all(await _all(effort))
+        except (TimeoutError, RuntimeError) as error:  # what was measured before is told all the same
+            traceback.print_exc()
+            rows.append(failed("thousand", error))
     return rows
 
 
@@ -140,7 +147,7 @@ async def _watch(size: Size, daemons: Sequence[Daemon], servers: Servers) -> See
                     probe: (count - last.total("holdfast_runs_total", probe=probe)) / length
                     for probe, count in runs.items()
                 },
-                moves=DurabilityProbe().rate * len(held[0]) * size.many,
+                moves=DurabilityProbe().rate * len(_STORES) * size.many,
                 cpu=cpu / length,
             )
         )
@@ -157,7 +164,7 @@ async def _watch(size: Size, daemons: Sequence[Daemon], servers: Servers) -> See
 
 def _held(daemon: Daemon, servers: Servers) -> Mapping[str, int]:
     """How many connections a daemon has open now, by store."""
-    ports = {"PostgreSQL": urlsplit(servers.postgres.dsn).port, "Redis": servers.valkey.port}
+    ports = dict(zip(_STORES, (urlsplit(servers.postgres.dsn).port, servers.valkey.port), strict=True))
     remote = [each.raddr.port for each in psutil.Process(daemon.pid).net_connections("tcp") if each.raddr]
     return {store: remote.count(port) for store, port in ports.items()}
 

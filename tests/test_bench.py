@@ -43,14 +43,15 @@ def test_a_ratio_is_taken_turn_by_turn() -> None:
         (replace(ROW, goal=Goal(most=2)), True),
         (replace(ROW, goal=Goal(least=0.6)), True),
         (replace(ROW, goal=Goal()), None),
-        (replace(ROW, anchor=None, goal=Goal(most=4)), True),
+        (replace(ROW, anchor=None, beside="", goal=Goal(most=4)), True),
+        (replace(ROW, anchor=None, goal=Goal(most=4)), None),
         (replace(ROW, own=None, anchor=None), None),
         (replace(ROW, goal=Goal(most=4), absolute=True), True),
         (replace(ROW, goal=Goal(most=3), absolute=True), False),
     ],
 )
 def test_a_goal_speaks_of_the_ratio_where_there_is_an_anchor(row: Row, expected: bool | None) -> None:  # noqa: FBT001
-    """Else, and where it says so, of the figure; and of nothing where nothing was measured, or nothing promised."""
+    """Else, and where it says so, of the figure; and of nothing where one is missing, or nothing promised."""
     assert row.met is expected
 
 
@@ -96,7 +97,7 @@ def test_two_runs_stand_beside_each_other() -> None:
 
 def test_what_cannot_be_compared_is_said() -> None:
     """A ratio is not held against a figure that has lost its anchor."""
-    assert "not comparable" in compared([ROW], [replace(ROW, anchor=None)])
+    assert "not comparable" in compared([ROW], [replace(ROW, anchor=None, beside="")])
     assert compared([ROW], [replace(ROW, own=None)]).splitlines()[2].endswith("| not measured |")
 
 
