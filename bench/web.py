@@ -66,14 +66,13 @@ ASKED = (
     Ask(path="/api/v1/runs?environment=env-0500"),
     Ask(path="/api/v1/violations"),
     Ask(path="/", packed=True, readers=READERS),
-    Ask(path="/api/v1/environments", packed=True, times=20, goal=None),
-    Ask(path="/api/v1/runs?limit=1000", packed=True, times=20, goal=None),
+    Ask(path="/api/v1/environments", packed=True, times=20),
+    Ask(path="/api/v1/runs?limit=1000", packed=True, times=20),
     Ask(path="/metrics", packed=True, times=10, detail=Detail.LOW, goal=None),
     Ask(path="/metrics", times=10, detail=Detail.LOW, goal=None),
     Ask(path="/metrics", packed=True, times=5, goal=None),
     Ask(path="/metrics", times=5, goal=None),
 )
-"""The two long lists are whatever there is, in one answer: nobody waits for them at a screen."""
 
 
 @dataclass
@@ -97,7 +96,7 @@ class Loop:
     def taken(self) -> tuple[float, float]:
         """The longest stall since this was last asked: how late, and how much of it was work."""
         late, work, self.late, self.work = self.late, self.work, [], []
-        return max(late), max(work)
+        return max(late, default=0.0), max(work, default=0.0)
 
 
 async def own_work(daemon: PlayedDaemon, app: ASGIApp, asked: Ask, times: int = 3) -> float:
@@ -131,12 +130,13 @@ async def own_work(daemon: PlayedDaemon, app: ASGIApp, asked: Ask, times: int = 
 
 
 CLIENT = """
-import http.client, json, socket, sys, threading, time
+import contextlib, http.client, json, socket, sys, threading, time
 host, port = json.loads(sys.argv[1])
 streams = []
 def swallow(answer):
-    while answer.read1(65536):
-        pass
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        while answer.read1(65536):
+            pass
 for line in sys.stdin:
     path, times, packed, readers = json.loads(line)
     while len(streams) < readers:
