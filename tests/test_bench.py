@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from bench.frame import Figure, Goal, Row, in_turn, number, table
 from bench.latency import medians
 from bench.progress import SHORT, Progress, failed
 from bench.start import compiled
-from bench.thousand import PULSE, Window, in_proportion
+from bench.thousand import PULSE, Window, due, in_proportion
 from bench.transcript import Transcript
 
 OWN, ANCHOR = Figure.of([2.0, 4.0, 9.0]), Figure.of([1.0, 4.0, 3.0])
@@ -127,6 +128,7 @@ def test_a_thousand_are_told_in_proportion() -> None:
     assert in_proportion(0.4, environments=40) == 1000.0
     window = Window(runs={"thread": 2.0, "session": 4.0}, moves=80.0, cpu=0.4)
     assert window.alone({"thread": 10.0, "session": 5.0, PULSE: 0.5}) == 0.08
+    assert due(40, [timedelta(seconds=10), timedelta(seconds=40)]) == 5.0
 
 
 def test_what_redis_benchmark_says_is_read() -> None:
