@@ -106,7 +106,6 @@ def set_up(*, form: str, level: str, scrubbing: Scrubbing, stream: TextIO = sys.
         "uvicorn.access",
         "uvicorn.error",
         "asyncio",
-        "aiosqlite",
         "alembic",
         "httpx",
         "httpcore",

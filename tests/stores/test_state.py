@@ -381,9 +381,9 @@ async def test_a_state_needs_its_folder(tmp_path: Path, above: str) -> None:
 
 NOBODY = 65534
 OPEN = """
-import asyncio, os, sys
+import asyncio, os, sqlite3, sys
 from pathlib import Path
-import alembic.command, alembic.config, aiosqlite, sqlalchemy.dialects.sqlite
+import alembic.command, alembic.config, sqlalchemy.dialects.sqlite
 from monitor.ports import StateError
 from monitor.stores.state import KeptState
 
