@@ -65,7 +65,8 @@ class EventStream(Response):
             if lost:
                 break
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._client.wake.wait(), LOOK)
+                async with asyncio.timeout(LOOK):  # wait_for forgets a cancellation that comes with the event
+                    await self._client.wake.wait()
                 await asyncio.sleep(_GATHER)
             await self._events.look()
         await send(_body(b"", more=False))

@@ -218,3 +218,28 @@ async def test_the_end_of_the_daemon_ends_every_stream(site: Site) -> None:
     async with listening(site) as stream:
         site.stop.set()
         await stream.end()
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_client_that_leaves_as_something_happens_is_gone(daemon: SmallDaemon, turns: int) -> None:
+    """However few turns of the loop lie between an event and the end of its reader, the stream ends with them."""
+    told, sent, left = events.Events(daemon, asyncio.Event()), asyncio.Event(), asyncio.Event()
+    client = await told.subscribe(topics=tuple(events.Topic), environment=None, after=None)
+
+    async def receive() -> dict[str, str]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            sent.set()
+
+    answer = asyncio.create_task(streams.EventStream(told, client)({"type": "http", "method": "GET"}, receive, send))
+    await sent.wait()
+    for _ in range(3):  # until it waits for what happens next
+        await asyncio.sleep(0)
+    client.wake.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    left.set()
+    await asyncio.wait_for(answer, PATIENCE)
