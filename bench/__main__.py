@@ -123,7 +123,7 @@ def _measured(name: str, effort: Effort) -> Sequence[Row]:
 
 
 def _about(*, load: float, took: float, full: bool) -> dict[str, Any]:
-    git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603  our own
     return {
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
