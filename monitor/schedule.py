@@ -191,6 +191,7 @@ class Schedule:
             IntervalTrigger(seconds=probe.every.total_seconds(), start_date=start, timezone=UTC),
             args=(place,),
             id="/".join(place),
+            next_run_time=start,  # also if that has passed once the scheduler starts, which would else leave it out
             replace_existing=True,
             coalesce=True,
             max_instances=1,

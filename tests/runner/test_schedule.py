@@ -120,6 +120,20 @@ async def test_a_rare_probe_has_its_first_turn_soon(stage: Stage) -> None:
     assert stage.schedule.first_round_done
 
 
+async def test_a_first_turn_that_came_before_the_start_is_not_left_out() -> None:
+    """Where the grid's moment passed after a probe was watched and before the scheduler started, it runs at once."""
+    bell, place, probe = Bell(), Place(), every(3_600_000)
+    async with desk_with(bell) as (desk, metrics, clock):
+        now = clock.now()
+        clock.shift = _first_start((place.name, probe.name), probe.every, now - probe.every) - now - FIRST_ROUND / 2
+        metrics.expect(place.name, labels={}, probes=[probe], stores=place.stores)
+        schedule = Schedule(desk)
+        schedule.watch(place, [probe])
+        schedule.start()
+        await bell.more("run production/doing")
+        await schedule.drain(timedelta())
+
+
 async def test_the_first_round_of_many_is_little_more_than_what_comes_after_it() -> None:
     """Every probe of two hundred environments has its first turn in the round; no second of it has twice the mean.
 
