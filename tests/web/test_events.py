@@ -236,7 +236,7 @@ async def test_a_client_that_leaves_as_something_happens_is_gone(daemon: SmallDa
 
     answer = asyncio.create_task(streams.EventStream(told, client)({"type": "http", "method": "GET"}, receive, send))
     await sent.wait()
-    for _ in range(3):  # until it waits for what happens next
+    for _ in range(20):  # until it waits for what happens next
         await asyncio.sleep(0)
     client.wake.set()
     for _ in range(turns):
