@@ -23,15 +23,15 @@ from bench.progress import FAILED, Progress, failed
 from monitor.cli.common import run
 
 MODULES: Mapping[str, tuple[float, float]] = {
-    "latency": (31, 90),
+    "latency": (34, 90),
     "honesty": (15, 35),
     "cpu": (26, 100),
     "thousand": (80, 900),
-    "scrape": (10, 18),
-    "checks": (21, 50),
-    "start": (13, 30),
-    "target": (22, 60),
-    "judge": (6, 12),
+    "scrape": (5, 15),
+    "checks": (22, 60),
+    "start": (8, 30),
+    "target": (15, 50),
+    "judge": (4, 10),
 }
 """How many seconds each takes on two cores with nothing else to do, and how many in a long bench."""
 ENDLESS = 4
