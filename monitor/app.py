@@ -317,12 +317,18 @@ class App:
             try:
                 # A server that stops answering in the midst of it must not hold the probes' connections for ever.
                 async with asyncio.timeout(_SWEEP_TIMEOUT.total_seconds()), environment.slots({store: 1}):
-                    gone = await environment.sweep(store)
-                    self.metrics.items(environment.name, {store: await environment.census(store)})
+                    gone = await self._swept(environment, store)
             except (StoreError, TimeoutError) as error:
                 log.debug("sweep.failed", environment=environment.name, store=store, message=str(error))
             else:
                 log.info("sweep.finished", environment=environment.name, store=store, removed=gone)
+
+    async def _swept(self, environment: LiveEnvironment, store: Store) -> int:
+        """Sweep, and count what is there then: all the more where it was refused, for then it piles up."""
+        try:
+            return await environment.sweep(store)
+        finally:
+            self.metrics.items(environment.name, {store: await environment.census(store)})
 
     async def _prune(self) -> None:
         keep = self.settings.retention

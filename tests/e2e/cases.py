@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from monitor.embedded.faults import FAULTS
-from monitor.embedded.faults.fault import Site, by_rewriting, by_sql, drop_fault_schema
+from monitor.embedded.faults.fault import Site, by_sql, drop_fault_schema
 from tests.system import Daemon, until, write
 
 _HANG = """
@@ -139,11 +139,8 @@ async def _hide_the_records(stage: Stage) -> None:
     await by_sql(_HANG_OF_RECORDS)(stage.site)
 
 
-async def _keep_keys(stage: Stage) -> None:
-    def kept(words: list[bytes]) -> list[bytes]:
-        return [b"EXISTS", *words[1:]] if words[0].upper() in {b"DEL", b"UNLINK"} else words
-
-    await by_rewriting(kept)(stage.site)
+async def _forbid_deletion(stage: Stage) -> None:
+    await by_sql("REVOKE DELETE ON ALL TABLES IN SCHEMA holdfast FROM holdfast;")(stage.site)
 
 
 async def _stutter(stage: Stage) -> None:
@@ -250,8 +247,8 @@ SLOW = (
     ),
     Case(
         alert="HoldfastResidueGrowing",
-        breaks="no key of Redis can be deleted (a proxy that rewrites commands), and the rules grant none",
-        inject=_keep_keys,
+        breaks="the role may delete no row any more, and the rules grant none",
+        inject=_forbid_deletion,
         heal=_nothing,
         waits="three sweeps, half an hour, and ten minutes",
     ),

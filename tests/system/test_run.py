@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from monitor.core.payload import synthetic_user
 from monitor.embedded.faults import FAULTS, Site
 from monitor.embedded.faults.fault import REDIS
 from monitor.embedded.servers import Servers
@@ -60,6 +61,21 @@ async def test_shards_share_the_environments(place: Place) -> None:
             assert await watching.metric("holdfast_build_info", shard=part) == 1
             assert (place.folder / f"state.{part.replace('/', '-of-')}.db").exists()
     assert sorted(watched) == sorted(names)
+
+
+async def test_what_a_refused_sweep_leaves_is_counted(place: Place) -> None:
+    """Where the role may delete no more, how many synthetic items pile up is seen: who was refused sees it least."""
+    file = place.configured(probes=RARELY, url=None)
+    assert (await holdfast("setup", ENVIRONMENT, "--config", file)).code == 0
+    rows = f"SELECT gen_random_uuid(), '0badcafe-1', '{synthetic_user(0)}', 'left', '{{}}' FROM generate_series(1, 7)"
+    await place.sql(f"INSERT INTO holdfast.threads (id, instance, user_id, name, metadata) {rows}")  # noqa: S608  constants
+    await place.sql("REVOKE DELETE ON ALL TABLES IN SCHEMA holdfast FROM holdfast")
+    async with Daemon(file, place.folder) as watching:
+
+        async def counted() -> bool:
+            return await watching.metric("holdfast_synthetic_items", store="postgres") >= 7
+
+        await until(counted, what="leftovers that are counted")
 
 
 async def test_a_full_life(place: Place) -> None:
