@@ -67,8 +67,8 @@ async def test_what_a_refused_sweep_leaves_is_counted(place: Place) -> None:
     """Where the role may delete no more, how many synthetic items pile up is seen: who was refused sees it least."""
     file = place.configured(probes=RARELY, url=None)
     assert (await holdfast("setup", ENVIRONMENT, "--config", file)).code == 0
-    rows = f"SELECT gen_random_uuid(), '0badcafe-1', '{synthetic_user(0)}', 'left', '{{}}' FROM generate_series(1, 7)"
-    await place.sql(f"INSERT INTO holdfast.threads (id, instance, user_id, name, metadata) {rows}")  # noqa: S608  constants
+    rows = f"SELECT gen_random_uuid(), '0badcafe-1', '{synthetic_user(0)}', 'left', '{{}}' FROM generate_series(1, 7)"  # noqa: S608  constants
+    await place.sql(f"INSERT INTO holdfast.threads (id, instance, user_id, name, metadata) {rows}")
     await place.sql("REVOKE DELETE ON ALL TABLES IN SCHEMA holdfast FROM holdfast")
     async with Daemon(file, place.folder) as watching:
 
