@@ -325,10 +325,15 @@ class App:
 
     async def _swept(self, environment: LiveEnvironment, store: Store) -> int:
         """Sweep, and count what is there then: all the more where it was refused, for then it piles up."""
+        refused, gone = None, 0
         try:
-            return await environment.sweep(store)
-        finally:
-            self.metrics.items(environment.name, {store: await environment.census(store)})
+            gone = await environment.sweep(store)
+        except StoreError as error:
+            refused = error
+        self.metrics.items(environment.name, {store: await environment.census(store)})
+        if refused is not None:
+            raise refused
+        return gone
 
     async def _prune(self) -> None:
         keep = self.settings.retention
