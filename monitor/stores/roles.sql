@@ -1,4 +1,4 @@
--- Run this as a superuser, or as the owner of the database, in the database that is to be watched.
+-- Run this in the database that is to be watched, as a superuser, or as its owner if that role has CREATEROLE.
 -- Then choose a password (\password @role@) and put it into environments.@environment@.postgres.dsn.
 
 DO $$
