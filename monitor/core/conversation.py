@@ -134,9 +134,22 @@ def _missing(expected: Expected, first: Mapping[UUID, Message]) -> Iterator[Viol
         kind=Kind.TORN if torn else Kind.LOST,
         subject=f"{len(missing)} of {whole} {what} {'is' if len(missing) == 1 else 'are'} missing",
         expected="all of them or none" if torn else f"all {whole}",
-        actual=f"{whole - len(missing)}, without {_listed(numbers)}",
+        actual=f"{whole - len(missing)}, without {_listed(numbers)}" + ("" if torn else _of_which(expected, numbers)),
         evidence={"missing": [str(message.id) for message in missing[:20]], "numbers": [*numbers[:100]]},
     )
+
+
+def _of_which(expected: Expected, missing: Sequence[int]) -> str:
+    """Why a number can be higher than there are messages: one that was rolled back or deleted had a number, too."""
+    kept = {message.number for message in expected.messages}
+    if max(missing) <= len(kept):
+        return ""
+    first, last = min(kept), max(kept)
+    others = [number for number in range(first, last) if number not in kept]
+    said = f" of {first} to {last}"
+    if 0 < len(others) <= len(expected.absent):
+        said += f"; {_listed(others)} {'was' if len(others) == 1 else 'were'} not to stay"
+    return said
 
 
 def _changed(expected: Expected, first: Mapping[UUID, Message]) -> Iterator[Violation]:

@@ -451,6 +451,9 @@ def test_a_missing_message_is_named_by_its_number_and_id() -> None:
     assert violation.evidence["missing"] == [str(one[0].id)]
     (violation,) = compare(tale.expected, without(tale, two))
     assert said(violation) == ("2 of 6 acknowledged messages are missing", "all 6", "4, without numbers 1 and 3")
+    (violation,) = compare(tale.expected, without(tale, tale.expected.messages[-3:]))
+    why = "3, without numbers 4, 7 and 8 of 1 to 8; numbers 5 and 6 were not to stay"
+    assert said(violation) == ("3 of 6 acknowledged messages are missing", "all 6", why)
     (violation,) = compare(tale.expected, without(tale, [tale.expected.messages[-1]]))
     torn = "1 of 2 messages of one transaction is missing"
     assert said(violation) == (torn, "all of them or none", "1, without number 8")
