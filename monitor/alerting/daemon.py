@@ -10,6 +10,7 @@ from monitor.alerting.rule import Alert, Group, Severity
 
 _KNOWN = "1d"
 LAGS = 0.1  # seconds; the least of the default budgets, so that a latency would be the loop's and not the store's
+LATE = 1  # seconds; a tenth of the least default interval: runs are then as rare as the processor allows
 
 
 def daemon(policy: Policy) -> Group:
@@ -57,6 +58,17 @@ def daemon(policy: Policy) -> Group:
                 summary="Holdfast at {{ $labels.location }} is too busy to measure",
                 description="The event loop is {{ $value | humanizeDuration }} late (p99 of 5 minutes): latencies of "
                 "this daemon are partly its own.",
+            ),
+            Alert(
+                name="HoldfastScheduleLag",
+                severity=Severity.TICKET,
+                expr="histogram_quantile(0.99, "
+                f"sum {MERGED} (rate(holdfast_schedule_lag_seconds_bucket[5m]))) > {LATE:g}",
+                wait=timedelta(minutes=10),
+                about=("location",),
+                summary="Holdfast at {{ $labels.location }} watches more than it can",
+                description="Runs begin {{ $value | humanizeDuration }} late (p99 of 5 minutes): they wait for the "
+                "processor or for connections, and what breaks is seen that much later.",
             ),
         ),
     )

@@ -342,6 +342,13 @@ RUNNING = (
 )
 
 _BUILD = 'holdfast_build_info{version="1"}'
+_LATE_RUNS = {
+    **{
+        f'holdfast_schedule_lag_seconds_bucket{{le="{edge}"}}': "0+60x20 1200+30x60 3000+60x80"
+        for edge in ("0.5", "1.0")
+    },
+    **{f'holdfast_schedule_lag_seconds_bucket{{le="{edge}"}}': "0+60x200" for edge in ("5.0", "+Inf")},
+}
 _SLOW_LOOP = {
     **{f'holdfast_loop_lag_seconds_bucket{{le="{edge}"}}': "0+60x20 1200+30x30 2100+60x80" for edge in ("0.05", "0.1")},
     **{f'holdfast_loop_lag_seconds_bucket{{le="{edge}"}}': "0+60x200" for edge in ("0.5", "+Inf")},
@@ -442,6 +449,12 @@ DAEMON = (
         tells="a loop that lags for five minutes is told, until it turns in time",
         series=_SLOW_LOOP,
         firing={"5m": 0, "8m": 0, "11m": 1, "12m": 1, "20m": 0},
+    ),
+    Story(
+        alert="HoldfastScheduleLag",
+        tells="runs that begin late for ten minutes are told, until they begin in time",
+        series=_LATE_RUNS,
+        firing={"5m": 0, "14m": 0, "16m": 1, "20m": 1, "29m": 0},
     ),
 )
 

@@ -40,6 +40,7 @@ UNCALM = {
     "HoldfastLoopLag",
     "HoldfastProbeNotRunning",
     "HoldfastPropagationLate",
+    "HoldfastScheduleLag",
 }
 """What goes on for an hour after its cause is gone, or for a while on a busy machine."""
 PATIENCE = 180.0
