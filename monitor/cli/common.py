@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -35,6 +35,7 @@ EXIT = {Verdict.OK: 0, Verdict.SLOW: 1, Verdict.VIOLATED: 2, Verdict.UNKNOWN: 3}
 COLOUR = {Verdict.OK: "green", Verdict.SLOW: "yellow", Verdict.UNKNOWN: "magenta", Verdict.VIOLATED: "bold red"}
 MARK = {Verdict.OK: "✔", Verdict.SLOW: "◔", Verdict.UNKNOWN: "?", Verdict.VIOLATED: "✘"}
 
+_BEGUN = 0.85  # how alike the beginning of a name is to what was typed, for it to be meant
 _PIPE_WIDTH = 200  # columns; what reads a pipe does not mind, and a table must not be cut off
 PLACES = (Path("holdfast.yaml"), Path("/etc/holdfast/holdfast.yaml"))
 """Where a configuration is looked for that no flag names; the first counts."""
@@ -203,12 +204,26 @@ def known(name: str, names: Iterable[str], *, what: str, listed_by: str = "") ->
     known_names = list(names)
     if name in known_names:
         return name
-    near = difflib.get_close_matches(name, known_names, n=1)
+    near = _near(name, known_names)
     every = f"`{listed_by}` lists them" if listed_by else f"known: {', '.join(known_names) or 'none'}"
-    hint = f"did you mean {near[0]!r}?" if near else every
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else every
     if near and listed_by:
         hint += f" {every}"
     fail(f"there is no {what} {name!r}; {hint}", USAGE)
+
+
+def _near(name: str, names: Sequence[str]) -> list[str]:
+    """At most three names that may have been meant, the likeliest first: those whose beginning it is, or nearly is.
+
+    Of a name that is cut short most letters are missing, and difflib would find others nearer that are as short.
+    """
+
+    def alike(one: str, other: str) -> float:
+        return difflib.SequenceMatcher(a=other, b=one).ratio()
+
+    begun = {each: alike(each[: len(name)], name) for each in names if name}
+    first = sorted((each for each in begun if begun[each] >= _BEGUN), key=lambda each: -begun[each])
+    return list(dict.fromkeys([*first, *difflib.get_close_matches(name, names, n=1)]))[:3]
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -92,6 +92,16 @@ def test_every_command_can_be_quiet_and_verbose(command: str) -> None:
     assert (ended.exit_code, "--quiet" in ended.stdout, "--verbose" in ended.stdout) == (0, True, True)
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("rows-droped", "'rows-dropped-after-commit' or 'row-locks-dropped'"), ("ttl", "'ttl-never-set'")],
+)
+def test_a_name_that_was_cut_short_is_known_by_its_beginning(typed: str, meant: str) -> None:
+    """What begins as it does, or nearly so, is named before what is merely as long."""
+    ended = CliRunner().invoke(app, ["demo", "--fault", typed])
+    assert (ended.exit_code, f"did you mean {meant}" in ended.stderr) == (64, True)
+
+
 def test_quiet_leaves_notes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked for is printed, and nothing beside it."""
     monkeypatch.chdir(tmp_path)
