@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,9 @@ from monitor.web.answers import missing
 
 INDEX = "README"
 """The page that lists the others, by its name in the folder."""
+LISTENS = "http://127.0.0.1:9464"
+"""Where a daemon listens unless configured: in its place stands the address by which a page was asked for."""
+_ADDRESS = re.compile(r"https?://[\w.:\[\]-]+(?:/[\w./-]*)?")
 
 _PACKAGE = Path(__file__).parents[1]
 _PACKED, _IN_CHECKOUT = _PACKAGE / "runbooks", _PACKAGE.parent / "docs" / "runbooks"
@@ -53,9 +56,9 @@ class Runbooks:
         """Links of the index are relative, so it is read with a slash at its end."""
         return Response(status_code=308, headers={"location": "runbooks/"})
 
-    async def index(self, _request: Request) -> Response:
+    async def index(self, request: Request) -> Response:
         """All alerts."""
-        return await self._page(INDEX)
+        return await self._page(INDEX, request)
 
     async def one(self, request: Request) -> Response:
         """The runbook of one alert."""
@@ -63,11 +66,14 @@ class Runbooks:
         known = names()
         if name not in {INDEX, *known}:
             raise missing("runbook", name, known)
-        return await self._page(name)
+        return await self._page(name, request)
 
-    async def _page(self, name: str) -> Response:
-        of = runbook(name)
-        return await self._render("runbook.html", root="../", refresh=None, topics="", of=of, index=name == INDEX)
+    async def _page(self, name: str, request: Request) -> Response:
+        found = runbook(name)
+        asked = str(request.base_url).rstrip("/")
+        if _ADDRESS.fullmatch(asked):  # a Host is what the request says it is
+            found = replace(found, text=found.text.replace(LISTENS, asked))
+        return await self._render("runbook.html", root="../", refresh=None, topics="", of=found, index=name == INDEX)
 
 
 def names() -> list[str]:

@@ -42,6 +42,14 @@ async def test_links_that_alerts_carry_lead_there(client: httpx.AsyncClient) -> 
     assert (await client.get("/runbooks/README.md")).text == (await client.get("/runbooks/")).text
 
 
+async def test_commands_ask_the_daemon_that_is_asked(client: httpx.AsyncClient) -> None:
+    """What is pasted leads to where the page was read, on whatever port; a Host that is none changes nothing."""
+    own = "http://127.0.0.1:9464"
+    elsewhere = await client.get("/runbooks/HoldfastDown", headers={"host": "[2001:db8::1]:80"})
+    assert ("curl -s http://[2001:db8::1]:80/healthz" in elsewhere.text, own in elsewhere.text) == (True, False)
+    assert own in (await client.get("/runbooks/HoldfastDown", headers={"host": "$(reboot)"})).text
+
+
 @pytest.mark.parametrize("name", ["HoldfastDataLots", "../why-durability", "..%2Fwhy-durability.md", "README.md.md"])
 async def test_no_other_file_is_served(client: httpx.AsyncClient, name: str) -> None:
     """What is no runbook is not found, wherever it lies; a name that is nearly one leads to it."""
