@@ -16,10 +16,15 @@ _DEFAULT = "127.0.0.1:9464"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  where one asks what listens everywhere
 
 
-def address(listen: str) -> str:
-    """The URL to ask of a daemon that listens there."""
+def local(listen: str) -> str:
+    """The URL of a daemon that listens there, as one asks it from the same machine."""
     host, _, port = listen.rpartition(":")
-    return f"http://{_EVERYWHERE.get(host, host)}:{port}/healthz"
+    return f"http://{_EVERYWHERE.get(host, host)}:{port}"
+
+
+def address(listen: str) -> str:
+    """The URL to ask whether a daemon that listens there is alive."""
+    return f"{local(listen)}/healthz"
 
 
 def main() -> int:

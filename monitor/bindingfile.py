@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from monitor.bindings import Binding
-from monitor.expansion import Document
+from monitor.expansion import Document, KeyPath, StandIn
 from monitor.origin import MOST_PROBLEMS, ConfigError, Origin, Part, Problem, document_of, printable, reach, text_of
 
 _MAY_BE_SECRET = frozenset({"headers", "query", "body", "claims"})
 
 
-def attach(origin: Origin, *, environ: Mapping[str, str], folder: Path) -> Iterator[Problem]:
+def attach(
+    origin: Origin, *, environ: Mapping[str, str], folder: Path, stand_in: StandIn | None = None
+) -> Iterator[Problem]:
     """Put what is in the files of bindings in the place of their paths; yields what is wrong with a path.
 
     A path in the configuration's file is relative to `folder`, any other to where the command runs.
@@ -32,7 +35,7 @@ def attach(origin: Origin, *, environ: Mapping[str, str], folder: Path) -> Itera
                     continue
                 path = (folder if source == "file" else Path()) / text
                 try:
-                    origin.parts[key] = part = _part(path, environ)
+                    origin.parts[key] = part = _part(path, environ, stand_in and partial(_below, stand_in, key))
                     attached[name] = {**own, "binding": _values(part.document)}
                 except ConfigError as error:
                     message = f"{error.problems[0].where} {error.problems[0].message}"
@@ -40,6 +43,10 @@ def attach(origin: Origin, *, environ: Mapping[str, str], folder: Path) -> Itera
             given[source] = {**values, "environments": attached}
         earlier.append(values)
     origin.given = given
+
+
+def _below(stand_in: StandIn, key: KeyPath, path: KeyPath) -> str | None:
+    return stand_in((*key, *path))
 
 
 def read_binding(path: Path, *, environ: Mapping[str, str]) -> Binding:
@@ -61,11 +68,12 @@ def read_binding(path: Path, *, environ: Mapping[str, str]) -> Binding:
     return found
 
 
-def _part(path: Path, environ: Mapping[str, str]) -> Part:
+def _part(path: Path, environ: Mapping[str, str], stand_in: StandIn | None = None) -> Part:
     with suppress(OSError, ValueError):  # what is no path at all is said by whoever opens it
         if path.exists() and not path.is_file() and not path.is_dir():  # reading a pipe could wait for ever
             raise ConfigError([Problem(where=printable(str(path)), key="", message="is no file")])
-    return Part(name=printable(str(path)), path=path, document=document_of(path, environ, begins="postgres"))
+    document = document_of(path, environ, begins="postgres", stand_in=stand_in)
+    return Part(name=printable(str(path)), path=path, document=document)
 
 
 def _values(document: Document) -> dict[str, object]:

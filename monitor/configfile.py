@@ -18,7 +18,7 @@ from monitor.bindings import Binding
 from monitor.complaints import known_keys, settable
 from monitor.core import duration
 from monitor.core.secrets import Scrubber, secrets_of
-from monitor.expansion import Document, KeyPath
+from monitor.expansion import Document, KeyPath, StandIn
 from monitor.origin import LONGEST_TEXT, MOST_PROBLEMS, ConfigError, Origin, Problem, document_of, printable
 from monitor.probe import Probes
 from monitor.settings import ENV_DELIMITER, ENV_PREFIX, Settings, settings_type
@@ -38,23 +38,33 @@ class Loaded:
     settings: Settings
     warnings: tuple[Problem, ...]
     files: tuple[Path, ...]
+    unresolved: tuple[Problem, ...] = ()
 
 
 def load(
-    path: Path | None, *, probes: Probes, environ: Mapping[str, str], overrides: Mapping[str, object] | None = None
+    path: Path | None,
+    *,
+    probes: Probes,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object] | None = None,
+    stand_in: StandIn | None = None,
 ) -> Loaded:
     """The configuration of a file, the environment variables over it, and `overrides` (nested, from flags) over both.
 
+    With `stand_in` a reference that cannot be resolved is no fault where something may stand for its value; it is then
+    among the `unresolved`, and the configuration is none to connect with.
+
     Raises ConfigError, and nothing else whatever the file holds.
     """
-    document = Document() if path is None else document_of(path, environ)
+    document = Document() if path is None else document_of(path, environ, stand_in=stand_in)
     base = settings_type(probes)
     origin = Origin(path, document=document, variables=_set_by(environ))
     settings, problems = None, list[Problem]()
     try:
         variables = Variables(base, environ)()
         origin.given = {"flags": dict(overrides or {}), "variables": variables, "file": document.data}
-        problems += attach(origin, environ=environ, folder=Path() if path is None else path.parent)
+        folder = Path() if path is None else path.parent
+        problems += attach(origin, environ=environ, folder=folder, stand_in=stand_in)
         settings = sourced(base, *origin.given.values())()
     except ValidationError as error:
         problems += [*origin.problems(error, base=base, told=[*origin.faults(), *problems])]
@@ -66,7 +76,9 @@ def load(
     doubts = tuple(_idle(settings, origin))
     more = {file for part in origin.parts.values() for file in (part.path, *part.document.files)}
     files = (*(() if path is None else (path,)), *sorted(document.files | more))
-    return Loaded(settings=settings.with_shared_probes(), warnings=doubts, files=files)
+    return Loaded(
+        settings=settings.with_shared_probes(), warnings=doubts, files=files, unresolved=tuple(origin.unresolved())
+    )
 
 
 def _set_by(environ: Mapping[str, str]) -> Mapping[KeyPath, str]:

@@ -14,6 +14,8 @@ from pathlib import Path
 import yaml
 
 KeyPath = tuple[str, ...]
+StandIn = Callable[[KeyPath], str | None]
+"""What stands for the value of a key of which a reference cannot be resolved; None where that is a fault."""
 
 LARGEST = 1024 * 1024
 """Bytes of a configuration file or of a file in `${file:…}`; a real one has a few thousand."""
@@ -43,6 +45,7 @@ class Document:
     """A YAML file as values. `lines` has the line of each key.
 
     `expanded` are the keys whose value came from elsewhere, each with the texts that did; a default is none of them.
+    `unresolved` are the references for whose value something else stands.
     """
 
     data: dict[str, object] = field(default_factory=dict)
@@ -51,13 +54,25 @@ class Document:
     variables: set[str] = field(default_factory=set)
     files: set[Path] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
+    unresolved: list[Fault] = field(default_factory=list)
 
 
 class _TooManyError(Exception):
     """Aliases stand for more values than anybody means."""
 
 
-def read(text: str, *, environ: Mapping[str, str], folder: Path, begins: str = "environments") -> Document:
+class _UnresolvedError(ValueError):
+    """A reference is well written, and what it stands for is not there."""
+
+
+def read(
+    text: str,
+    *,
+    environ: Mapping[str, str],
+    folder: Path,
+    begins: str = "environments",
+    stand_in: StandIn | None = None,
+) -> Document:
     """The values of a YAML text. A relative `${file:…}` is looked up in `folder`; `begins` is a key of it."""
     document = Document()
     # YAML reads the braces of a bare ${VAR} as its own, so each reference is hidden behind a letter that is not used.
@@ -70,7 +85,8 @@ def read(text: str, *, environ: Mapping[str, str], folder: Path, begins: str = "
 
     try:
         root = _composed(_REFERENCE.sub(hide, text))
-        builder = _Builder(document, hidden=hidden, letter=letter, look=_Lookup(document, environ, folder))
+        look = _Lookup(document, environ, folder)
+        builder = _Builder(document, hidden=hidden, letter=letter, look=look, stand_in=stand_in)
         data = {} if root is None else builder.value(root, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -149,7 +165,7 @@ class _Lookup:
         if default is not None:
             return value or str(default), not value  # as in a shell, `:-` is also for what is set to nothing
         if value is None:
-            raise ValueError(f"the environment variable {name} is not set; set it, or write ${{{name}:-DEFAULT}}")
+            raise _UnresolvedError(f"the environment variable {name} is not set; set it, or write ${{{name}:-DEFAULT}}")
         return value, False
 
     def _file(self, name: str) -> str:
@@ -157,11 +173,12 @@ class _Lookup:
         self._document.files.add(path)
         try:
             if not path.is_file():  # reading a device or a pipe could wait for ever
-                raise ValueError(f"there is no file {path}; make it, or correct the path")
+                raise _UnresolvedError(f"there is no file {path}; make it, or correct the path")
             with path.open("rb") as stream:
                 content = stream.read(LARGEST + 1)
         except OSError as error:
-            raise ValueError(f"{path} cannot be read ({error.strerror}); correct the path or its permissions") from None
+            message = f"{path} cannot be read ({error.strerror}); correct the path or its permissions"
+            raise _UnresolvedError(message) from None
         if len(content) > LARGEST:
             raise ValueError(f"{path} is larger than {LARGEST} bytes; it should hold one value")
         try:
@@ -174,12 +191,19 @@ class _Builder:
     """Nodes to values. The line of each key and every fault go to the document."""
 
     def __init__(
-        self, document: Document, *, hidden: list[str], letter: str, look: Callable[[str], tuple[str, bool]]
+        self,
+        document: Document,
+        *,
+        hidden: list[str],
+        letter: str,
+        look: Callable[[str], tuple[str, bool]],
+        stand_in: StandIn | None,
     ) -> None:
         self._document = document
         self._hidden = hidden
         self._token = re.compile(rf"{letter}(\d{{1,9}}){letter}")
         self._look = look
+        self._stand_in = stand_in
         self._open: set[int] = set()
         self._left = MOST_VALUES
 
@@ -189,11 +213,7 @@ class _Builder:
         if self._left < 0:
             raise _TooManyError
         if isinstance(node, yaml.ScalarNode):
-            try:
-                return self._expanded(node, path) if self._token.search(node.value) else _scalar(node)
-            except ValueError as error:
-                self._fault(node, path, str(error))
-                return None
+            return self._text(node, path)
         if node.tag not in {f"{_TAG}map", f"{_TAG}seq"}:
             self._fault(node, path, _NO_TAGS)
             return None
@@ -207,6 +227,17 @@ class _Builder:
             return [self.value(item, (*path, str(at))) for at, item in enumerate(node.value)]
         finally:
             self._open.remove(id(node))
+
+    def _text(self, node: yaml.ScalarNode, path: KeyPath) -> object:
+        other, among = None, self._document.faults
+        try:
+            return self._expanded(node, path) if self._token.search(node.value) else _scalar(node)
+        except ValueError as error:
+            if isinstance(error, _UnresolvedError) and self._stand_in:
+                other = self._stand_in(path)
+                among = among if other is None else self._document.unresolved
+            among.append(Fault(path=path, line=node.start_mark.line + 1, message=str(error)))
+        return other
 
     def _fault(self, node: yaml.Node, path: KeyPath, message: str) -> None:
         self._document.faults.append(Fault(path=path, line=node.start_mark.line + 1, message=message))

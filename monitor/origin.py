@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from monitor.complaints import explain
 from monitor.core.secrets import MASK
-from monitor.expansion import LARGEST, Document, KeyPath, read
+from monitor.expansion import LARGEST, Document, Fault, KeyPath, StandIn, read
 
 _CREDENTIALS = re.compile(r"(://[^\s/?#:@]*):\S*@")
 MOST_PROBLEMS = 100
@@ -41,7 +41,9 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, problems)))
 
 
-def document_of(path: Path, environ: Mapping[str, str], *, begins: str = "environments") -> Document:
+def document_of(
+    path: Path, environ: Mapping[str, str], *, begins: str = "environments", stand_in: StandIn | None = None
+) -> Document:
     """What is in a file. Raises ConfigError where it cannot be read; what is wrong in it is in the document."""
     try:
         with path.open("rb") as stream:
@@ -55,7 +57,7 @@ def document_of(path: Path, environ: Mapping[str, str], *, begins: str = "enviro
         message = "is not a path"
     else:
         if len(content) <= LARGEST:
-            return read(text, environ=environ, folder=path.parent, begins=begins)
+            return read(text, environ=environ, folder=path.parent, begins=begins, stand_in=stand_in)
         message = f"is larger than {LARGEST} bytes; is it the right file?"
     raise ConfigError([Problem(where=printable(str(path)), key="", message=message)])
 
@@ -81,9 +83,16 @@ class Origin:
 
     def faults(self) -> Iterator[Problem]:
         """What is wrong with the texts of the files."""
+        return self._told(lambda document: document.faults)
+
+    def unresolved(self) -> Iterator[Problem]:
+        """Which references stand for nothing here, where that does not matter."""
+        return self._told(lambda document: document.unresolved)
+
+    def _told(self, which: Callable[[Document], list[Fault]]) -> Iterator[Problem]:
         own = (self.name, self._document)
         for name, document in (own, *((part.name, part.document) for part in self.parts.values())):
-            for fault in document.faults:
+            for fault in which(document):
                 where = f"{name}:{fault.line}"
                 yield Problem(where=where, key=text_of(fault.path), message=printable(fault.message))
 

@@ -17,7 +17,6 @@ from uuid_utils import uuid7
 
 from monitor.cli import common
 from monitor.cli.check_text import as_text
-from monitor.cli.guidance import RUNBOOKS
 from monitor.cli.reports import Round, as_json, as_junit, junit
 from monitor.configfile import Loaded, secrets_in
 from monitor.core.record import RunRecord
@@ -128,7 +127,7 @@ def command(
             found = common.run(lambda: _until_sigterm(check(loaded, names, wanted)))
         except asyncio.CancelledError:
             raise typer.Exit(_TERMINATED) from None
-    where = common.runbooks(runbooks, loaded, otherwise=RUNBOOKS)
+    where = common.runbooks(runbooks, loaded)
     {Form.TEXT: as_text, Form.JSON: as_json, Form.JUNIT: as_junit}[form](found, quiet=quiet, runbooks=where)
     if junit_file is not None:
         _write(junit_file, junit(found, runbooks=where))

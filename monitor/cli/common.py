@@ -18,9 +18,11 @@ import monitor.probes
 from monitor.configfile import ConfigError, Loaded, load, secrets_in
 from monitor.core.secrets import Scrubber
 from monitor.core.verdict import Verdict
+from monitor.expansion import StandIn
 from monitor.logs import Scrubbing, set_up
 from monitor.probe import discover
 from monitor.settings import EnvironmentSettings
+from monitor.standins import nowhere
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,9 +38,12 @@ COLOUR = {Verdict.OK: "green", Verdict.SLOW: "yellow", Verdict.UNKNOWN: "magenta
 MARK = {Verdict.OK: "✔", Verdict.SLOW: "◔", Verdict.UNKNOWN: "?", Verdict.VIOLATED: "✘"}
 
 _BEGUN = 0.85  # how alike the beginning of a name is to what was typed, for it to be meant
+_WARNINGS = 5  # references that are told to stand for nothing; of a thousand environments there are thousands
 _PIPE_WIDTH = 200  # columns; what reads a pipe does not mind, and a table must not be cut off
 PLACES = (Path("holdfast.yaml"), Path("/etc/holdfast/holdfast.yaml"))
 """Where a configuration is looked for that no flag names; the first counts."""
+RUNBOOKS = "docs/runbooks"
+"""Where they are in the repository: the last resort, where a daemon listens on any free port."""
 
 
 def known_environments(context: typer.Context, incomplete: str) -> list[str]:
@@ -116,10 +121,12 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def read(path: Path | None, overrides: Mapping[str, object] | None = None) -> Loaded:
+def read(
+    path: Path | None, overrides: Mapping[str, object] | None = None, *, stand_in: StandIn | None = None
+) -> Loaded:
     """The configuration. Raises ConfigError."""
     found = path or next((place for place in PLACES if _is_there(place)), None)
-    return load(found, probes=discover(monitor.probes), environ=os.environ, overrides=overrides)
+    return load(found, probes=discover(monitor.probes), environ=os.environ, overrides=overrides, stand_in=stand_in)
 
 
 def _is_there(place: Path) -> bool:
@@ -129,13 +136,28 @@ def _is_there(place: Path) -> bool:
         return False
 
 
-def configuration(path: Path | None, overrides: Mapping[str, object] | None = None) -> Loaded:
+def configuration(
+    path: Path | None, overrides: Mapping[str, object] | None = None, *, stand_in: StandIn | None = None
+) -> Loaded:
     """The configuration; where it cannot be used, all that is wrong with it is said, and the command ends with 78."""
     try:
-        return read(path, overrides)
+        return read(path, overrides, stand_in=stand_in)
     except ConfigError as error:
         complain(error)
         raise typer.Exit(WRONG_CONFIGURATION) from None
+
+
+def configuration_of_state(path: Path | None) -> Loaded:
+    """The same for a command that reads the state database and asks no store: it needs no store's secret.
+
+    What `${…}` does not stand for here, such as a password in a shell that was opened just now, is a warning.
+    """
+    from rich.text import Text  # noqa: PLC0415  the daemon prints nothing
+
+    loaded = configuration(path, stand_in=nowhere)
+    for message in dict.fromkeys(problem.message.partition(";")[0] for problem in loaded.unresolved[:_WARNINGS]):
+        err().print(Text(f"holdfast: {message}; this command asks no store, and does without", style="dim"))
+    return loaded
 
 
 def from_flags(overrides: Mapping[str, object]) -> Loaded:
@@ -157,10 +179,17 @@ def complain(error: ConfigError, *, what: str = "the configuration") -> None:
         console.print(line + Text(problem.message))
 
 
-def runbooks(given: str | None, loaded: Loaded, *, otherwise: str) -> str:
-    """Below which address runbooks can be read: as it is given, or of the page that the configuration names."""
-    page = loaded.settings.http.public_url
-    return given or (f"{page}/runbooks" if page else otherwise)
+def runbooks(given: str | None, loaded: Loaded, *, otherwise: str = "") -> str:
+    """Below which address runbooks can be read: as it is given, or of the page that the configuration names.
+
+    Else `otherwise`, or what the daemon of this configuration serves on this machine.
+    """
+    from monitor.alive import local  # noqa: PLC0415  it loads what asks by HTTP, which the daemon does not
+
+    http = loaded.settings.http
+    if given or http.public_url or otherwise:
+        return given or (f"{http.public_url}/runbooks" if http.public_url else otherwise)
+    return f"{local(http.listen)}/runbooks" if http.port else RUNBOOKS
 
 
 def log_to_stderr(loaded: Loaded, *, level: str | None = None) -> Scrubbing:
@@ -182,8 +211,8 @@ def environments_named(loaded: Loaded, names: Iterable[str] | None) -> list[str]
 
     Where no configuration was found at all, that is said, and the command ends with 78.
     """
-    if nowhere := unconfigured(loaded):
-        fail(nowhere, WRONG_CONFIGURATION)
+    if none := unconfigured(loaded):
+        fail(none, WRONG_CONFIGURATION)
     every = loaded.settings.environments
     return list(dict.fromkeys(known(name, every, what="environment") for name in names or every))
 

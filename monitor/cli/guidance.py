@@ -7,9 +7,6 @@ from monitor.core import advice
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Kind, Reason, Verdict
 
-RUNBOOKS = "docs/runbooks"
-"""Where they are in the repository; `http.public_url` or `--runbooks` says where they are served."""
-
 _AWAY = {Reason.UNREACHABLE, Reason.TIMEOUT, Reason.REFUSED}
 _NO_WRITES = {Reason.READ_ONLY, Reason.CAPACITY}
 
@@ -17,7 +14,7 @@ _NO_WRITES = {Reason.READ_ONLY, Reason.CAPACITY}
 def runbook(run: RunRecord) -> str:
     """The name of the runbook, which is that of the alert; empty where all is well."""
     if run.verdict is Verdict.VIOLATED:
-        return _of_kinds({violation.kind for violation in run.finding.violations})
+        return of_kinds({violation.kind for violation in run.finding.violations})
     if run.verdict is Verdict.SLOW:
         return "HoldfastBudgetExceeded"
     if run.verdict is Verdict.OK:
@@ -27,7 +24,7 @@ def runbook(run: RunRecord) -> str:
     return "HoldfastEnvironmentUnreachable" if run.finding.reason in _AWAY else "HoldfastProbeCannotTell"
 
 
-def _of_kinds(kinds: set[Kind]) -> str:
+def of_kinds(kinds: set[Kind]) -> str:
     """That of the gravest."""
     if kinds & LEAKED:
         return "HoldfastDataLeaked"
@@ -38,7 +35,12 @@ def _of_kinds(kinds: set[Kind]) -> str:
 
 def address(run: RunRecord, runbooks: str) -> str:
     """Where the runbook is, below `runbooks`; empty where all is well."""
-    return f"{runbooks.rstrip('/')}/{name}.md" if (name := runbook(run)) else ""
+    return page(name, runbooks) if (name := runbook(run)) else ""
+
+
+def page(name: str, runbooks: str) -> str:
+    """Where a runbook is, below `runbooks`."""
+    return f"{runbooks.rstrip('/')}/{name}.md"
 
 
 def next_step(run: RunRecord, again: str = "") -> str:

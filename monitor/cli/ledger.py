@@ -84,7 +84,7 @@ def list_(
       holdfast ledger list production --losses --format json
 
     """
-    loaded = common.configuration(config)
+    loaded = common.configuration_of_state(config)
     known = loaded.settings.environments
     names = common.environments_named(loaded, environments)
     asked_for = {"losses": losses, "outages": outages, "epochs": epochs, "restores": restores}
@@ -141,7 +141,7 @@ def declare_restore(
       holdfast ledger declare-restore production --at 2026-11-22T04:00:00+01:00 --dry-run
 
     """
-    loaded = common.configuration(config)
+    loaded = common.configuration_of_state(config)
     settings = common.environment_named(loaded, environment)
     point = _moment(at, option="--at")
 

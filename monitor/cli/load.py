@@ -19,7 +19,6 @@ from uuid_utils import uuid7
 from monitor.bursting import Following
 from monitor.cli import common
 from monitor.cli.check import Forgetful
-from monitor.cli.guidance import RUNBOOKS
 from monitor.cli.load_text import Ended, Progress, as_json, as_text, planned
 from monitor.complaints import in_words
 from monitor.configfile import Loaded, secrets_in
@@ -154,7 +153,7 @@ def command(
         common.err().print(Text(said))
         raise typer.Exit(_INTERRUPTED) from None
     ended = replace(ended, again=_again(environment, figures))
-    where = common.runbooks(runbooks, loaded, otherwise=RUNBOOKS)
+    where = common.runbooks(runbooks, loaded)
     (as_json if form == "json" else as_text)(ended, runbooks=where)
     if out is not None:
         from monitor.cli.load_page import as_page  # noqa: PLC0415  brings templates, which few bursts need

@@ -68,7 +68,7 @@ def command(
       holdfast report --format markdown --out - > month.md
 
     """
-    loaded = common.configuration(config)
+    loaded = common.configuration_of_state(config)
     names = common.environments_named(loaded, environments)
     chosen = form or (Form.MARKDOWN if Path(out).suffix in {".md", ".markdown"} else Form.HTML)
     target = out or ("report.md" if chosen is Form.MARKDOWN else "report.html")

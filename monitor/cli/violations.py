@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import orjson
@@ -13,8 +12,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from monitor.cli import common
+from monitor.cli import common, guidance
 from monitor.cli.statefile import home_in, missing
+from monitor.configfile import Loaded
 from monitor.core import advice
 from monitor.core.violations import KeptViolation, Stage
 from monitor.ports import StateError
@@ -52,7 +52,7 @@ def list_(
     Example:  holdfast violations list --all
     """
     stages = () if everything else (Stage.OPEN, Stage.ACKNOWLEDGED)
-    found = _with_state(config, lambda state: state.violations(stages=stages))
+    found = _with_state(common.configuration_of_state(config), lambda state: state.violations(stages=stages))
     if form is Form.JSON:
         typer.echo(orjson.dumps([_plain(kept) for kept in found], option=orjson.OPT_INDENT_2).decode())
         return
@@ -80,7 +80,8 @@ def show(
 
     Example:  holdfast violations show 31dab60df79b
     """
-    kept = _one(config, id_)
+    loaded = common.configuration_of_state(config)
+    kept = _one(loaded, id_)
     if form is Form.JSON:
         typer.echo(orjson.dumps(_plain(kept), option=orjson.OPT_INDENT_2).decode())
         return
@@ -91,6 +92,8 @@ def show(
             console.print(Text(f"  {name:<13}", style="dim") + Text(str(value)))
     for number, step in enumerate(advice.next_steps(kept)):
         console.print(Text(f"  {'' if number else 'next step':<13}", style="dim") + Text(step))
+    runbook = guidance.page(guidance.of_kinds({kept.kind}), common.runbooks(None, loaded))
+    console.print(Text(f"  {'runbook':<13}", style="dim") + Text(runbook))
     console.print(Text("  evidence", style="dim"))
     shown = orjson.dumps(dict(kept.evidence), option=orjson.OPT_INDENT_2, default=str).decode()
     console.print(Text("\n".join(f"    {line}" for line in shown.splitlines())))
@@ -110,7 +113,8 @@ def ack(
 
     Example:  holdfast violations ack 31dab60df79b --note "restore under way, see #412"
     """
-    kept = _one(config, id_)
+    loaded = common.configuration_of_state(config)
+    kept = _one(loaded, id_)
     if kept.closed:
         common.fail(
             f"the violation {kept.id} was closed at {kept.closed:%Y-%m-%d %H:%M:%S} UTC: nothing is left to do", 1
@@ -121,25 +125,24 @@ def ack(
         done = f"{kept.kind} in {kept.environment} ({kept.probe}) was acknowledged at {when} already"
         done += "; the note is added" if note else ""
     if note or not kept.acknowledged:
-        stood = _with_state(config, lambda state: state.acknowledge(kept.id, at=datetime.now(UTC), note=note))
+        stood = _with_state(loaded, lambda state: state.acknowledge(kept.id, at=datetime.now(UTC), note=note))
         if not stood:
             common.fail(f"the violation {kept.id} was closed just now: nothing is left to do", 1)
     if not quiet:
         common.out().print(Text("✔ ", style="green") + Text(done))
 
 
-def _one(config: Path | None, id_: str) -> KeptViolation:
+def _one(loaded: Loaded, id_: str) -> KeptViolation:
     if not id_:
         common.fail("the id is empty; give one that `holdfast violations list --all` shows", common.USAGE)
-    found = [kept for kept in _with_state(config, lambda state: state.violations()) if kept.id.endswith(id_)]
+    found = [kept for kept in _with_state(loaded, lambda state: state.violations()) if kept.id.endswith(id_)]
     if len(found) != 1:
         what = "is no violation" if not found else f"are {len(found)} violations"
         common.fail(f"there {what} whose id ends in {id_!r}; see `holdfast violations list --all`", common.USAGE)
     return found[0]
 
 
-def _with_state(config: Path | None, ask: Callable[[KeptState], Awaitable[T]]) -> T:
-    loaded = common.configuration(config)
+def _with_state(loaded: Loaded, ask: Callable[[KeptState], Awaitable[T]]) -> T:
     home = home_in(loaded.settings)
     if none := missing(home):
         if nowhere := common.unconfigured(loaded):

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from monitor.configfile import ConfigError, Loaded, Problem, effective, load, schema, secrets_in
 from monitor.core.secrets import MASK
 from monitor.ports import Store
+from monitor.standins import nowhere
 
 from . import PROBES
 
@@ -233,6 +235,29 @@ def test_reference(file: Path, written: str, expected: str) -> None:
     (file.parent / "secret").write_text("from a file\n")
     environ = {"A": "one", "EMPTY": "", "RECURSIVE": "${A}"}
     assert expected == loaded(file, f"location: {written}\n", environ=environ).settings.location
+
+
+def test_what_asks_no_store_needs_no_secret(file: Path) -> None:
+    """An address whose secret is not there leads nowhere, which is told; no other key may be without its value."""
+    text = """
+state: "sqlite:///${PLACE:-state.db}"
+environments:
+  one:
+    postgres: {dsn: "postgresql://holdfast:${GONE}@db.example/app", replicas: {eu: "${EU}"}, max_connections: 9}
+    redis: {url: "redis://:${file:gone}@cache.example"}
+"""
+    file.write_text(text)
+    found = load(file, probes=PROBES, environ={}, stand_in=nowhere)
+    hosts = [urlsplit(address).hostname for address in found.settings.environments["one"].addresses().values()]
+    assert hosts == ["postgres-dsn.invalid", "postgres-replicas-eu.invalid", "redis-url.invalid"]
+    keys = [f"environments.one.{key}" for key in ("postgres.dsn", "postgres.replicas.eu", "redis.url")]
+    assert [problem.key for problem in found.unresolved] == keys
+    with pytest.raises(ConfigError) as strict:
+        load(file, probes=PROBES, environ={})
+    assert [problem.key for problem in strict.value.problems] == keys
+    file.write_text(text.replace("${PLACE:-state.db}", "${PLACE}"))
+    with pytest.raises(ConfigError, match="PLACE is not set"):
+        load(file, probes=PROBES, environ={}, stand_in=nowhere)
 
 
 def test_files_of_references_are_told(file: Path) -> None:

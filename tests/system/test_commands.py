@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import monitor
 import monitor.probes
-from monitor.cli import COMMANDS, app
+from monitor.cli import COMMANDS, app, common
 from monitor.core.payload import synthetic_user
 from monitor.embedded.faults import FAULTS
 from monitor.probe import discover
@@ -100,6 +100,21 @@ def test_a_name_that_was_cut_short_is_known_by_its_beginning(typed: str, meant: 
     """What begins as it does, or nearly so, is named before what is merely as long."""
     ended = CliRunner().invoke(app, ["demo", "--fault", typed])
     assert (ended.exit_code, f"did you mean {meant}" in ended.stderr) == (64, True)
+
+
+@pytest.mark.parametrize(
+    ("http", "below"),
+    [
+        ({}, "http://127.0.0.1:9464/runbooks"),
+        ({"listen": "0.0.0.0:80"}, "http://127.0.0.1:80/runbooks"),
+        ({"listen": "127.0.0.1:0"}, "docs/runbooks"),
+        ({"listen": "[::1]:80", "public_url": "https://holdfast.example"}, "https://holdfast.example/runbooks"),
+    ],
+)
+def test_runbooks_are_where_the_daemon_serves_them(http: dict[str, str], below: str) -> None:
+    """Whoever installed it has no clone: links lead to the daemon of the configuration, as far as that tells where."""
+    loaded = common.from_flags({"http": http})
+    assert (common.runbooks(None, loaded), common.runbooks("x", loaded)) == (below, "x")
 
 
 def test_quiet_leaves_notes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
