@@ -13,6 +13,7 @@ from rich.text import Text
 
 from monitor.cli.common import COLOUR, MARK, out
 from monitor.cli.output import Output
+from monitor.core.advice import LEDGER, ending
 from monitor.core.record import RunRecord
 from monitor.core.violations import KeptViolation
 
@@ -47,12 +48,34 @@ def percentiles(runs: Sequence[RunRecord], probe: str) -> tuple[float, float]:
     return took[(len(took) - 1) // 2], took[min(len(took) - 1, int(len(took) * 0.99))]
 
 
+class Endings:
+    """Which violations ended between two looks, each in a line."""
+
+    def __init__(self) -> None:
+        self._stood: Mapping[str, KeptViolation] = {}
+
+    def since(self, standing: Sequence[KeptViolation]) -> Sequence[str]:
+        """Those that stood at the look before and stand no longer."""
+        stand = {kept.id: kept for kept in standing}
+        ended = [kept for id_, kept in self._stood.items() if id_ not in stand]
+        self._stood = stand
+        return [_ending(kept) for kept in ended]
+
+
+def _ending(kept: KeptViolation) -> str:
+    what = f"closed now   {kept.kind}, found by {kept.probe}"
+    if kept.probe == LEDGER:  # of which an end need not be that all is well
+        return f"{what}: {ending(kept)}"
+    return f"{what}: {kept.probe} is right again, and the violation is closed"
+
+
 class TableScreen:
     """A table that renews itself in place."""
 
     def __init__(self, environment: str) -> None:
         self._environment = environment
         self._console = Output(highlight=False)  # what is found wraps; a line that was cut off would be no evidence
+        self._endings = Endings()
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
         self.shown = Group()
 
@@ -75,6 +98,8 @@ class TableScreen:
         self, latest: Mapping[str, RunRecord], standing: Sequence[KeptViolation], runs: Sequence[RunRecord]
     ) -> None:
         """Renew the table."""
+        for line in self._endings.since(standing):
+            self.say(line)
         table = Table()
         for title in ("environment", "probe", "verdict", "step p50", "step p99", "runs", "violations"):
             right = title.startswith("step") or title == "runs"
@@ -112,6 +137,7 @@ class LinesScreen:
         self._environment = environment
         self._console = out()
         self._shown: dict[str, str] = {}
+        self._endings = Endings()
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +154,7 @@ class LinesScreen:
     def update(
         self, latest: Mapping[str, RunRecord], standing: Sequence[KeptViolation], runs: Sequence[RunRecord]
     ) -> None:
-        """A line for each probe whose verdict changed."""
+        """A line for each probe whose verdict changed, and for each violation that came or went."""
         for probe, run in sorted(latest.items()):
             verdict = f"{run.verdict} ({run.finding.reason})" if run.finding.reason else str(run.verdict)
             if self._shown.get(probe) == verdict:
@@ -137,6 +163,8 @@ class LinesScreen:
             half, high = percentiles(runs, probe)
             line = f"{self._environment} {probe}: {verdict}  steps p50 {half:.1f} ms, p99 {high:.1f} ms"
             self._console.print(Text(f"{line}  {run.finding.message}".rstrip()))
+        for ended in self._endings.since(standing):
+            self.say(ended)
         for kept in standing:
             if kept.id not in self._shown:
                 self._shown[kept.id] = kept.stage

@@ -200,6 +200,7 @@ async def test_a_fault_is_caught(folder: Path, name: str) -> None:
         assert found - others == {(fault.report, fault.probe)}
         well = f"demo {fault.probe}: ok"
         await until(lambda: well in shown.text().partition(f"mended now   {fault.name}")[2], what=well)
+        await shown.shows(f"closed now   {fault.report}, found by {fault.probe}: {fault.probe} is right again")
         shown.process.send_signal(signal.SIGINT)
         assert await shown.ended() == 0
         assert shown.left() == []
