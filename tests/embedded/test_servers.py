@@ -18,7 +18,7 @@ import monitor
 from monitor.embedded import EmbeddedError, Servers
 from monitor.embedded.folder import NOBODY
 
-GONE_SECONDS = 3.0
+GONE_SECONDS = 20  # on a machine that is busy with other tests; 0.2 as a rule
 REPOSITORY = Path(monitor.__file__).parents[1]
 OWNER = """
 import asyncio, json, sys
@@ -122,7 +122,7 @@ async def test_a_server_that_does_not_start_takes_the_other_with_it() -> None:
 
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_death_of_the_owner_leaves_nothing(death: signal.Signals) -> None:
-    """However the owner dies, within 3 s no process, no folder and no shared memory is left."""
+    """However the owner dies, no process, no folder and no shared memory is left."""
     with owner() as process:
         folder = Path(told(process)["folder"])
         ready = told(process)
@@ -137,7 +137,7 @@ def test_the_death_of_the_owner_leaves_nothing(death: signal.Signals) -> None:
 
 
 def test_the_death_of_the_owner_ends_paused_servers_too() -> None:
-    """Servers that were frozen when the owner got SIGKILL are gone within 3 s."""
+    """Servers that were frozen when the owner got SIGKILL are gone, too."""
     with owner() as process:
         folder = Path(told(process)["folder"])
         told(process)

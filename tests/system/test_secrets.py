@@ -151,7 +151,7 @@ from monitor import cli
 from monitor.stores import environment, postgres
 
 async def connect(self, label):
-    dsn, password = self._dsn, {password!r}
+    dsn, password = self._door._dsn, {password!r}
     raise KeyError(dsn, password, [password], "quoted: " + repr(password) + ascii(password))
 
 async def sweep(self, store, **how):
