@@ -103,8 +103,9 @@ def _made() -> dict[str, str]:
 
 def _decisions() -> str:
     pages = sorted((DOCS / "decisions").glob("0*.md"))
-    return "# Decisions\n\nWhy it is so, with the roads not taken. A number that is missing was never used.\n\n" + "\n".join(
-        f"{int(page.name[:3])}. [{_title(page)}]({page.name})" for page in pages
+    return (
+        "# Decisions\n\nWhy it is so, with the roads not taken. A number that is missing was never used.\n\n"
+        + "\n".join(f"{int(page.name[:3])}. [{_title(page)}]({page.name})" for page in pages)
     )
 
 
