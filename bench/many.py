@@ -35,6 +35,7 @@ from monitor.stores.provision import schema_sql
 TICKS = os.sysconf("SC_CLK_TCK")
 _START = 300.0  # seconds until the first round of runs is done, at the most, and one more for each environment
 _END = 60.0  # seconds for a daemon to end by itself
+_AFTER = 20.0  # seconds in which every session is due once more: a turn is known to be missed when the next one is due
 _LEAST = 64  # connections that a server has for others
 
 
@@ -74,6 +75,7 @@ class Came:
     wrong: Mapping[str, int]
     loaded: float
     reload: float
+    missed_by_reload: int
 
 
 class Daemon:
@@ -202,11 +204,18 @@ async def _came(plan: Plan, file: Path, daemons: Sequence[Daemon], *, tell: Call
                 wrong=dict(+verdicts),
                 loaded=ready,
                 reload=0.0,
+                missed_by_reload=0,
             )
         )
     await asyncio.to_thread(_relabel, file)
     reloads = [await daemon.reload() for daemon in daemons]
-    return [replace(each, reload=reload) for each, reload in zip(came, reloads, strict=True)]
+    tell(f"{plan.environments} environments: turns missed by the reload")
+    await asyncio.sleep(_AFTER)
+    missed = [Samples((await daemon.page())[0]).total("holdfast_unknown_total", reason="missed") for daemon in daemons]
+    return [
+        replace(each, reload=reload, missed_by_reload=int(now) - each.missed)
+        for each, reload, now in zip(came, reloads, missed, strict=True)
+    ]
 
 
 def _relabel(file: Path) -> None:
@@ -337,11 +346,12 @@ def told(plan: Plan, came: Iterable[Came]) -> str:
         page = f"a page of {each.page / 1e6:.1f} MB in {each.scrape * 1000:.0f} ms"
         lags = f"schedule lag p50 ≤ {each.lag_p50 * 1000:g} ms, p99 ≤ {each.lag_p99 * 1000:g} ms"
         loop = f"loop lag p99 ≤ {each.loop_p99 * 1000:g} ms"
+        again = f"reload in {each.reload:.2f} s, {each.missed_by_reload} missed by it"
         lines += [
             f"daemon {number} of {plan.shards}: {few} environments, first round {each.loaded:.1f} s after the start",
             f"  {rates} ({costs})",
             f"  {each.resident / 1e6:.0f} MB; {series}, {page}",
-            f"  {lags}; {loop}; {each.missed} runs missed; reload in {each.reload:.2f} s",
+            f"  {lags}; {loop}; {each.missed} runs missed; {again}",
             f"  not ok since the start: {dict(each.wrong) or 'none'}",
         ]
     return "\n".join(lines)

@@ -319,7 +319,7 @@ def _of_all(came: Came) -> Sequence[Row]:
             unit="%",
             own=Figure.of([came.cpu * 100]),
             note=f"{came.runs:.1f} runs a second for {_LONG:.0f} s; {came.resident / 1e6:.0f} MB; "
-            f"reload in {came.reload:.2f} s",
+            f"reload in {came.reload:.2f} s, {came.missed_by_reload} turns missed by it",
         ),
         Row(
             number="5",
