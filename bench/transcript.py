@@ -88,7 +88,7 @@ class _Recorder:
 
     def instead(self) -> Sequence[tuple[Any, str, Any]]:
         """What is to be put in the place of what: owner, name, function."""
-        redis = {
+        redis: dict[str, Callable[..., object]] = {
             "ask": lambda *commands, **_: commands,
             "ask_with_nonce": lambda *commands, **_: (("ECHO", "0123456789abcdef"), *commands),
             "say": lambda *commands: commands,
