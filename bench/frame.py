@@ -142,7 +142,9 @@ class Row:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """From what was kept."""
-        figures: dict[str, Any] = {name: Figure(tuple(kept[name]["values"])) if kept[name] else None for name in ("own", "anchor")}
+        figures: dict[str, Any] = {
+            name: Figure(tuple(kept[name]["values"])) if kept[name] else None for name in ("own", "anchor")
+        }
         texts: dict[str, Any] = {name: str(kept[name]) for name in ("number", "what", "unit", "beside", "note")}
         absolute = bool(kept.get("absolute", False))
         return cls(**texts, **figures, goal=Goal(**kept["goal"]), absolute=absolute)
