@@ -21,7 +21,8 @@ from monitor.embedded.folder import NOBODY
 GONE_SECONDS = 20  # on a machine that is busy with other tests; 0.2 as a rule
 REPOSITORY = Path(monitor.__file__).parents[1]
 OWNER = """
-import asyncio, json, sys
+import asyncio, json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
 sys.path[:0] = json.loads(sys.argv[1])
 from monitor.embedded import Servers
 

@@ -130,13 +130,20 @@ async def pressing(make_site: MakeSite, valkey: EmbeddedValkey, wire: Wire, *, p
 async def test_what_the_servers_policy_permits_is_no_violation_where_nothing_is_declared(
     make_site: MakeSite, start_valkey: StartValkey, real: Policy
 ) -> None:
-    """Canaries go as the policy of the server says: the run is right, and says how many went."""
+    """Canaries go as the policy of the server says: the run is right, and says how many went.
+
+    Where the server draws at random it may once spare them all.
+    """
     valkey = await start_valkey(settings={"maxmemory-policy": real})
+    said: list[str] = []
     async with wired(valkey.port) as wire:
-        site = await pressing(make_site, valkey, wire, policy=None)
-        record = await site.run(PROBE)
-    assert record.verdict in {Verdict.OK, Verdict.SLOW}, record.finding.message
-    assert len([sentence for sentence in record.finding.left_out if f"as {real} permits" in sentence]) == 1
+        while not said:
+            site = await pressing(make_site, valkey, wire, policy=None)
+            record = await site.run(PROBE)
+            assert record.verdict in {Verdict.OK, Verdict.SLOW}, record.finding.message
+            said = [sentence for sentence in record.finding.left_out if f"as {real} permits" in sentence]
+            assert said or real.endswith("random")
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ FAULTS = (
         # Where theirs stands under that key it is right, and the copy under their own key is left as it was.
         also={
             "profile": frozenset({Kind.STALE, Kind.CORRUPT, *_CANNOT_TELL}),
-            "sync": frozenset({Kind.DIVERGED, Kind.LATE, *_CANNOT_TELL}),
+            "sync": frozenset({Kind.DIVERGED, Kind.LATE, Kind.STALE, *_CANNOT_TELL}),
         },
         settings=_BRIEFLY,
     ),
