@@ -12,13 +12,13 @@ class Gate:
     """Lets in `limit` runs at once, the environments in turn, each environment's own first come, first served.
 
     What is in flight together makes each other's answers wait to be read, so that latencies grow which are no store's:
-    with 500 due at once a SELECT of 0.1 ms on the wire took 35 ms as measured, and 0.4 ms with four let in at a time.
+    with 500 due at once a SELECT of 0.1 ms on the wire took 35 ms as measured.
     A run keeps its place for `lease` seconds at the most: after that it waits for a store rather than for this
-    process, and neither a slow store nor a dead one keeps those of other environments out. So 200 a second are let in
-    at least, which is more than one process can run.
+    process, and neither a slow store nor a dead one keeps those of other environments out. So 50 a second are let in
+    at least, which is more than one process can run for long.
     """
 
-    def __init__(self, limit: int = 4, *, lease: float = 0.02) -> None:
+    def __init__(self, limit: int = 1, *, lease: float = 0.02) -> None:
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
         self._free = limit

@@ -59,7 +59,7 @@ async def test_black_holes_keep_nobody_waiting(servers: Servers, black_hole: int
     bell, settings = Bell(), {"every": timedelta(minutes=10), "timeout": timedelta(minutes=9)}
     live, dead = [f"live-{number}" for number in range(MANY - DEAD)], [f"dead-{number}" for number in range(DEAD)]
     async with desk_with(bell) as (desk, metrics, _):
-        schedule = Schedule(replace(desk, gate=Gate(4, lease=0.05)))
+        schedule = Schedule(replace(desk, gate=Gate()))
         for name in (*live, *dead):
             probe = Doing(deed=asking(black_hole if name in dead else servers.valkey.port, bell), **settings)
             place = Place(name)
