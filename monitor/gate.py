@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+_WHERE_THEY_CROWD = 4  # times as many places
+
 
 class Gate:
     """Lets in `limit` runs at once, the environments in turn, each environment's own first come, first served.
@@ -14,16 +16,19 @@ class Gate:
     What is in flight together makes each other's answers wait to be read, so that latencies grow which are no store's:
     with 500 due at once a SELECT of 0.1 ms on the wire took 35 ms as measured.
     A run keeps its place for `lease` seconds at the most: after that it waits for a store rather than for this
-    process, and neither a slow store nor a dead one keeps those of other environments out. So 50 a second are let in
-    at least, which is more than one process can run for long.
+    process, and neither a slow store nor a dead one keeps those of other environments out. Where the next in turn has
+    waited for `patience` seconds all the same, there are four times as many places until nobody has: to begin late is
+    then worse than to measure roughly. So 200 a second are let in at least, which is more than one process can run.
     """
 
-    def __init__(self, limit: int = 1, *, lease: float = 0.02) -> None:
+    def __init__(self, limit: int = 1, *, lease: float = 0.02, patience: float = 1.0) -> None:
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
         self._free = limit
+        self._more = (_WHERE_THEY_CROWD - 1) * limit
         self._lease = lease
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._patience = patience
+        self._waiting: dict[str, deque[_Turn]] = {}
 
     @asynccontextmanager
     async def turn(self, environment: str) -> AsyncIterator[None]:
@@ -46,12 +51,12 @@ class Gate:
         if self._free and not self._waiting:
             self._free -= 1
             return
-        turn = asyncio.get_running_loop().create_future()
+        turn = _Turn()
         self._waiting.setdefault(environment, deque()).append(turn)
         try:
-            await turn
+            await turn.come
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # the turn came in the very moment of giving up
+            if turn.come.done() and not turn.come.cancelled():  # the turn came in the very moment of giving up
                 self.come_free()
             else:
                 self._forget(environment, turn)
@@ -60,22 +65,38 @@ class Gate:
     def come_free(self) -> None:
         """A place came free: it is given to the environment whose turn is longest ago."""
         self._free += 1
-        while self._free and self._waiting:
+        while self._waiting:
             environment, turns = next(iter(self._waiting.items()))
+            if self._free <= (-self._more if turns[0].waited > self._patience else 0):
+                return
             turn = turns.popleft()
             del self._waiting[environment]
             if turns:
                 self._waiting[environment] = turns  # again, behind all others
-            if not turn.done():  # else whoever waited has given up, and has not had the time to say so
+            if not turn.come.done():  # else whoever waited has given up, and has not had the time to say so
                 self._free -= 1
-                turn.set_result(None)
+                turn.come.set_result(None)
 
-    def _forget(self, environment: str, turn: asyncio.Future[None]) -> None:
+    def _forget(self, environment: str, turn: _Turn) -> None:
         turns = self._waiting.get(environment, deque())
         if turn in turns:
             turns.remove(turn)
         if not turns:
             self._waiting.pop(environment, None)
+
+
+class _Turn:
+    """Somebody who waits, and since when."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
+        self.come: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def waited(self) -> float:
+        """Seconds so far."""
+        return self._loop.time() - self._since
 
 
 class _Place:

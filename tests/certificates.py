@@ -1,13 +1,16 @@
-"""Certificates for servers of tests."""
+"""Certificates for servers of tests, and a server that has one."""
 
 from __future__ import annotations
 
 import secrets
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.embedded.folder import PrivateFolder
+from monitor.embedded.postgres import EmbeddedPostgres, system_bindir
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +34,15 @@ def signed(folder: PrivateFolder, name: str, *, expired: bool = False) -> Certif
     for file in (made.certificate, made.key):
         folder.write(file, file.read_text())
     return made
+
+
+@asynccontextmanager
+async def postgres_by_tls(folder: PrivateFolder, own: Certificate) -> AsyncIterator[EmbeddedPostgres]:
+    """Debian's PostgreSQL, which has TLS: that of the wheels is made without."""
+    tls = {"ssl": "on", "ssl_cert_file": str(own.certificate), "ssl_key_file": str(own.key)}
+    server = EmbeddedPostgres(folder, bindir=system_bindir(), fsync=False, settings=tls)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(server.stop)
+        await server.start()
+        await server.create_application()
+        yield server

@@ -10,7 +10,7 @@ from monitor.alerting.rule import Alert, Group, Severity
 
 _KNOWN = "1d"
 LAGS = 0.1  # seconds; the least of the default budgets, so that a latency would be the loop's and not the store's
-LATE = 1  # seconds; a tenth of the least default interval: runs are then as rare as the processor allows
+LATE = 1  # seconds; what the gate's patience bounds while a process keeps up, and a bound of the histogram's buckets
 
 
 def daemon(policy: Policy) -> Group:

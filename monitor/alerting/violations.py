@@ -8,13 +8,12 @@ from monitor.alerting.policy import Policy
 from monitor.alerting.promql import PAUSED, latest, unpaused
 from monitor.alerting.rule import Alert, Group, Record, Severity
 from monitor.core.advice import GONE
+from monitor.core.runbooks import LATE, LEAKED
 from monitor.core.verdict import Kind
 
 OPEN = "holdfast:open_violations"
 
-LEAKED = frozenset({Kind.LEAKED, Kind.MISROUTED})
 LOST = GONE
-LATE = frozenset({Kind.LATE, Kind.STALE, Kind.TTL_LATE, Kind.TTL_MISSING})
 WRONG = frozenset(Kind) - LEAKED - LOST - LATE
 """Whatever is added to the closed set wakes somebody until it is said that it need not."""
 

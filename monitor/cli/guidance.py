@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from monitor.alerting.violations import LATE, LEAKED
 from monitor.core import advice
 from monitor.core.record import RunRecord
-from monitor.core.verdict import Kind, Reason, Verdict
-
-_AWAY = {Reason.UNREACHABLE, Reason.TIMEOUT, Reason.REFUSED}
-_NO_WRITES = {Reason.READ_ONLY, Reason.CAPACITY}
+from monitor.core.runbooks import of_kinds, of_reason
+from monitor.core.verdict import Verdict
 
 
 def runbook(run: RunRecord) -> str:
@@ -19,18 +16,7 @@ def runbook(run: RunRecord) -> str:
         return "HoldfastBudgetExceeded"
     if run.verdict is Verdict.OK:
         return ""
-    if run.finding.reason in _NO_WRITES:
-        return "HoldfastWritesNotRunning"
-    return "HoldfastEnvironmentUnreachable" if run.finding.reason in _AWAY else "HoldfastProbeCannotTell"
-
-
-def of_kinds(kinds: set[Kind]) -> str:
-    """That of the gravest."""
-    if kinds & LEAKED:
-        return "HoldfastDataLeaked"
-    if kinds & advice.GONE:
-        return "HoldfastDataLost"
-    return "HoldfastDataLate" if kinds <= LATE else "HoldfastDataWrong"
+    return of_reason(run.finding.reason)
 
 
 def address(run: RunRecord, runbooks: str) -> str:

@@ -77,7 +77,8 @@ def command(
             why = _why_kept(present, target.longest_run, everybody=everybody)
             words = f"{gone} {'would go' if dry_run else 'removed'}" + (f"; {kept} kept: {why}" if kept else "")
             words += f"; {remembered} records of ledgers stay: their daemon looks for them again" if remembered else ""
-            common.out().print(f"{environment} {store}: {words}") if not quiet else None
+            if not quiet:
+                common.out().print(f"{environment} {store}: {words}")
         if swept.failed:
             common.fail("; ".join(swept.failed), FAILED)
 

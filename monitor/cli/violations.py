@@ -16,6 +16,7 @@ from monitor.cli import common, guidance
 from monitor.cli.statefile import home_in, missing
 from monitor.configfile import Loaded
 from monitor.core import advice
+from monitor.core.runbooks import of_kinds
 from monitor.core.violations import KeptViolation, Stage
 from monitor.ports import StateError
 from monitor.stores.state import KeptState
@@ -92,7 +93,7 @@ def show(
             console.print(Text(f"  {name:<13}", style="dim") + Text(str(value)))
     for number, step in enumerate(advice.next_steps(kept)):
         console.print(Text(f"  {'' if number else 'next step':<13}", style="dim") + Text(step))
-    runbook = guidance.page(guidance.of_kinds({kept.kind}), common.runbooks(None, loaded))
+    runbook = guidance.page(of_kinds({kept.kind}), common.runbooks(None, loaded))
     console.print(Text(f"  {'runbook':<13}", style="dim") + Text(runbook))
     console.print(Text("  evidence", style="dim"))
     shown = orjson.dumps(dict(kept.evidence), option=orjson.OPT_INDENT_2, default=str).decode()

@@ -6,19 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from monitor.core import advice
+from monitor.core import advice, runbooks
 from monitor.core.meanings import UNTOLD
-from monitor.core.verdict import Kind, Reason, Verdict
+from monitor.core.verdict import Kind, Verdict
 from monitor.core.violations import KeptViolation, Stage
 from monitor.web import words
 from monitor.web.picture import Picture, ProbePicture
-
-_BY_KIND = {
-    **dict.fromkeys((Kind.LEAKED, Kind.MISROUTED), "HoldfastDataLeaked"),
-    **dict.fromkeys(advice.GONE, "HoldfastDataLost"),
-    **dict.fromkeys((Kind.LATE, Kind.STALE, Kind.TTL_LATE, Kind.TTL_MISSING), "HoldfastDataLate"),
-}
-_UNREACHABLE = {Reason.UNREACHABLE, Reason.TIMEOUT, Reason.REFUSED, Reason.READ_ONLY, Reason.CAPACITY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class Moment:
 
 def runbook_of(kind: Kind) -> str:
     """The runbook of a kind of violation."""
-    return _BY_KIND.get(kind, "HoldfastDataWrong")
+    return runbooks.of_kinds({kind})
 
 
 def of_violation(kept: KeptViolation) -> Sequence[Step]:
@@ -77,8 +70,7 @@ def _of_probe(name: str, each: ProbePicture) -> Step | None:
     if each.verdict is Verdict.SLOW:
         return Step(f"{name} was right, and over its budget: see its steps below.", "HoldfastBudgetExceeded")
     if each.verdict is Verdict.UNKNOWN and each.reason:
-        runbook = "HoldfastEnvironmentUnreachable" if each.reason in _UNREACHABLE else "HoldfastProbeCannotTell"
-        return Step(f"{name} cannot tell: {UNTOLD[each.reason]}.", runbook)
+        return Step(f"{name} cannot tell: {UNTOLD[each.reason]}.", runbooks.of_reason(each.reason))
     return None
 
 

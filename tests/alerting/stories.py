@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import chain
 
-from monitor.alerting.violations import LATE, LEAKED, LOST, WRONG
+from monitor.alerting.violations import LOST, WRONG
+from monitor.core.runbooks import LATE, LEAKED
 from tests.alerting.promtool import Story
 
 # 15 s apart, in promtool's notation: 1x8 is nine samples of 1. `stale` is what Prometheus notes where a scrape fails.

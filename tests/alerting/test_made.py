@@ -16,8 +16,9 @@ import monitor.probes
 from monitor.alerting import Settled
 from monitor.alerting.policy import ANY
 from monitor.alerting.running import READS, WRITES
-from monitor.alerting.violations import LATE, LEAKED, LOST, WRONG
+from monitor.alerting.violations import LOST, WRONG
 from monitor.cli import app
+from monitor.core.runbooks import LATE, LEAKED
 from monitor.core.verdict import Kind
 from monitor.probe import discover
 from tests.alerting.promtool import Rules, alerts, rules

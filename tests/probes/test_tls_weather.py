@@ -18,7 +18,7 @@ from monitor.embedded.valkey import EmbeddedValkey
 from monitor.probe import Probe
 from monitor.probes.session import SessionProbe
 from monitor.probes.thread import ThreadProbe
-from tests.certificates import Certificate, signed
+from tests.certificates import Certificate, postgres_by_tls, signed
 from tests.conftest import MakeSite
 from tests.probes.breaking import run_ok, run_unknown
 
@@ -48,12 +48,7 @@ def right(folder: PrivateFolder) -> Certificate:
 @pytest.fixture(scope="module")
 async def postgres(folder: PrivateFolder, right: Certificate) -> AsyncIterator[EmbeddedPostgres]:
     """Debian's PostgreSQL with TLS."""
-    tls = {"ssl": "on", "ssl_cert_file": str(right.certificate), "ssl_key_file": str(right.key)}
-    server = EmbeddedPostgres(folder, bindir=system_bindir(), fsync=False, settings=tls)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(server.stop)
-        await server.start()
-        await server.create_application()
+    async with postgres_by_tls(folder, right) as server:
         yield server
 
 

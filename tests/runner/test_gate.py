@@ -77,6 +77,27 @@ async def test_who_waits_for_a_store_lets_others_in() -> None:
     await late.leave()
 
 
+async def test_who_has_waited_for_long_is_let_in_beside_others() -> None:
+    """Where runs would begin ever later, four times as many are let in at once, and no more."""
+    names = ["a", "b", "c", "d", "e", "f"]
+    late = Visits(Gate(1, lease=60, patience=0))
+    await late.come(*names)
+    assert late.let_in == ["a"]
+    late.gate.come_free()  # as if a had left
+    assert late.gate.waiting == len(names) - 5
+    late.gate._free -= 1
+    await late.leave()
+    assert late.let_in == names
+    assert late.gate._free == 1
+    soon = Visits(Gate(1, lease=60, patience=60))
+    await soon.come(*names)
+    soon.gate.come_free()
+    assert soon.gate.waiting == len(names) - 2
+    soon.gate._free -= 1
+    await soon.leave()
+    assert soon.gate._free == 1
+
+
 @pytest.mark.parametrize("when", ["while it waits", "in the moment of its turn"])
 async def test_who_gives_up_takes_no_place_away(when: str) -> None:
     """A run that is cut off at the gate is forgotten, and its place goes to the next."""

@@ -22,7 +22,7 @@ from monitor.embedded.servers import Servers
 from monitor.embedded.valkey import EmbeddedValkey
 from monitor.stores.doors import Door
 from monitor.stores.redis_driver import Driver
-from tests.certificates import Certificate, signed
+from tests.certificates import Certificate, postgres_by_tls, signed
 
 REDIS = shutil.which("redis-server")
 debian = pytest.mark.skipif(system_bindir() is None or REDIS is None, reason="Debian's servers are not installed")
@@ -111,12 +111,7 @@ def right(folder: PrivateFolder) -> Certificate:
 @pytest.fixture(scope="module")
 async def postgres(folder: PrivateFolder, right: Certificate) -> AsyncIterator[EmbeddedPostgres]:
     """Debian's PostgreSQL with TLS."""
-    tls = {"ssl": "on", "ssl_cert_file": str(right.certificate), "ssl_key_file": str(right.key)}
-    server = EmbeddedPostgres(folder, bindir=system_bindir(), fsync=False, settings=tls)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(server.stop)
-        await server.start()
-        await server.create_application()
+    async with postgres_by_tls(folder, right) as server:
         yield server
 
 
