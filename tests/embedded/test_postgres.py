@@ -11,6 +11,7 @@ import pytest
 from monitor.embedded import EmbeddedError, EmbeddedPostgres, PrivateFolder, postgres
 from monitor.embedded import server as server_module
 from tests.embedded.test_proxy import occupied_port
+from tests.processes import lives
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 BOUND_SECONDS = 20.0
@@ -96,7 +97,7 @@ async def test_a_crash_keeps_committed_data(server: EmbeddedPostgres) -> None:
     members = [root, *root.children(recursive=True)]
     port = server.port
     await server.kill()
-    assert [member for member in members if member.is_running() and member.status() != psutil.STATUS_ZOMBIE] == []
+    assert [member for member in members if member.is_running() and lives(member)] == []
     connection.terminate()
     await server.start()
     assert server.port == port

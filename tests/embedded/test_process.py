@@ -13,6 +13,7 @@ import pytest
 from monitor.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey, PrivateFolder, postgres, valkey
 from monitor.embedded import folder as folder_module
 from monitor.embedded.folder import NOBODY, wheel_folder
+from tests.processes import family, told
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs the servers as itself")
 
@@ -101,7 +102,7 @@ async def test_a_program_that_takes_too_long_is_ended(folder: PrivateFolder) -> 
     log = folder.subfolder("here") / "log"
     with pytest.raises(EmbeddedError, match=r"did not end within 0\.2 s"):
         await folder.run(["/bin/sh", "-c", "sleep 60 & sleep 60"], log=log, within=0.2)
-    assert [child for child in psutil.Process().children(recursive=True) if child.name() == "sleep"] == []
+    assert [child for child in family(os.getpid()) if told(child.name) == "sleep"] == []
 
 
 async def test_private_files_are_private(folder: PrivateFolder) -> None:

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import pytest
@@ -17,6 +17,7 @@ import pytest
 import monitor
 from monitor.embedded import EmbeddedError, Servers
 from monitor.embedded.folder import NOBODY
+from tests.processes import family, lives, told
 
 GONE_SECONDS = 20  # on a machine that is busy with other tests; 0.2 as a rule
 REPOSITORY = Path(monitor.__file__).parents[1]
@@ -59,29 +60,17 @@ def owner(*more: str, interpreter: str = sys.executable, uid: int | None = None)
             process.kill()
 
 
-def told(process: "subprocess.Popen[str]") -> dict[str, Any]:
+def said(process: "subprocess.Popen[str]") -> dict[str, Any]:
     """The next line that the owner writes."""
     assert process.stdout is not None
     answer: dict[str, Any] = json.loads(process.stdout.readline())
     return answer
 
 
-def family(pid: int) -> list[psutil.Process]:
-    """All descendants of a process, with its reaper."""
-    return psutil.Process(pid).children(recursive=True)
-
-
 def left(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that still live after the bound."""
     _, alive = psutil.wait_procs(processes, timeout=GONE_SECONDS)
-    return [process for process in alive if told_of(process, "status") not in {None, psutil.STATUS_ZOMBIE}]
-
-
-def told_of(process: psutil.Process, what: Literal["name", "status"]) -> str | None:
-    """What the system says of a process; None where it has ended between being listed and being asked."""
-    with suppress(psutil.NoSuchProcess):
-        return process.name() if what == "name" else process.status()
-    return None
+    return [process for process in alive if lives(process)]
 
 
 def segments() -> set[str]:
@@ -97,7 +86,7 @@ async def test_leaving_the_block_leaves_no_process_and_no_file() -> None:
         assert await servers.valkey.command("PING") == b"PONG"
         assert await servers.postgres.sql("SELECT 1") == "1\n"
         started = [process for process in family(os.getpid()) if process not in before]
-        names = {process.name() for process in started}
+        names = {told(process.name) for process in started}
     assert {"postgres", "valkey-server"} <= names
     assert left(started) == []
     assert not servers.folder.exists()
@@ -107,7 +96,7 @@ async def test_no_password_stands_on_a_command_line() -> None:
     """No process of the servers shows a password to those who list processes."""
     async with Servers(fsync=False) as servers:
         secrets = re.findall(r"://[^:]*:([^@]+)@", f"{servers.postgres.dsn} {servers.postgres.superuser_dsn()}")
-        shown = " ".join(" ".join(process.cmdline()) for process in family(os.getpid()))
+        shown = " ".join(" ".join(told(process.cmdline) or []) for process in family(os.getpid()))
         assert [secret for secret in [*secrets, servers.valkey.password] if secret in shown] == []
 
 
@@ -125,8 +114,8 @@ async def test_a_server_that_does_not_start_takes_the_other_with_it() -> None:
 def test_the_death_of_the_owner_leaves_nothing(death: signal.Signals) -> None:
     """However the owner dies, no process, no folder and no shared memory is left."""
     with owner() as process:
-        folder = Path(told(process)["folder"])
-        ready = told(process)
+        folder = Path(said(process)["folder"])
+        ready = said(process)
         assert ready["role"] == "holdfast"
         assert ready["imported"] == []
         segment = (folder / "postgres/data/postmaster.pid").read_text().splitlines()[6].split()[1]
@@ -140,12 +129,12 @@ def test_the_death_of_the_owner_leaves_nothing(death: signal.Signals) -> None:
 def test_the_death_of_the_owner_ends_paused_servers_too() -> None:
     """Servers that were frozen when the owner got SIGKILL are gone, too."""
     with owner() as process:
-        folder = Path(told(process)["folder"])
-        told(process)
+        folder = Path(said(process)["folder"])
+        said(process)
         started = family(process.pid)
         for server in started:
-            if not server.name().startswith("python"):  # the reaper
-                server.suspend()
+            if not (told(server.name) or "python").startswith("python"):  # the reaper is not frozen
+                told(server.suspend)
         process.kill()
         assert left(started) == []
         assert not folder.exists()
@@ -154,8 +143,8 @@ def test_the_death_of_the_owner_ends_paused_servers_too() -> None:
 def test_the_death_of_the_owner_while_starting_leaves_nothing() -> None:
     """SIGKILL in the middle of initdb leaves nothing either."""
     with owner() as process:
-        folder = Path(told(process)["folder"])
-        while not any(told_of(child, "name") == "initdb" for child in family(process.pid)):
+        folder = Path(said(process)["folder"])
+        while not any(told(child.name) == "initdb" for child in family(process.pid)):
             assert process.poll() is None
         started = family(process.pid)
         process.kill()
@@ -166,10 +155,10 @@ def test_the_death_of_the_owner_while_starting_leaves_nothing() -> None:
 def test_the_death_of_the_owner_ends_the_sample_platform() -> None:
     """The sample platform does not outlive its owner either."""
     with owner("platform") as process:
-        folder = Path(told(process)["folder"])
-        told(process)
+        folder = Path(said(process)["folder"])
+        said(process)
         started = family(process.pid)
-        assert [each for each in started if "examples.platform" in each.cmdline()] != []
+        assert [each for each in started if "examples.platform" in (told(each.cmdline) or [])] != []
         process.kill()
         assert left(started) == []
         assert not folder.exists()
@@ -178,8 +167,8 @@ def test_the_death_of_the_owner_ends_the_sample_platform() -> None:
 def test_ctrl_c_reaches_the_owner_only() -> None:
     """SIGINT to the whole foreground group ends in an orderly stop: PostgreSQL's log tells of a fast shutdown."""
     with owner() as process:
-        told(process)
-        told(process)
+        said(process)
+        said(process)
         groups = {os.getpgid(child.pid) for child in family(process.pid)}
         assert os.getpgid(process.pid) not in groups
 
@@ -191,8 +180,8 @@ def test_an_ordinary_user_can_own_servers() -> None:
     if interpreter is None:
         pytest.skip("no Python 3.11 on this machine that uid 65534 may run")
     with owner(interpreter=interpreter, uid=NOBODY) as process:
-        folder = Path(told(process)["folder"])
-        assert told(process)["role"] == "holdfast"
+        folder = Path(said(process)["folder"])
+        assert said(process)["role"] == "holdfast"
         started = family(process.pid)
         assert {child.uids().effective for child in started} == {NOBODY}
         process.kill()

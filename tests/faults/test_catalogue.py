@@ -179,7 +179,7 @@ async def bench(
     async with AsyncExitStack() as stack:
         site = await Site.before(servers, stack, fenced=fault.fenced, isolation=fault.isolation)
         stack.push_async_callback(fault.heal, site)
-        await servers.valkey.command("FLUSHALL")  # what earlier faults left would be evicted in the place of ours
+        await servers.valkey.command("FLUSHALL", "SYNC")  # what earlier faults left would evict ours
         probes = {
             name: made(**{"budget": PATIENT, **FASTER.get(name, {}), **fault.settings.get(name, {})})
             for name, made in discover(monitor.probes).items()

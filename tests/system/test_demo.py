@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from monitor.embedded.faults import FAULTS
+from tests.processes import lives, told
 from tests.system import COMMAND, PATIENCE, holdfast, until, variables
 
 GONE_SECONDS = 3.0
@@ -84,11 +85,7 @@ class Demo:
 
     def left(self) -> list[str]:
         """What still lives or lies about."""
-        alive = []
-        for each in self._family.values():
-            with suppress(psutil.NoSuchProcess):
-                if each.is_running() and each.status() != psutil.STATUS_ZOMBIE:
-                    alive.append(f"{each.pid} {each.name()}")
+        alive = [f"{each.pid} {told(each.name)}" for each in self._family.values() if each.is_running() and lives(each)]
         return alive + sorted(path.name for path in self.folder.iterdir())
 
     async def ended(self) -> int:
@@ -213,7 +210,7 @@ async def test_the_sample_platform_is_probed_through_its_api(folder: Path) -> No
         assert text.index("demo isolation: ok") < text.index("broken now   api-forgets-where")
         assert "through the API" in text
         assert set(re.findall(r"^violation (\w+), found by (\w+)", text, re.MULTILINE)) == {("leaked", "isolation")}
-        assert any("examples.platform" in each.cmdline() for each in shown.family() if each.is_running())
+        assert any("examples.platform" in (told(each.cmdline) or []) for each in shown.family())
         shown.process.send_signal(signal.SIGINT)
         assert await shown.ended() == 0
         assert shown.left() == []
