@@ -18,10 +18,10 @@ class Gate:
     A run keeps its place for `lease` seconds at the most: after that it waits for a store rather than for this
     process, and neither a slow store nor a dead one keeps those of other environments out. Where the next in turn has
     waited for `patience` seconds all the same, there are four times as many places until nobody has: to begin late is
-    then worse than to measure roughly. So 200 a second are let in at least, which is more than one process can run.
+    then worse than to measure roughly. So 250 a second are let in at least, which is more than one process can run.
     """
 
-    def __init__(self, limit: int = 1, *, lease: float = 0.02, patience: float = 1.0) -> None:
+    def __init__(self, limit: int = 1, *, lease: float = 0.015, patience: float = 1.0) -> None:
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
         self._free = limit
