@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from statistics import quantiles
 from typing import Any, ClassVar
@@ -26,6 +26,7 @@ from bench.stage import QUIET, Stage, stage
 from monitor.core.budget import suspect
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Finding
+from monitor.gate import Gate
 from monitor.ports import Place, Store
 from monitor.probe import Probe, Run, Use
 from monitor.stores.environment import LiveEnvironment
@@ -159,6 +160,8 @@ def _errors(here: Stage, probe: Probe[Any], what: str, addresses: Mapping[Place,
 
 
 async def _together(here: Stage, errors: Errors) -> Sequence[RunRecord]:
+    """A burst, in a daemon that had little to do before: its gate has not heard of the bursts of other rounds."""
+    here = replace(here, desk=replace(here.desk, gate=Gate()))
     return await asyncio.gather(*(here.right(errors.probe, environment) for environment in errors.environments))
 
 

@@ -29,7 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from prometheus_client.samples import Sample
 
 from monitor.embedded.servers import Servers
-from monitor.listening import bind
+from monitor.listening import PortTakenError, bind
 from monitor.stores.provision import schema_sql
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -318,7 +318,7 @@ async def _free(count: int) -> list[int]:
         first = await _port(0)
         try:
             return [first, *[await _port(first + more) for more in range(1, count)]]
-        except OSError:
+        except PortTakenError:
             continue
 
 

@@ -6,8 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import exp
 
-_WHERE_THEY_CROWD = 4  # times as many places
+_MORE = 4  # times as many places where one is not enough
+_OF_LATE = 10.0  # seconds, by which what is longer ago fades
 
 
 class Gate:
@@ -16,18 +18,23 @@ class Gate:
     What is in flight together makes each other's answers wait to be read, so that latencies grow which are no store's:
     with 500 due at once a SELECT of 0.1 ms on the wire took 35 ms as measured.
     A run keeps its place for `lease` seconds at the most: after that it waits for a store rather than for this
-    process, and neither a slow store nor a dead one keeps those of other environments out. Where the next in turn has
-    waited for `patience` seconds all the same, there are four times as many places until nobody has: to begin late is
-    then worse than to measure roughly. So 250 a second are let in at least, which is more than one process can run.
+    process, and neither a slow store nor a dead one keeps those of other environments out.
+
+    To begin late is worse than to measure roughly. So there are four times as many places where more than `many` runs
+    a second were let in of late, which is what a process does that watches many environments and not what a burst
+    comes to; and until nobody does, where the next in turn has waited for `patience` seconds. 250 a second are let in
+    then at least, which is more than one process can run.
     """
 
-    def __init__(self, limit: int = 1, *, lease: float = 0.015, patience: float = 1.0) -> None:
+    def __init__(self, limit: int = 1, *, lease: float = 0.015, patience: float = 1.0, many: float = 45.0) -> None:
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
         self._free = limit
-        self._more = (_WHERE_THEY_CROWD - 1) * limit
+        self._more = (_MORE - 1) * limit
         self._lease = lease
         self._patience = patience
+        self._many = many
+        self._pace = Pace()
         self._waiting: dict[str, deque[_Turn]] = {}
 
     @asynccontextmanager
@@ -47,12 +54,15 @@ class Gate:
         """How many wait."""
         return sum(map(len, self._waiting.values()))
 
+    def come_free(self) -> None:
+        """A place came free: it is given to the environment whose turn is longest ago."""
+        self._free += 1
+        self._give_out()
+
     async def _let_in(self, environment: str) -> None:
-        if self._free and not self._waiting:
-            self._free -= 1
-            return
         turn = _Turn()
         self._waiting.setdefault(environment, deque()).append(turn)
+        self._give_out()
         try:
             await turn.come
         except asyncio.CancelledError:
@@ -62,12 +72,13 @@ class Gate:
                 self._forget(environment, turn)
             raise
 
-    def come_free(self) -> None:
-        """A place came free: it is given to the environment whose turn is longest ago."""
-        self._free += 1
+    def _give_out(self) -> None:
+        """Let in whoever may come in now."""
         while self._waiting:
             environment, turns = next(iter(self._waiting.items()))
-            if self._free <= (-self._more if turns[0].waited > self._patience else 0):
+            now = turns[0].now
+            one_is_not_enough = now - turns[0].since > self._patience or self._pace.at(now) > self._many
+            if self._free <= (-self._more if one_is_not_enough else 0):
                 return
             turn = turns.popleft()
             del self._waiting[environment]
@@ -75,6 +86,7 @@ class Gate:
                 self._waiting[environment] = turns  # again, behind all others
             if not turn.come.done():  # else whoever waited has given up, and has not had the time to say so
                 self._free -= 1
+                self._pace.one(now)
                 turn.come.set_result(None)
 
     def _forget(self, environment: str, turn: _Turn) -> None:
@@ -85,18 +97,33 @@ class Gate:
             self._waiting.pop(environment, None)
 
 
+class Pace:
+    """How many a second there were of late: a mean whose weights fade, by e in ten seconds. Times are in seconds."""
+
+    def __init__(self) -> None:
+        self._last = self._rate = 0.0
+
+    def one(self, now: float) -> None:
+        """There was one."""
+        self._rate, self._last = self.at(now) + 1 / _OF_LATE, now
+
+    def at(self, now: float) -> float:
+        """How many a second."""
+        return self._rate * exp((self._last - now) / _OF_LATE)
+
+
 class _Turn:
     """Somebody who waits, and since when."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._since = self._loop.time()
+        self.since = self.now
         self.come: asyncio.Future[None] = self._loop.create_future()
 
     @property
-    def waited(self) -> float:
-        """Seconds so far."""
-        return self._loop.time() - self._since
+    def now(self) -> float:
+        """What time it is where this waits."""
+        return self._loop.time()
 
 
 class _Place:

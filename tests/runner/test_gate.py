@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from monitor.gate import Gate
+from monitor.gate import Gate, Pace
 from tests.system import until
 
 
@@ -77,25 +77,33 @@ async def test_who_waits_for_a_store_lets_others_in() -> None:
     await late.leave()
 
 
-async def test_who_has_waited_for_long_is_let_in_beside_others() -> None:
-    """Where runs would begin ever later, four times as many are let in at once, and no more."""
+@pytest.mark.parametrize(
+    ("crowded", "at_once"),
+    [({}, 1), ({"patience": 0}, 4), ({"many": 0.05}, 4)],
+    ids=["as a rule", "who comes next has waited for too long", "many were let in of late"],
+)
+async def test_where_one_place_is_not_enough_there_are_four(crowded: dict[str, float], at_once: int) -> None:
+    """Where runs would begin ever later, four times as many are let in at once, and no more; all places come back."""
     names = ["a", "b", "c", "d", "e", "f"]
-    late = Visits(Gate(1, lease=60, patience=0))
-    await late.come(*names)
-    assert late.let_in == ["a"]
-    late.gate.come_free()  # as if a had left
-    assert late.gate.waiting == len(names) - 5
-    late.gate._free -= 1
-    await late.leave()
-    assert late.let_in == names
-    assert late.gate._free == 1
-    soon = Visits(Gate(1, lease=60, patience=60))
-    await soon.come(*names)
-    soon.gate.come_free()
-    assert soon.gate.waiting == len(names) - 2
-    soon.gate._free -= 1
-    await soon.leave()
-    assert soon.gate._free == 1
+    visits = Visits(Gate(1, **{"lease": 60, "patience": 60, **crowded}))
+    await visits.come(*names)
+    assert visits.let_in == names[:at_once]
+    assert visits.gate.waiting == len(names) - at_once
+    await visits.leave()
+    assert visits.let_in == names
+    assert visits.gate._free == 1
+
+
+def test_a_pace_is_that_of_the_last_seconds() -> None:
+    """Twenty a second are told as that, however long it goes on; a burst is not, and what is long ago is forgotten."""
+    pace = Pace()
+    for number in range(2000):
+        pace.one(number / 20)
+    assert pace.at(100) == pytest.approx(20, rel=0.01)
+    assert pace.at(200) < 0.01
+    for _ in range(100):
+        pace.one(200)
+    assert pace.at(200) == pytest.approx(10, rel=0.01)
 
 
 @pytest.mark.parametrize("when", ["while it waits", "in the moment of its turn"])
