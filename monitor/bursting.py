@@ -110,7 +110,7 @@ class Burst:
     async def _look_again(self) -> int:
         """Verify all that was written, and remove it; -> how many conversations could not be removed."""
         async with self._room(for_ever=True):
-            self._seen_by.phase = "verifies"
+            self._seen_by.phase, self._seen_by.waiting = "verifies", 0
             try:
                 await self._chapters.verify()
             except StoreError:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from monitor.cli import common
-from monitor.cli.guidance import address, next_step
+from monitor.cli.guidance import address
 from monitor.cli.reports import Round, facts, readable
 from monitor.core.meanings import BROKEN, UNTOLD
 from monitor.core.record import RunRecord
@@ -43,7 +43,7 @@ def as_text(found: Round, *, quiet: bool, runbooks: str, figures: Callable[[Cons
     report.line(_verdict(found), style=common.COLOUR[found.verdict])
     for run in sorted(found.runs, key=lambda run: -run.verdict.gravity):
         if run.verdict is not Verdict.OK:
-            report.told(run, again=found.again, runbooks=runbooks)
+            report.told(run, advice=found.next_step(run), runbooks=runbooks)
     if not quiet:
         if figures is None:
             report.table(found)
@@ -85,7 +85,7 @@ class _Report:
             before = name.ljust(room) if name and not at else " " * (room if name or at else 0)
             self._console.print(Text(before, style="dim") + Text(each, style=style))
 
-    def told(self, run: RunRecord, *, again: str, runbooks: str) -> None:
+    def told(self, run: RunRecord, *, advice: str, runbooks: str) -> None:
         """What is wrong with a run, and what to do."""
         style = common.COLOUR[run.verdict]
         for title, about in findings(run):
@@ -93,7 +93,7 @@ class _Report:
             self.line(f"{common.MARK[run.verdict]} {run.environment}/{run.probe}: {title}", style=style)
             for name, value in about:
                 self.named(f"  {name}", value)
-        self.named("  next", next_step(run, again))
+        self.named("  next", advice)
         self.named("  runbook", address(run, runbooks))
 
     def table(self, found: Round) -> None:

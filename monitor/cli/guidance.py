@@ -29,16 +29,19 @@ def page(name: str, runbooks: str) -> str:
     return f"{runbooks.rstrip('/')}/{name}.md"
 
 
-def next_step(run: RunRecord, again: str = "") -> str:
+def next_step(run: RunRecord, again: str = "", limit: str = "") -> str:
     """What to type or to do first, in a sentence or two; empty where all is well.
 
-    `again` is the command that brings such a run once more, where that is not `holdfast check`.
+    `again` is the command that brings such a run once more, where that is not `holdfast check`; `limit` the option that
+    ended it.
     """
     command = again or advice.check(run.environment, run.probe)
     if run.verdict is Verdict.VIOLATED:
         gone = {violation.kind for violation in run.finding.violations} & advice.GONE
         steps = [advice.look_again(command), *([advice.KEEP] if gone else [])]
         return " ".join(steps)
+    if run.verdict is Verdict.SLOW and limit:
+        return f"`{limit}` ended it: a higher one shows the rest. `{command} --format json` has the time of each step."
     if run.verdict is Verdict.SLOW:
         return f"`{command} --format json` has the time of each step. Its limit is in `probes.{run.probe}`."
     if run.verdict is Verdict.OK:

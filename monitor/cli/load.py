@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from contextlib import suppress
 from dataclasses import replace
@@ -40,6 +41,7 @@ _INTERRUPTED = 130
 _LONGEST = timedelta(minutes=21)  # the timeout of the longest burst that there may be
 _BESIDE = timedelta(minutes=1)  # besides twice its length, for what is slow when it is verified and removed
 _FLAGS = {"length": "--for", "in_flight": "--in-flight"}
+_FIGURE = re.compile(r"\b(rate|length|ramp)\b")
 _RATE = 20.0
 
 
@@ -50,13 +52,27 @@ class GameDay(LoadProbe):
     most: ClassVar[int] = 100_000
 
     enabled: bool = True
-    rate: float = Field(default=_RATE, ge=1, le=1000, description="Operations a second.")
+    rate: float = Field(default=_RATE, ge=1, le=1000, allow_inf_nan=False, description="Operations a second.")
     every: Duration = timedelta(days=1)
     _following: Following = PrivateAttr(default_factory=Following)
 
     def follow(self) -> Following:
         """What the command follows it by."""
         return self._following
+
+
+def _default(name: str) -> str:
+    """What a burst has where neither the command nor the configuration says so, for the help."""
+    value = LoadProbe.model_fields[name].default
+    return f"As it comes, {duration.text(value) if isinstance(value, timedelta) else f'{value:g}'}."
+
+
+def _share(text: str) -> float:
+    number, percent = text.removesuffix("%"), text.endswith("%")
+    try:
+        return float(number) / (100 if percent else 1)
+    except ValueError:
+        raise typer.BadParameter("expected a share such as 0.05 or 5%") from None
 
 
 def _length(text: str) -> timedelta:
@@ -78,26 +94,47 @@ def command(
             parser=_length, metavar="TIME", help="How long the rate rises; a tenth of --for.", show_default=False
         ),
     ] = None,
-    users: Annotated[int | None, typer.Option(help="Users who write at once, 2 to 8.", show_default=False)] = None,
+    users: Annotated[
+        int | None, typer.Option(help=f"Users who write at once, 2 to 8. {_default('users')}", show_default=False)
+    ] = None,
     connections: Annotated[
         int | None,
-        typer.Option(help="Connections that they share; two more watch. As many as there may be.", show_default=False),
+        typer.Option(
+            help="Connections that they share, 1 to 20; two more watch. As many as there may be.", show_default=False
+        ),
     ] = None,
     errors: Annotated[
-        float | None, typer.Option(help="Stop where a larger share of the latest 100 fails.", show_default=False)
+        float | None,
+        typer.Option(
+            parser=_share,
+            metavar="SHARE",
+            help=f"Stop where a larger share of the latest 100 fails, as 0.05 or 5%. {_default('errors')}",
+            show_default=False,
+        ),
     ] = None,
     p99: Annotated[
         timedelta | None,
-        typer.Option(parser=_length, metavar="TIME", help="Stop where their p99 is longer.", show_default=False),
+        typer.Option(
+            parser=_length,
+            metavar="TIME",
+            help=f"Stop where their p99 is longer. {_default('p99')}",
+            show_default=False,
+        ),
     ] = None,
     lag: Annotated[
         timedelta | None,
         typer.Option(
-            parser=_length, metavar="TIME", help="Stop where a replica is further behind.", show_default=False
+            parser=_length,
+            metavar="TIME",
+            help=f"Stop where a replica is further behind. {_default('lag')}",
+            show_default=False,
         ),
     ] = None,
     in_flight: Annotated[
-        int | None, typer.Option("--in-flight", help="Stop where more wait for answers.", show_default=False)
+        int | None,
+        typer.Option(
+            "--in-flight", help=f"Stop where more wait for answers. {_default('in_flight')}", show_default=False
+        ),
     ] = None,
     form: Annotated[Literal["text", "json"], typer.Option("--format", help="How to report.")] = "text",
     out: Annotated[
@@ -115,7 +152,8 @@ def command(
     in them. It stops at once where errors, p99 or the lag of a replica pass their limits, and says which; what it wrote
     is read once more and removed. What is not said is as in `probes.load` of the environment. Ctrl-C ends it well.
 
-    Ends with 0 ok, 1 slow or stopped by p99, lag or what waits, 2 violated, 3 unknown, 78 for a wrong configuration.
+    Ends with 0 ok, 1 slow (stopped by p99, lag or what waits, or a step over its budget), 2 violated, 3 unknown,
+    64 where the figures do not fit, 78 for a wrong configuration.
 
     Examples:
       holdfast load staging --rate 50 --for 30s
@@ -180,7 +218,7 @@ def _game_day(settings: EnvironmentSettings, figures: dict[str, Any]) -> GameDay
         probe = GameDay(**own, **given, timeout=2 * given["length"] + _BESIDE, budget=base.budget, budgets=base.budgets)
     except ValidationError as error:
         said = [
-            ": ".join([*(_FLAGS.get(each, f"--{each}") for each in map(str, detail["loc"])), in_words(detail["msg"])])
+            ": ".join([*(_flag(each) for each in map(str, detail["loc"])), _in_flags(in_words(detail["msg"]))])
             for detail in error.errors()
         ]
         common.fail("; ".join(said), common.USAGE)
@@ -192,10 +230,19 @@ def _game_day(settings: EnvironmentSettings, figures: dict[str, Any]) -> GameDay
     return probe
 
 
+def _flag(figure: str) -> str:
+    return _FLAGS.get(figure, f"--{figure}")
+
+
+def _in_flags(message: str) -> str:
+    """What the probe says of its figures, by the names that they have here."""
+    return _FIGURE.sub(lambda found: _flag(found[1]), message)
+
+
 def _again(environment: str, figures: dict[str, Any]) -> str:
     """The command for the same burst once more."""
     options = (
-        f"{_FLAGS.get(name, f'--{name}')} {duration.text(value) if isinstance(value, timedelta) else f'{value:g}'}"
+        f"{_flag(name)} {duration.text(value) if isinstance(value, timedelta) else f'{value:g}'}"
         for name, value in figures.items()
         if value is not None
     )

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from monitor.charts import Series, bars, lines
 from monitor.charts.lines import Unit
 from monitor.cli.check_text import findings
-from monitor.cli.guidance import address, next_step
+from monitor.cli.guidance import address
 from monitor.cli.load_text import TITLES, Ended, facts
 from monitor.core import latencies
 from monitor.core.verdict import Verdict
@@ -29,7 +29,7 @@ def as_page(ended: Ended, *, runbooks: str) -> str:
         summary=ended.summary,
         finding=ended.record.finding,
         wrong=list(findings(ended.record)) if ended.record.verdict is not Verdict.OK else [],
-        next=next_step(ended.record, ended.round.again),
+        next=ended.round.next_step(ended.record),
         runbook=address(ended.record, runbooks),
         facts=facts(ended),
         titles=TITLES,
@@ -60,6 +60,7 @@ def _charts(ended: Ended) -> Iterator[tuple[str, Markup]]:
         "Latency from the intended start, over the seconds of the burst",
         over_time("p50", [each.p50 for each in slices]),
         over_time("p90", [each.p90 for each in slices]),
+        over_time("p99", [each.p99 for each in slices]),
         over_time("longest", [each.longest for each in slices], "thin"),
         limit=ended.probe.p99.total_seconds(),
     )
@@ -69,7 +70,7 @@ def _charts(ended: Ended) -> Iterator[tuple[str, Markup]]:
         over_time("asked", [each.asked for each in slices], "dashed"),
         unit="/s",
     )
-    yield plot("Latency by percentile, in nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %", *nines)
+    yield plot("Latency by percentile; the places below are its nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %", *nines)
     if errors := ended.summary.errors:
         failed = [float(each.failed) for each in slices]
         yield plot("Operations that failed, over the seconds of the burst", over_time("failed", [*failed]), unit="")

@@ -18,18 +18,20 @@ from rich.text import Text
 
 from monitor.bursting import Following
 from monitor.cli import check_text
-from monitor.cli.guidance import address, next_step
+from monitor.cli.guidance import address
 from monitor.cli.reports import Round
 from monitor.core import duration
 from monitor.core.burst_summary import Summary, summed
 from monitor.core.latencies import Spread
-from monitor.core.openloop import Act, Figures, counted
+from monitor.core.openloop import Act, Cause, Figures, counted
 from monitor.core.record import RunRecord
 from monitor.core.verdict import Verdict
 from monitor.ports import Surroundings
 from monitor.probes.load import AVERAGE_BYTES, LoadProbe
 
 _EACH = 0.2  # seconds between two lines of progress
+_SIGN_OF_LIFE = 30.0  # seconds between two of them where nobody looks, but a log is written
+_LIMITS = {Cause.P99: "--p99", Cause.LAG: "--lag", Cause.QUEUE: "--in-flight"}
 TITLES = ("p50", "p90", "p99", "p99.9", "max")
 
 
@@ -46,7 +48,9 @@ class Ended:
     @property
     def round(self) -> Round:
         """It as a round of `holdfast check` that had no other run."""
-        return Round(runs=(self.record,), again=self.again)
+        stop = self.following.stop
+        limit = "" if stop is None else _LIMITS.get(stop.cause, "")
+        return Round(runs=(self.record,), again=self.again, limit=limit)
 
     @cached_property
     def summary(self) -> Summary:
@@ -59,30 +63,36 @@ def planned(environment: str, probe: LoadProbe, around: Surroundings) -> str:
     figures, counts = probe.figures, counted(probe.figures)
     wants = ", ".join(f"{count} connections to {store}" for store, count in probe.wants_in(around).items())
     size = counts[Act.APPEND] * AVERAGE_BYTES / 1e6
+    asked, written, begun = figures.operations, counts[Act.APPEND], counts[Act.CREATE]
+    empty = (
+        "" if written else "it would verify nothing, for it writes no message: take a higher rate or a longer time\n"
+    )
     return (
-        f"{environment}: {figures.operations:,} operations in {duration.text(probe.length)}, up to {figures.rate:g}/s,"
-        f" of {figures.users} users: {counts[Act.APPEND]:,} messages in {counts[Act.CREATE]:,} conversations,"
-        f" {size:.1f} MB, by at most {wants}\n"
-        f"it stops where {probe.errors:.0%} of the latest 100 fail, their p99 passes {duration.text(probe.p99)},"
+        f"{environment}: {asked:,} {_counted(asked, 'operation')} in {duration.text(probe.length)}, up to"
+        f" {figures.rate:g}/s, of {figures.users} users: {written:,} {_counted(written, 'message')} in {begun:,}"
+        f" {_counted(begun, 'conversation')}, {size:.1f} MB, by at most {wants}\n{empty}"
+        f"it stops where {probe.errors * 100:g}% of the latest 100 fail, their p99 passes {duration.text(probe.p99)},"
         f" a replica is {duration.text(probe.lag)} behind, or {probe.in_flight} wait;"
         " all that it writes is removed in the end"
     )
 
 
 class Progress:
-    """A line that renews itself while the burst lasts, where somebody sees it."""
+    """A line that renews itself while the burst lasts, where somebody sees it, else a line each half a minute."""
 
     def __init__(self, figures: Figures, following: Following, *, quiet: bool) -> None:
         self._figures, self._following = figures, following
         console = Console(stderr=True, highlight=False)
+        self._console, self._quiet = console, quiet
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._shown = console.is_terminal and not quiet
         self._task: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
-        if self._shown:
+        if self._console.is_terminal and not self._quiet:
             self._live.start()
             self._task = asyncio.create_task(self._renew())
+        elif not self._quiet:
+            self._task = asyncio.create_task(self._say())
         return self
 
     def __exit__(
@@ -94,8 +104,14 @@ class Progress:
 
     async def _renew(self) -> None:
         while True:
-            self._live.update(Text(line(self._following, self._figures)), refresh=True)
+            said = Text(line(self._following, self._figures), no_wrap=True, overflow="ellipsis")
+            self._live.update(said, refresh=True)
             await asyncio.sleep(_EACH)
+
+    async def _say(self) -> None:
+        while True:
+            await asyncio.sleep(_SIGN_OF_LIFE)
+            self._console.print(Text(line(self._following, self._figures)), soft_wrap=True)
 
 
 def line(following: Following, figures: Figures) -> str:
@@ -176,7 +192,7 @@ def as_json(ended: Ended, *, runbooks: str) -> None:
         "verdict": finding.verdict,
         "reason": finding.reason,
         "message": finding.message,
-        "next": next_step(ended.record, ended.round.again) or None,
+        "next": ended.round.next_step(ended.record) or None,
         "runbook": address(ended.record, runbooks) or None,
         "stopped": None if (stop := ended.following.stop) is None else {"by": stop.cause, "message": stop.message},
         "asked": asdict(figures),

@@ -22,17 +22,23 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 class Round:
     """What one round brought: a run per environment and probe, and what was left out, with its reason.
 
-    `again` is the command that brings the same once more, where that is not `holdfast check`.
+    `again` is the command that brings the same once more, where that is not `holdfast check`, and `limit` the option
+    of it that ended the run.
     """
 
     runs: tuple[RunRecord, ...]
     left_out: tuple[tuple[str, str, str], ...] = ()
     again: str = ""
+    limit: str = ""
 
     @property
     def verdict(self) -> Verdict:
         """The gravest; where nothing ran, nothing is known."""
         return worst(run.verdict for run in self.runs)
+
+    def next_step(self, run: RunRecord) -> str:
+        """What to do first about one of its runs; empty where all is well."""
+        return next_step(run, self.again, self.limit)
 
 
 def facts(violation: Violation) -> dict[str, object]:
@@ -61,7 +67,7 @@ def as_json(found: Round, *, quiet: bool, runbooks: str) -> None:
                 "verdict": run.verdict,
                 "reason": run.finding.reason,
                 "message": run.finding.message,
-                "next": next_step(run, found.again) or None,
+                "next": found.next_step(run) or None,
                 "runbook": address(run, runbooks) or None,
                 "checks": run.finding.checks,
                 "left_out": list(run.finding.left_out),
@@ -124,11 +130,11 @@ def junit(found: Round, *, runbooks: str) -> bytes:
         if run.verdict is Verdict.VIOLATED:
             kinds = ", ".join(sorted({each.kind for each in run.finding.violations}))
             ET.SubElement(case, "failure", type=kinds, message=message).text = _fit(
-                "\n\n".join([*_told(run), *_advice(run, found.again, runbooks)])
+                "\n\n".join([*_told(run), *_advice(found, run, runbooks)])
             )
         elif run.verdict is Verdict.UNKNOWN:
             ET.SubElement(case, "error", type=str(run.finding.reason), message=message).text = "\n\n".join(
-                [message, *_advice(run, found.again, runbooks)]
+                [message, *_advice(found, run, runbooks)]
             )
         said = [f"{run.verdict}: {message}"] if message and run.verdict is Verdict.SLOW else []
         if said := [*said, *(f"left out: {_fit(sentence)}" for sentence in run.finding.left_out)]:
@@ -151,8 +157,8 @@ def _told(run: RunRecord) -> list[str]:
     ]
 
 
-def _advice(run: RunRecord, again: str, runbooks: str) -> list[str]:
-    return [f"next: {next_step(run, again)}\nrunbook: {address(run, runbooks)}"]
+def _advice(found: Round, run: RunRecord, runbooks: str) -> list[str]:
+    return [f"next: {found.next_step(run)}\nrunbook: {address(run, runbooks)}"]
 
 
 def _fit(text: str) -> str:

@@ -33,6 +33,7 @@ class Slice:
     failed: int
     p50: float | None
     p90: float | None
+    p99: float | None
     longest: float | None
 
 
@@ -98,5 +99,6 @@ def _slices(samples: Sequence[Sample], figures: Figures, seconds: float) -> Iter
             failed=len(ended[place]) - len(found),
             p50=nearest_rank(found, 0.5) if found else None,
             p90=nearest_rank(found, 0.9) if found else None,
+            p99=nearest_rank(found, 0.99) if found else None,
             longest=max(found, default=None),
         )

@@ -212,7 +212,7 @@ class Watch:
             return None
         reasons = ", ".join(f"{count} {reason}" for reason, count in failed.most_common())
         what = f"{failed.total()} of the latest {len(self._latest)} operations failed ({reasons})"
-        message = f"{what}, and {self._limits.errors:.0%} may"
+        message = f"{what}, and {self._limits.errors * 100:g}% may"
         return Stop(cause=Cause.ERRORS, message=message, reason=failed.most_common(1)[0][0])
 
     def _slow(self, now: float, waiting: Sequence[float]) -> Stop | None:
@@ -221,9 +221,8 @@ class Watch:
         found = self.p99(now, waiting)
         if found <= self._limits.p99:
             return None
-        message = (
-            f"the p99 from the intended start is {found * 1000:.0f} ms, and {self._limits.p99 * 1000:.0f} ms may be"
-        )
+        of = f"the p99 of the latest {len(self._latest) + len(waiting)} operations, from the intended start,"
+        message = f"{of} is {found * 1000:.0f} ms, and {self._limits.p99 * 1000:.0f} ms may be"
         return Stop(cause=Cause.P99, message=message)
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from monitor.bursting import Burst, Following
-from monitor.core import bursts, openloop
+from monitor.core import bursts, duration, openloop
 from monitor.core.bursts import Seen
 from monitor.core.openloop import Act, Figures, Limits
 from monitor.core.verdict import Finding, Kind
@@ -42,7 +42,13 @@ class LoadProbe(Probe[Seen]):
     timeout: Duration = Field(
         default=timedelta(minutes=1), description="The end of a run, whatever happens; at least twice `length`."
     )
-    rate: float = Field(default=20.0, ge=1, le=200, description="Operations a second; eight in ten append a message.")
+    rate: float = Field(
+        default=20.0,
+        ge=1,
+        le=200,
+        allow_inf_nan=False,
+        description="Operations a second; eight in ten append a message.",
+    )
     length: Duration = Field(default=timedelta(seconds=5), description="How long a burst takes, 100ms to 1m.")
     ramp: Duration = Field(
         default=timedelta(seconds=1), description="How long the rate rises to `rate`; at most `length`."
@@ -52,7 +58,11 @@ class LoadProbe(Probe[Seen]):
         default=2, ge=1, le=20, description="Connections that they share; two more watch and look again."
     )
     errors: float = Field(
-        default=0.05, ge=0, le=1, description="The share of the latest 100 operations that may fail before it stops."
+        default=0.05,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The share of the latest 100 operations that may fail before it stops.",
     )
     p99: Duration = Field(
         default=timedelta(seconds=1), description="The p99 of the latest 100, from the intended start, before it stops."
@@ -72,7 +82,7 @@ class LoadProbe(Probe[Seen]):
         if not self.enabled:  # what does not run must not refuse a timeout that is meant for others
             return self
         if not timedelta(milliseconds=100) <= self.length <= self.longest:
-            raise ValueError(f"length must be 100ms to {self.longest.total_seconds():.0f}s")
+            raise ValueError(f"length must be 100ms to {duration.text(self.longest)}")
         if self.ramp > self.length:
             raise ValueError("ramp must not be longer than length")
         if self.timeout < 2 * self.length:

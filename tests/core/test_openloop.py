@@ -122,7 +122,7 @@ STOPS = {
     Cause.P99: (
         [ended(n, latency=1.5 if n > 90 else 0.01) for n in range(100)],
         [],
-        "the p99 from the intended start is 1500 ms, and 1000 ms may be",
+        "the p99 of the latest 100 operations, from the intended start, is 1500 ms, and 1000 ms may be",
     ),
     Cause.QUEUE: (
         [ended(n) for n in range(100)],

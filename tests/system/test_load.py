@@ -85,11 +85,24 @@ async def test_ctrl_c_ends_a_burst_well(place: Place) -> None:
     assert await place.rows() == 0
 
 
+async def test_a_limit_that_ends_a_burst_is_named(place: Place) -> None:
+    """Whoever gave it is not sent to the configuration for it."""
+    ended = await load(place, "--rate", "60", "--for", "5s", "--p99", "1ms")
+    said = " ".join(ended.out.split())
+    assert ended.code == 1
+    assert re.search(r"stopped +the p99 of the latest \d+ operations", said)
+    assert "`--p99` ended it: a higher one shows the rest." in said
+    assert "probes.load" not in said
+
+
 async def test_what_is_too_much_is_refused_before_anything_is_asked(place: Place) -> None:
     """Rate, length, connections: each has an end. `--dry-run` says what would be done."""
     for arguments, said in (
         (("--rate", "1001", "--for", "1s"), "--rate: "),
-        (("--rate", "50", "--for", "11m"), "length must be 100ms to 600s"),
+        (("--rate", "50", "--for", "11m"), "--for must be 100ms to 10m"),
+        (("--rate", "nan", "--for", "1s"), "--rate: expected a finite number"),
+        (("--rate", "50", "--for", "1s", "--ramp", "2s"), "--ramp must not be longer than --for"),
+        (("--rate", "50", "--for", "1s", "--errors", "many"), "expected a share such as 0.05 or 5%"),
         (("--rate", "900", "--for", "9m"), "operations in a burst, and 100000 may be"),
         (("--rate", "50", "--for", "1s", "--connections", "3"), "are 5, and max_connections of this environment is 4"),
         (("--rate", "50", "--for", "1s", "--out", "/nowhere/load.html"), "there is no folder /nowhere"),
@@ -100,4 +113,9 @@ async def test_what_is_too_much_is_refused_before_anything_is_asked(place: Place
     dry = await load(place, "--rate", "50", "--for", "30s", "--dry-run")
     assert (dry.code, dry.out) == (0, "")
     assert "1,500 operations in 30s, up to 50/s, of 4 users: 1,2" in dry.err
+    nothing = await load(place, "--rate", "1", "--for", "1s", "--errors", "2.5%", "--dry-run")
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "1 operation in 1s, up to 1/s, of 4 users: 0 messages in 1 conversation, " in nothing.err
+    assert "it would verify nothing, for it writes no message" in nothing.err
+    assert "it stops where 2.5% of the latest 100 fail" in nothing.err
     assert await place.sql("SELECT to_regnamespace('holdfast') IS NULL") == "t"
