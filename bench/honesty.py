@@ -140,7 +140,7 @@ async def measure(effort: Effort) -> Sequence[Row]:
                 place: address.replace(f":{ports[place]}", f":{behind[place]}")
                 for place, address in here.addresses.items()
             }
-            delayed = f", {DELAY * 1000:.0f} ms each way taken off"
+            delayed = f", through a proxy of {DELAY * 1000:.0f} ms each way"
             sides = [
                 _errors(here, probe, f"{title}{way}", addresses)
                 for way, addresses in (("", here.addresses), (delayed, far))

@@ -242,7 +242,7 @@ def _of_processor(size: Size, seen: Seen, costs: Mapping[str, float]) -> Sequenc
             share,
             own=Figure.of(in_proportion(window.cpu, environments=size.many) for window in seen.windows),
             anchor=Figure.of(alone),
-            note=f"told in proportion from {size.many}: {runs:.1f} runs and {moves:.0f} moves of the pulse a second",
+            note=f"extrapolated from {size.many}: {runs:.1f} runs and {moves:.0f} moves of the pulse a second",
         )
     return [
         share,
