@@ -71,9 +71,14 @@ def planned(environment: str, probe: LoadProbe, around: Surroundings) -> str:
         f"{environment}: {asked:,} {_counted(asked, 'operation')} in {duration.text(probe.length)}, up to"
         f" {figures.rate:g}/s, of {figures.users} users: {written:,} {_counted(written, 'message')} in {begun:,}"
         f" {_counted(begun, 'conversation')}, {size:.1f} MB, by at most {wants}\n{empty}"
-        f"it stops where {probe.errors * 100:g}% of the latest 100 fail, their p99 passes {duration.text(probe.p99)},"
-        f" a replica is {duration.text(probe.lag)} behind, or {probe.in_flight} wait;"
-        " all that it writes is removed in the end"
+        f"it stops where {_limits(probe)}; all that it writes is removed in the end"
+    )
+
+
+def _limits(probe: LoadProbe) -> str:
+    return (
+        f"{probe.errors * 100:g}% of the latest 100 fail, their p99 passes {duration.text(probe.p99)},"
+        f" a replica is {duration.text(probe.lag)} behind, or {probe.in_flight} wait"
     )
 
 
@@ -165,7 +170,8 @@ def facts(ended: Ended) -> Mapping[str, str]:
         "looked for": looked_for(ended),
     }
     found |= {"replicas": f"{lags} behind at the end"} if lags else {}
-    return found | ({"stopped": following.stop.message} if following.stop else {})
+    found |= {"stopped": following.stop.message} if following.stop else {}
+    return found | {"limits": _limits(ended.probe), "command": ended.again}
 
 
 def looked_for(ended: Ended) -> str:
