@@ -61,6 +61,8 @@ def _verdict(found: Round) -> str:
     where = ", ".join(dict.fromkeys(run.environment for run in found.runs))
     they = "it promises" if count == 1 else "they promise"
     said = _SAID[found.verdict].format(some=some, all=every, they=they) if found.runs else "nothing ran"
+    if found.limit and found.verdict is Verdict.SLOW:
+        said = f"stopped by {found.limit}, and no promise broken"
     return f"{common.MARK[found.verdict]} {found.verdict}: {said}{f' in {where}' if where else ''}"
 
 

@@ -90,6 +90,7 @@ async def test_a_limit_that_ends_a_burst_is_named(place: Place) -> None:
     ended = await load(place, "--rate", "60", "--for", "5s", "--p99", "1ms")
     said = " ".join(ended.out.split())
     assert ended.code == 1
+    assert said.startswith(f"◔ slow: stopped by --p99, and no promise broken in {ENVIRONMENT} ")
     assert re.search(r"stopped +the p99 of the latest \d+ operations", said)
     assert "`--p99` ended it: a higher one shows the rest." in said
     assert "probes.load" not in said
