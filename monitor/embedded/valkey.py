@@ -20,6 +20,7 @@ OPERATOR = "operator"  # who commands the server, as PostgreSQL's superuser does
 _DATA = ("appendonlydir", "dump.rdb")
 _SLOWLY = "--key-load-delay"
 ANSWER_SECONDS = 1.0  # for one question of many while it starts
+_PAUSE = 0.05  # seconds between two attempts
 
 SMALL: Mapping[str, str] = {
     "bind": "127.0.0.1",
@@ -140,6 +141,19 @@ class EmbeddedValkey(Server):
             await self.start()
         finally:
             self._special = ()
+
+    async def save(self) -> None:
+        """Write the snapshot now; one that is being written already, as for a new replica, is waited for."""
+        async with asyncio.timeout(COMMAND_SECONDS):
+            while True:
+                try:
+                    await self.command("SAVE")
+                except EmbeddedError as error:
+                    if "in progress" not in str(error):
+                        raise
+                    await asyncio.sleep(_PAUSE)
+                else:
+                    return
 
     def take_data(self, other: "EmbeddedValkey | None") -> None:
         """Take over all data of another server, both being stopped; None: it has none when it starts again."""

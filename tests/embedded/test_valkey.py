@@ -185,3 +185,16 @@ async def test_a_system_s_server_can_be_named(folder: PrivateFolder) -> None:
         assert await server.command("PING") == b"PONG"
     finally:
         await server.stop()
+
+
+async def test_a_snapshot_waits_for_one_that_is_being_written(server: EmbeddedValkey) -> None:
+    """SAVE is refused while a background save goes on, as it does where a replica begins to follow."""
+    await server.command("EVAL", "for n = 1, 200 do redis.call('SET', 'k' .. n, n) end", 0)
+    await server.command("CONFIG", "SET", "rdb-key-save-delay", "2000")
+    await server.command("BGSAVE")
+    with pytest.raises(EmbeddedError, match="in progress"):
+        await server.command("SAVE")
+    await server.save()
+    info = await server.command("INFO", "persistence")
+    assert isinstance(info, bytes)
+    assert b"rdb_bgsave_in_progress:0" in info

@@ -297,7 +297,7 @@ async def test_a_replica_and_a_server_that_loads_are_read_only(make_site: MakeSi
             pass
     await run_unknown(await make_site(postgres_dsn=None, redis_url=replica.url), PROBE, Reason.READ_ONLY)
     await primary.command("EVAL", "for n = 1, 2000 do redis.call('SET', 'k' .. n, string.rep('x', 1000)) end", 0)
-    await primary.command("SAVE")
+    await primary.save()
     site = await make_site(postgres_dsn=None, redis_url=primary.url)
     await run_ok(site, PROBE)
     await primary.kill()

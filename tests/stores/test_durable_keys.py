@@ -327,7 +327,7 @@ async def test_a_restart_is_another_run_that_has_what_was_kept(
         await following(server, start_server)
     before = of_redis(await looked(site))
     if keeps == "snapshot":
-        await server.command("SAVE")
+        await server.save()
     await server.kill()
     await server.start()
     sighting = await looked(site)
@@ -382,7 +382,7 @@ async def test_the_age_of_a_save_is_by_the_servers_own_clock(here: tuple[Site, E
     first = of_redis(await looked(site))
     assert first.age is not None
     assert abs(first.age - first.uptime) <= timedelta(seconds=1)
-    await server.command("SAVE")
+    await server.save()
     saved = of_redis(await looked(site))
     assert saved.age is not None
     assert saved.saved >= first.saved
@@ -466,7 +466,7 @@ async def test_a_server_that_loads_its_data_is_nobody_yet(make_site: MakeSite, s
     server = await start_server(settings={"rdbcompression": "no"})
     site = await make_site(postgres_dsn=None, redis_url=server.url)
     await server.command("EVAL", "for n = 1, 2000 do redis.call('SET', 'k' .. n, string.rep('x', 1000)) end", 0)
-    await server.command("SAVE")
+    await server.save()
     await server.kill()
     await server.start_loading(seconds_per_key=0.03)
     for attempt in (looked(site), filled(site, 1)):

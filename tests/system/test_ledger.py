@@ -185,7 +185,7 @@ class TestRedis:
     async def test_a_snapshot(self, lime: Deployment) -> None:
         """An RDB file holds all that came before it; what came later is lost only as of later."""
         await lime.write(6, Store.REDIS)
-        await lime.servers.valkey.command("SAVE")
+        await lime.servers.valkey.save()
         then = lime.ledger.now()
         await lime.write(6, Store.REDIS)
         now = lime.ledger.now()
@@ -276,7 +276,7 @@ class TestScripts:
     @pytest.mark.parametrize("name", ["dump.rdb", "appendonlydir"])
     async def test_redis(self, lime: Deployment, name: str) -> None:
         """A copy of either sort of file, loaded by a scratch server."""
-        await lime.servers.valkey.command("SAVE")
+        await lime.servers.valkey.save()
         code, said = await lime.script("redis.sh", FILES=lime.copied(name))
         assert (code, said.startswith("✔ ok")) == (0, True)
 

@@ -54,7 +54,7 @@ async def _restart_empty(site: Site) -> None:
 async def _restart_from_snapshot(site: Site) -> None:
     valkey = site.servers.valkey
     await valkey.command("CONFIG", "SET", "appendonly", "no")
-    await valkey.command("SAVE")
+    await valkey.save()
     site.proxies[REDIS].cut()  # who comes again learns that nothing is appended any more
     await asyncio.sleep(_WHILE)
     await valkey.kill()
@@ -64,7 +64,7 @@ async def _restart_from_snapshot(site: Site) -> None:
 
 async def _load_older_copy(site: Site) -> None:
     valkey = site.servers.valkey
-    await valkey.command("SAVE")
+    await valkey.save()
     await asyncio.sleep(_WHILE)
     await valkey.kill()
     await valkey.start_from_snapshot()
