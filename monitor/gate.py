@@ -21,9 +21,9 @@ class Gate:
     process, and neither a slow store nor a dead one keeps those of other environments out.
 
     To begin late is worse than to measure roughly. So there are four times as many places where more than `many` runs
-    a second were let in of late, which is what a process does that watches many environments and not what a burst
-    comes to; and until nobody does, where the next in turn has waited for `patience` seconds. 250 a second are let in
-    then at least, which is more than one process can run.
+    a second were let in of late, which a process that watches many environments comes to and a burst does not, and
+    while the next in turn has waited for more than `patience` seconds. 250 a second are let in then at least, which is
+    more than one process can run.
     """
 
     def __init__(self, limit: int = 1, *, lease: float = 0.015, patience: float = 1.0, many: float = 45.0) -> None:

@@ -22,6 +22,7 @@ from monitor.core.secrets import Scrubber
 from monitor.embedded.servers import Servers
 from monitor.logs import Scrubbing
 from monitor.probe import discover
+from tests.system import until
 
 MANY, CHANGED = 1000, 10
 GONE, NEW = "env-0999", "oak"
@@ -81,18 +82,14 @@ async def test_a_reload_moves_nobodys_turn(servers: Servers, tmp_path: Path) -> 
     file = written(tmp_path / "holdfast.yaml", values)
     with capture_logs() as lines:
         async with daemon(file) as app:
-            loaded, before = app.settings, turns(app)
+            before = turns(app)
             del values["environments"][GONE]
             for name in names[:CHANGED]:
                 values["environments"][name]["labels"] = {"tier": "other"}
             values["environments"][NEW] = {"redis": {"url": servers.valkey.url}}
             written(file, values)
             app.request_reload()
-            async with asyncio.timeout(60):
-                while app.settings is loaded or lines[-1]["event"] == "config.rejected":  # noqa: ASYNC110  from outside
-                    await asyncio.sleep(0.01)
-                while [line["event"] for line in lines].count("config.loaded") < 2:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await until(lambda: [line["event"] for line in lines].count("config.loaded") == 2, what="the reload")
             after, now = turns(app), app.clock.now()
     assert {environment for environment, _ in after} == {*names, NEW} - {GONE}
     kept = {turn: at for turn, at in before.items() if turn[0] in names[CHANGED:-1] and at > now}

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
 from pathlib import Path
 from tempfile import TemporaryFile
 
+import pytest
+
+from monitor.bursting import Following
+from monitor.cli import load_text
+from monitor.core.openloop import Figures
 from tests.probes.breaking import trigger
 from tests.system import ENVIRONMENT, Ended, holdfast, spawn, until
 from tests.system.conftest import Place
@@ -36,6 +42,8 @@ async def test_a_burst_is_told_as_json_and_as_a_page(place: Place) -> None:
     assert await place.rows() == 0
     text = page.read_text(encoding="utf-8")
     assert len(re.findall("<svg", text)) == 3
+    assert f"<dt>command</dt><dd>holdfast load {ENVIRONMENT} --rate 60 --for 500ms " in text
+    assert "<dt>limits</dt><dd>5% of the latest 100 fail, their p99 passes 30s, " in text
     assert not re.search(r"(src|href)=|@import|url\(|<script", text)
 
 
@@ -83,6 +91,20 @@ async def test_ctrl_c_ends_a_burst_well(place: Place) -> None:
     assert re.search(r"^stopped +interrupted after \d+\.\d s$", said, re.MULTILINE)
     assert said.splitlines()[-1] == "✔ ok"
     assert await place.rows() == 0
+
+
+async def test_where_nobody_looks_a_line_tells_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a log of a pipeline; with --quiet there is none."""
+    monkeypatch.setattr(load_text, "_SIGN_OF_LIFE", 0.001)
+    figures = Figures(rate=10, seconds=2, ramp=0, users=2, connections=1)
+    with load_text.Progress(figures, Following(phase="asks"), quiet=False):
+        await until(lambda: "asks · 0.0 of 2 s · 0 of 20 · " in capsys.readouterr().err, what="a line")
+    capsys.readouterr()
+    with load_text.Progress(figures, Following(), quiet=True):
+        await asyncio.sleep(0.05)
+    assert capsys.readouterr().err == ""
 
 
 async def test_a_limit_that_ends_a_burst_is_named(place: Place) -> None:
